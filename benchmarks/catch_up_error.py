@@ -1,0 +1,171 @@
+"""Error and speed of the catch-up of skipped steps against the dense update.
+
+    python -m benchmarks.catch_up_error --rows=300 --dim=24 --steps=20000 --seed=0
+
+prints one JSON object:
+
+- `errors`, by case: |p_rowwise - p_dense| / max(initial scale, 10 lr) at each touch, in percent,
+  pooled over all touches and entries; `late` from the 30th touch of a row on; `entries` counted.
+  Thresholds are measured in 10 lr, not in their start of 5 or 15: a mask sees |s_rowwise - s_dense|.
+  Rows start at m = n = 0 and t = 0, gaps are log-uniform in 1..5000, dense is float64.
+- `masks`: entries that |V| - sigmoid(s) > 0 keeps in one and not in the other, in percent.
+- `never_seen`: the same error of rows without any touch, by the grid and by `catch_up`.
+- `speed`: milliseconds a call for 10,300 rows a third of which have gaps in 1..10, 10..300 and
+  300..20,000, inside one graph; `cpu_ms` is what both cores spent.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from benchmarks.dense_histories import Case, State, dense, one_step, rowwise, touches
+from pep_tf.optimizers import Hyper
+from pep_tf.optimizers.catch_up import catch_up
+from pep_tf.optimizers.never_seen import never_seen, never_seen_start, never_seen_step
+
+_ROWS = flags.DEFINE_integer("rows", 300, "Rows of each history.", lower_bound=1)
+_DIM = flags.DEFINE_integer("dim", 24, "Entries a row.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 20_000, "Steps of each history.", lower_bound=1)
+_REPEATS = flags.DEFINE_integer("repeats", 30, "Timed repeats of ten calls.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Of every draw.")
+_CASES = flags.DEFINE_list("cases", None, "Cases to run; all by default.")
+_PARTS = flags.DEFINE_list("parts", ["errors", "masks", "never_seen", "speed"], "What to run.")
+
+_STRONG = Hyper(learning_rate=1e-2, l2=1e-3)
+CASES = {
+    "table_4k": Case(Hyper()),
+    "table_2m": Case(Hyper(), start=0.0017),
+    "tiny_gradients": Case(Hyper(), gradients=(1e-6, 1e-6)),
+    "mixed_gradients": Case(Hyper(), gradients=(1e-7, 1e-2)),
+    "strong": Case(_STRONG),
+    "strong_tiny_gradients": Case(_STRONG, gradients=(1e-6, 1e-4)),
+    "no_epsilon": Case(Hyper(epsilon=0.0)),
+    "no_l2": Case(Hyper(l2=0.0)),
+    "threshold": Case(Hyper(), start=-15.0, threshold=True),
+    "threshold_near": Case(Hyper(), start=-5.0, threshold=True),
+    "threshold_rising": Case(Hyper(target=5.0), start=-5.0, threshold=True),
+}
+
+
+def _percent(errors: np.ndarray) -> dict[str, Any]:
+    errors = errors[np.isfinite(errors)] * 100.0
+    if not errors.size:
+        return {"entries": 0}
+    p50, p99 = np.quantile(errors, [0.5, 0.99])
+    return {"p50": p50, "p99": p99, "max": errors.max(), "entries": errors.size}
+
+
+def _errors(case: Case, at: np.ndarray) -> dict[str, Any]:
+    history = dense(case, at, _DIM.value, _SEED.value)
+    found = rowwise(history, case.hyper, catch_up)
+    reached = np.repeat((at.T > 0)[:, :, None], _DIM.value, axis=2)
+    if not np.isfinite(found[reached]).all():
+        raise FloatingPointError(f"{case} met a value that is not finite")
+    errors = np.abs(found - history.before[0]) / case.scale
+    return _percent(errors) | {"late_p99": _percent(errors[30:]).get("p99")}
+
+
+def _masks() -> dict[str, Any]:
+    at = touches(_ROWS.value, 1900, 1000, _SEED.value)
+    cases = [CASES["table_4k"], CASES["threshold_near"]]
+    kept = []
+    histories = [dense(case, at, _DIM.value, _SEED.value + i) for i, case in enumerate(cases)]
+    found = [rowwise(h, c.hyper, catch_up) for h, c in zip(histories, cases, strict=True)]
+    reached = np.isfinite(found[0])
+    for v, s in ([h.before[0] for h in histories], found):
+        kept.append(np.abs(v[reached]) > 1.0 / (1.0 + np.exp(-s[reached].astype(np.float64))))
+    return {
+        "differ_percent": 100.0 * (kept[0] != kept[1]).mean(),
+        "kept_percent": 100.0 * kept[0].mean(),
+        "entries": int(reached.sum()),
+    }
+
+
+def _never_seen() -> dict[str, Any]:
+    hyper, limit = Hyper(), 0.04
+    start = np.random.default_rng(_SEED.value).uniform(-limit, limit, (500, 24)).astype(np.float32)
+    state: State = (start.astype(np.float64), np.zeros(start.shape), np.zeros(start.shape))
+    grid = never_seen_start(limit)
+    advance = tf.function(lambda g, t: never_seen_step(g, t, hyper))
+    by_grid, by_catch_up = [], []
+    for t in range(1, 5001):
+        state = one_step(state, 0.0, float(t), hyper)
+        grid = advance(grid, tf.constant(t))
+        if t in (1, 2, 5, 10, 20, 30, 40, 50, 70, 100, 200, 500, 1000, 2000, 5000):
+            zero = np.zeros_like(start)
+            last = np.zeros(len(start), np.int64)
+            by_grid.append(never_seen(grid, limit, start, hyper)[0] - state[0])
+            by_catch_up.append(catch_up(start, zero, zero, last, t, hyper)[0] - state[0])
+    return {
+        "grid": _percent(np.abs(np.stack(by_grid)) / limit),
+        "catch_up": _percent(np.abs(np.stack(by_catch_up)) / limit),
+    }
+
+
+def _speed(dim: int, in_gap_order: bool) -> dict[str, Any]:
+    random = np.random.default_rng(_SEED.value)
+    bounds = [(1, 10, 3434), (10, 300, 3433), (300, 20_000, 3433)]
+    gap = np.concatenate([np.exp(random.uniform(np.log(a), np.log(b), c)) for a, b, c in bounds])
+    gap = np.sort(gap) if in_gap_order else random.permutation(gap)
+    shape = (gap.size, dim)
+    size = np.exp(random.uniform(np.log(1e-4), np.log(1e-2), (gap.size, 1)))
+    p = random.uniform(-0.01, 0.01, shape).astype(np.float32)
+    m = (0.1 * size * random.normal(size=shape)).astype(np.float32)
+    n = np.broadcast_to(1e-3 * size**2, shape).astype(np.float32)
+    last, hyper, calls = tf.constant(100_000 - gap.astype(np.int64)), Hyper(), 10
+
+    @tf.function(autograph=False)
+    def repeated(p: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> Any:
+        def body(i: tf.Tensor, p: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tuple[Any, ...]:
+            new = catch_up(p, m, n, last, 100_000, hyper, in_gap_order)
+            return i + 1, *(x + 0.0 * y for x, y in zip((p, m, n), new, strict=True))
+
+        return tf.while_loop(lambda i, *_: i < calls, body, (0, p, m, n), parallel_iterations=1)
+
+    inputs = [tf.constant(x) for x in (p, m, n)]
+    repeated(*inputs)
+    wall, cpu = [], []
+    for _ in range(_REPEATS.value):
+        began = time.perf_counter(), time.process_time()
+        repeated(*inputs)[1].numpy()
+        wall.append((time.perf_counter() - began[0]) * 1e3 / calls)
+        cpu.append((time.process_time() - began[1]) * 1e3 / calls)
+    return {
+        "dim": dim,
+        "in_gap_order": in_gap_order,
+        "ms": float(np.median(wall)),
+        "best_ms": min(wall),
+        "cpu_ms": float(np.median(cpu)),
+        "best_cpu_ms": min(cpu),
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_rounded(v) for v in value]
+    return float(f"{value:.4g}") if isinstance(value, (float, np.floating)) else value
+
+
+def main(_: list[str]) -> None:
+    chosen = CASES if _CASES.value is None else {k: CASES[k] for k in _CASES.value}
+    at = touches(_ROWS.value, _STEPS.value, 5000, _SEED.value)
+    parts: dict[str, Callable[[], Any]] = {
+        "errors": lambda: {name: _errors(case, at) for name, case in chosen.items()},
+        "masks": _masks,
+        "never_seen": _never_seen,
+        "speed": lambda: [_speed(dim, order) for dim in (24, 64) for order in (True, False)],
+    }
+    report = {name: parts[name]() for name in _PARTS.value}
+    report["settings"] = {f.name: f.value for f in (_ROWS, _DIM, _STEPS, _REPEATS, _SEED)}
+    print(json.dumps(_rounded(report)))
+
+
+if __name__ == "__main__":
+    app.run(main)

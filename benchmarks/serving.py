@@ -1,0 +1,194 @@
+"""Size, memory and latency of a served ticket, packed against dense; prints one JSON object.
+
+    python -m benchmarks.serving --num_features=2086936 --dim=64 --kept=0.01
+
+The model is a DeepFM 400-400-400 (or `--model=fm`) with a made-up ticket (`MadeUpTicket`) and
+first-order weights pruned to the same fraction. `dense` stores and looks up every number. All forms
+run in sessions of the loader that TF Serving uses; memory is measured in fresh processes.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from benchmarks.serving_model import MadeUpTicket  # noqa: E402
+from benchmarks.serving_session import open_session  # noqa: E402
+from pep_tf.data.schema import FeatureSchema  # noqa: E402
+from pep_tf.export.model_card import read_card  # noqa: E402
+from pep_tf.export.saved_model import export_saved_model  # noqa: E402
+from pep_tf.models import build_model  # noqa: E402
+
+FORMS: dict[str, dict[str, Any]] = {
+    "dense": {"packed": False},
+    "packed": {},
+    "packed_float16": {"dtype": "float16"},
+    "packed_int8": {"dtype": "int8"},
+}
+BATCHES = (1, 32, 1024)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Exports, measures, prints."""
+    flags = _flags(arguments)
+    ticket = MadeUpTicket.of(flags.num_features, flags.dim, flags.kept, flags.steepness, flags.seed)
+    with tempfile.TemporaryDirectory(dir=flags.folder) as folder:
+        versions, tiny = _export(ticket, flags, Path(folder))
+        report = _sizes(versions) | {"flags": vars(flags), "tensorflow": tf.__version__}
+        if not flags.sizes_only:
+            memory = _memory(ticket, versions, tiny, Path(folder), flags.seed)
+            latency = _latency(ticket, versions, flags)
+            report |= {name: memory[name] | latency[name] for name in FORMS}
+            report["uniform_ids"] = _latency(ticket, versions, flags, uniform=True)
+    print(json.dumps(report, indent=1))
+
+
+def _flags(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--num_features", type=int, default=2_086_936, help="rows of the table, N")
+    parser.add_argument("--dim", type=int, default=64, help="width of the table, d")
+    parser.add_argument("--kept", type=float, default=0.01, help="fraction of entries kept")
+    parser.add_argument("--steepness", type=float, default=1.5, help="see MadeUpTicket")
+    parser.add_argument("--model", choices=("deepfm", "fm"), default="deepfm")
+    parser.add_argument("--seconds", type=float, default=15, help="of latency for each batch size")
+    parser.add_argument("--sizes_only", action="store_true", help="measure nothing that takes time")
+    parser.add_argument("--folder", default=None, help="where the exported models are put for now")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(arguments)
+
+
+def _export(
+    ticket: MadeUpTicket, flags: argparse.Namespace, folder: Path
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Every form of the ticket, and the same of a table with one row a field."""
+    # A tower does not depend on N: it is built for a vocabulary of one.
+    ones = dict.fromkeys(ticket.schema.names, 1)
+    tower = build_model(
+        flags.model, ones, embedding_dim=flags.dim, pruning="none", mlp_widths=(400, 400, 400)
+    )
+    first_order = ticket.first_order(flags.kept)
+    versions, tiny = {}, {}
+    for name, how in FORMS.items():
+        versions[name] = export_saved_model(
+            folder / name,
+            schema=ticket.schema,
+            table=ticket.blocks(),
+            first_order=first_order,
+            tower=tower,
+            **how,
+        )
+        tiny[name] = export_saved_model(
+            folder / f"tiny_{name}",
+            schema=FeatureSchema.of(ones),
+            table=_sparse_rows(len(ones), ticket.dim),
+            first_order=_sparse_rows(len(ones), 1),
+            tower=tower,
+            **how,
+        )
+    return versions, tiny
+
+
+def _sparse_rows(rows: int, dim: int) -> np.ndarray:
+    """A small table with empty rows and half-filled ones, which has the decoder of a large one."""
+    filled = (np.arange(rows)[:, None] % 3 == 0) & (np.arange(dim) < (dim + 1) // 2)
+    return filled.astype(np.float32)
+
+
+def _sizes(versions: dict[str, Path]) -> dict[str, Any]:
+    card = read_card(versions["packed"])
+    whole = {name: _folder_bytes(version) for name, version in versions.items()}
+    return {
+        "bound_bytes": card["table"]["bound_bytes"],
+        "packed_bytes": card["table"]["bytes"],
+        "packed_over_bound": card["table"]["bytes"] / card["table"]["bound_bytes"],
+        "dense_table_bytes": card["table"]["dense_bytes"],
+        "first_order_bytes": card["first_order"]["bytes"],
+        "tower_bytes": card["tower_bytes"],
+        "saved_model_bytes": whole["packed"],
+        "dense_saved_model_bytes": whole["dense"],
+        "of_dense": {name: size / whole["dense"] for name, size in whole.items()},
+        "bytes_by_part": card["table"]["bytes_by_part"],
+    }
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _memory(
+    ticket: MadeUpTicket,
+    versions: dict[str, Path],
+    tiny: dict[str, Path],
+    folder: Path,
+    seed: int,
+) -> dict[str, dict[str, float]]:
+    rng = np.random.default_rng([seed, 3])
+    batches, zeros = folder / "batches.npy", folder / "zeros.npy"
+    np.save(batches, np.stack([ticket.ids(1024, rng) for _ in range(100)]))
+    np.save(zeros, np.zeros((100, 1024, ticket.schema.num_fields), np.int32))
+    memory = {}
+    for name in FORMS:
+        whole = _child(tiny[name], versions[name], batches)
+        without = _child(tiny[name], tiny[name], zeros)
+        memory[name] = {
+            "load_rss_mb": round(whole["load"] - without["load"], 2),
+            "activations_mb": round(whole["peak"] - whole["load"], 2),
+            "peak_mb": round(whole["peak"] - without["load"], 2),
+        }
+    return memory
+
+
+def _child(warm: Path, model: Path, batches: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.serving_memory"]
+    command += [str(warm), str(model), str(batches)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def _latency(
+    ticket: MadeUpTicket,
+    versions: dict[str, Path],
+    flags: argparse.Namespace,
+    uniform: bool = False,
+) -> dict[str, dict[str, float]]:
+    """p50 and p99 in ms of each form, the forms taking turns batch by batch."""
+    runs = {name: open_session(version) for name, version in versions.items()}
+    rng = np.random.default_rng([flags.seed, 4])
+    report: dict[str, dict[str, float]] = {name: {} for name in runs}
+    for rows in BATCHES:
+        pool = [{"ids": ticket.ids(rows, rng, uniform)} for _ in range(20)]
+        times: dict[str, list[float]] = {name: [] for name in runs}
+        end = time.perf_counter() + flags.seconds
+        turn = 0
+        while time.perf_counter() < end or turn < 30:
+            for name, run in runs.items():
+                ids = pool[turn % len(pool)]
+                start = time.perf_counter()
+                run(ids)
+                if turn >= 10:  # The first calls allocate.
+                    times[name].append(1000 * (time.perf_counter() - start))
+            turn += 1
+        dense = np.percentile(times["dense"], 50)
+        for name, measured in times.items():
+            p50, p99 = np.percentile(measured, [50, 99])
+            report[name] |= {
+                f"p50_ms_batch_{rows}": round(float(p50), 3),
+                f"p99_ms_batch_{rows}": round(float(p99), 3),
+                f"p50_over_dense_batch_{rows}": round(float(p50 / dense), 3),
+            }
+    return report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""A made-up ticket of Criteo's form: 39 Zipf fields whose frequent features keep more entries."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from pep_tf.data.schema import FeatureSchema
+
+NUM_FIELDS = 39
+_BLOCK = 65_536
+# How Criteo's features spread over its 39 fields: 13 small numeric ones, 26 categories of which a
+# few hold nearly all features. Only the proportions are used.
+_SHARES = [64] * 13 + [1461, 583, 300000, 180000, 305, 24, 12517, 633, 3, 93145, 5683, 300000, 3194]
+_SHARES += [27, 14992, 250000, 10, 5652, 2173, 4, 300000, 18, 15, 150000, 105, 70000]
+
+
+@dataclasses.dataclass(frozen=True)
+class MadeUpTicket:
+    """A schema, how many entries each row keeps, and how often each row is looked up.
+
+    Attributes:
+        schema: 39 fields.
+        dim: d.
+        counts: int64 [N], entries kept by each row.
+        by_frequency: for each field, its ids from the most frequent to the least.
+    """
+
+    schema: FeatureSchema
+    dim: int
+    counts: np.ndarray
+    by_frequency: list[np.ndarray]
+
+    @classmethod
+    def of(
+        cls, num_features: int, dim: int, kept: float, steepness: float, seed: int = 0
+    ) -> "MadeUpTicket":
+        """Counts are binomial with rate `c f^s / (1 + c f^s)`, f = frequency, s = `steepness`.
+
+        Args:
+            num_features: N, at least 39.
+            dim: d.
+            kept: fraction of the N x d entries that are kept on average; it fixes c.
+            steepness: how much more the frequent features keep.
+            seed: of everything random.
+        """
+        rng = np.random.default_rng(seed)
+        sizes = _field_sizes(num_features)
+        frequency = np.concatenate([1 / np.arange(1, n + 1) / _harmonic(n) for n in sizes])
+        by_frequency = [rng.permutation(n) for n in sizes]
+        schema = FeatureSchema.of({f"f{i}": n for i, n in enumerate(sizes)})
+        rows = np.concatenate([o + p for o, p in zip(schema.offsets, by_frequency, strict=True)])
+        counts = np.empty(num_features, np.int64)
+        counts[rows] = rng.binomial(dim, _rates(steepness * np.log(frequency), kept))
+        return cls(schema, dim, counts, by_frequency)
+
+    def blocks(self, seed: int = 0, scale: float = 0.01) -> Iterator[np.ndarray]:
+        """Row blocks float32 [n, d] of the table: normal values in random columns."""
+        rng = np.random.default_rng([seed, 1])
+        for start in range(0, len(self.counts), _BLOCK):
+            counts = self.counts[start : start + _BLOCK]
+            places = rng.random((len(counts), self.dim), np.float32).argsort(1).argsort(1)
+            values = rng.normal(0, scale, places.shape)
+            yield np.where(places < counts[:, None], values, 0).astype(np.float32)
+
+    def first_order(self, kept: float, seed: int = 0) -> np.ndarray:
+        """float32 [N, 1]; those rows keep their weight that keep most entries."""
+        rng = np.random.default_rng([seed, 2])
+        weights = rng.normal(0, 0.1, (len(self.counts), 1)).astype(np.float32)
+        order = np.lexsort((rng.random(len(weights)), -self.counts))
+        weights[order[int(kept * len(weights)) :]] = 0
+        return weights
+
+    def ids(self, rows: int, rng: np.random.Generator, uniform: bool = False) -> np.ndarray:
+        """int32 [rows, 39], drawn at training frequency (1 / rank) or uniformly."""
+        columns = []
+        for order in self.by_frequency:
+            if uniform:
+                places = rng.integers(0, len(order), rows)
+            else:
+                ranks = np.cumsum(1 / np.arange(1, len(order) + 1))
+                places = np.searchsorted(ranks, rng.random(rows) * ranks[-1], side="right")
+            columns.append(order[np.minimum(places, len(order) - 1)])
+        return np.stack(columns, axis=1).astype(np.int32)
+
+
+def _field_sizes(num_features: int) -> list[int]:
+    if num_features < NUM_FIELDS:
+        raise ValueError(f"`num_features` must be at least {NUM_FIELDS}. Received: {num_features}")
+    shares = np.array(_SHARES) / sum(_SHARES)
+    sizes = 1 + np.floor(shares * (num_features - NUM_FIELDS)).astype(int)
+    sizes[np.argmax(sizes)] += num_features - sizes.sum()
+    return sizes.tolist()
+
+
+def _harmonic(n: int) -> float:
+    return float(np.sum(1 / np.arange(1, n + 1)))
+
+
+def _rates(log_odds: np.ndarray, kept: float) -> np.ndarray:
+    """Rates with these log odds up to a constant, whose mean is `kept` (found by bisection)."""
+    low, high = -100.0, 200.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        rates = 1 / (1 + np.exp(-(log_odds + middle)))
+        low, high = (low, middle) if rates.mean() > kept else (middle, high)
+    return rates

@@ -1,0 +1,220 @@
+"""Time and memory of a training step, at any number of features; prints one JSON object.
+
+    python -m benchmarks.step_time --updates=rowwise --num_features=2000000
+    python -m benchmarks.step_time --compare='--updates=rowwise ;; --floor' --pairs=7
+
+Ids have Criteo's skew (`pep_tf.data.synthetic`). The run starts at step 100,000 in the steady state of
+these ids: each row's last step is drawn from how often it comes, its moments from touches with a
+gradient of about 1e-4, so that the gaps which the update has to make up for are real.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from pep_tf.data.synthetic_rows import RowSource
+from pep_tf.models import CTRModel, build_model
+from pep_tf.optimizers import CoupledAdam, RowwiseAdam
+from pep_tf.training import Settings
+
+_START = 100_000
+_GRADIENT = 1e-4
+_SHAPES = {39: "criteo", 22: "avazu"}
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    flags.DEFINE_enum("updates", "rowwise", ["rowwise", "dense", "none"], "none: no thresholds")
+    flags.DEFINE_bool("floor", False, "the tower alone: forward, backward, its Adam")
+    flags.DEFINE_enum("model", "deepfm", ["fm", "deepfm", "autoint"], "model")
+    flags.DEFINE_integer("num_features", 2_000_000, "N")
+    flags.DEFINE_integer("num_fields", 39, "39 (Criteo's fields) or 22 (Avazu's)")
+    flags.DEFINE_integer("dim", 24, "embedding dimension")
+    flags.DEFINE_string("granularity", "feature_dim", "granularity of the thresholds")
+    flags.DEFINE_integer("batch_size", 1024, "rows a step")
+    flags.DEFINE_integer("steps", 50, "timed steps")
+    flags.DEFINE_integer("warmup", 10, "steps before them")
+    flags.DEFINE_integer("seed", 0, "seed of ids, weights and moments")
+    flags.DEFINE_string("compare", None, "settings to compare, flags separated by ';;'")
+    flags.DEFINE_integer("pairs", 7, "interleaved rounds of --compare")
+
+
+def measure() -> dict[str, Any]:
+    """Times single steps under the settings of the flags."""
+    source = RowSource(_SHAPES[FLAGS.num_fields], FLAGS.num_features, FLAGS.seed)
+    model = build_model(
+        FLAGS.model,
+        source.schema.size_by_name,
+        embedding_dim=FLAGS.dim,
+        granularity=FLAGS.granularity,
+        threshold_init=-4.0,
+        pruning="none" if FLAGS.updates == "none" else "threshold",
+        seed=FLAGS.seed,
+        mlp_widths=(400, 400, 400),
+        attention={"dropout": 0.0},
+    )
+    batches = _batches(source, FLAGS.steps + FLAGS.warmup)
+    facts: dict[str, Any] = {}
+    if FLAGS.floor:
+        step = _floor_step(model)
+    else:
+        optimizer = Settings(updates="dense" if FLAGS.updates == "dense" else "rowwise").optimizer(
+            model
+        )
+        facts = _steady_state(optimizer, source, batches[0][0])
+        step = _train_step(model, optimizer)
+    times = []
+    for ids, labels in batches:
+        started = time.perf_counter()
+        float(step(ids, labels))
+        times.append(time.perf_counter() - started)
+    timed = np.array(times[FLAGS.warmup :]) * 1e3
+    return {
+        "ms_per_step": round(float(np.median(timed)), 2),
+        "ms_quartiles": np.quantile(timed, [0.25, 0.75]).round(2).tolist(),
+        "examples_per_s": round(FLAGS.batch_size / float(np.median(timed)) * 1e3),
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        **facts,
+        "settings": {name: FLAGS[name].value for name in _SETTINGS},
+    }
+
+
+_SETTINGS = ("updates", "floor", "model", "num_features", "num_fields", "dim", "granularity")
+_SETTINGS += ("batch_size", "steps", "warmup", "seed")
+
+
+def _batches(source: RowSource, count: int) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    rng = np.random.default_rng(FLAGS.seed)
+    size = FLAGS.batch_size
+    ids = np.ascontiguousarray(source.fields.sample(rng, size * count).T)
+    labels = (rng.random(size * count) < 0.25).astype(np.float32)
+    return [
+        (tf.constant(ids[i : i + size]), tf.constant(labels[i : i + size]))
+        for i in range(0, size * count, size)
+    ]
+
+
+def _steady_state(optimizer: CoupledAdam, source: RowSource, ids: tf.Tensor) -> dict[str, Any]:
+    """Puts the optimizer at step 100,000; returns what a batch is like then."""
+    optimizer.iterations.assign(_START)
+    rows = ids.numpy() + source.schema.offsets
+    unique = np.unique(rows)
+    facts: dict[str, Any] = {"unique_rows": len(unique)}
+    if not isinstance(optimizer, RowwiseAdam):
+        return facts
+    rng = np.random.default_rng(FLAGS.seed + 1)
+    share = source.truth.frequency(np.arange(source.schema.num_features))
+    a_step = -np.expm1(FLAGS.batch_size * np.log1p(-np.minimum(share, 1 - 1e-12)))
+    gap = rng.geometric(np.maximum(a_step, 1e-9))
+    last = np.maximum(_START - gap, 0).astype(np.int32)
+    state_bytes = 0
+    for lazy, slot in optimizer.tables():
+        lazy.last.assign(last)
+        state_bytes += sum(4 * int(np.prod(v.shape)) for v in slot[:3])
+        for start in range(0, len(last), 1 << 18):  # in blocks: the measure is also of memory
+            seen = last[start : start + (1 << 18), None] > 0
+            shape = (len(seen), slot.value.shape[1])
+            block = slice(start, start + len(seen))
+            m = np.where(seen, rng.normal(0, _GRADIENT * 0.3, shape), 0)
+            n = np.where(seen, rng.gamma(1, 1e-3 * _GRADIENT**2, shape), 0)
+            slot.m._value[block].assign(m.astype(np.float32))
+            slot.n._value[block].assign(n.astype(np.float32))
+    facts["gap_quantiles"] = np.quantile(
+        (_START - last)[unique], [0.1, 0.25, 0.5, 0.75, 0.9]
+    ).tolist()
+    facts["state_mb"] = round((state_bytes + last.nbytes) / 2**20)
+    return facts
+
+
+def _train_step(model: CTRModel, optimizer: CoupledAdam) -> Callable[..., tf.Tensor]:
+    @tf.function
+    def step(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            logits = model(ids, training=True)[:, 0]
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_mean(losses)
+        variables = model.trainable_variables
+        optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
+
+    return step
+
+
+def _floor_step(model: CTRModel) -> Callable[..., tf.Tensor]:
+    """The tower on fixed embeddings, whose gradient is computed as well."""
+    apart = {
+        id(v) for layer in (model.embedding, model.first_order) if layer for v in layer.weights
+    }
+    variables = [v for v in model.trainable_variables if id(v) not in apart]
+    optimizer = CoupledAdam()
+    optimizer.build(variables)
+    rng = np.random.default_rng(FLAGS.seed)
+    shape = (FLAGS.batch_size, FLAGS.num_fields, FLAGS.dim)
+    embedded = tf.constant(rng.normal(0, 0.01, shape).astype(np.float32))
+    first_order = tf.zeros([*shape[:2], 1])
+
+    @tf.function
+    def step(_: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch([embedded, first_order])
+            logits = model.interact(embedded, first_order, training=True)[:, 0]
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_mean(losses)
+        inputs = [embedded, first_order] if model.first_order else [embedded]
+        found = tape.gradient(loss, [*variables, *inputs])
+        optimizer.apply(found[: len(variables)], variables)
+        return loss + 0 * sum(tf.reduce_sum(g) for g in found[len(variables) :])
+
+    return step
+
+
+def compare() -> dict[str, Any]:
+    """Runs the settings in turn, one process each; ratios of each to the last, pair by pair."""
+    settings = [part.split() for part in FLAGS.compare.split(";;")]
+    common = [a for a in sys.argv[1:] if not a.startswith(("--compare", "--pairs"))]
+    rounds = []
+    for _ in range(FLAGS.pairs):
+        rounds.append([_run([*common, *own]) for own in settings])
+        print([result["ms_per_step"] for result in rounds[-1]], file=sys.stderr, flush=True)
+    last = np.array([results[-1]["ms_per_step"] for results in rounds])
+    ratios = {
+        " ".join(own): np.array([r[i]["ms_per_step"] for r in rounds]) / last
+        for i, own in enumerate(settings[:-1])
+    }
+    return {
+        "ratio_to": " ".join(settings[-1]),
+        "ratios": {
+            name: {
+                "median": round(float(np.median(of)), 3),
+                "min": round(float(of.min()), 3),
+                "max": round(float(of.max()), 3),
+            }
+            for name, of in ratios.items()
+        },
+        "last_round": rounds[-1],
+    }
+
+
+def _run(arguments: list[str]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.step_time", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout)
+
+
+def main(_: list[str]) -> None:
+    print(json.dumps(compare() if FLAGS.compare else measure(), indent=2))
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -1,0 +1,1 @@
+"""Preparation of Avazu's click logs."""

@@ -1,0 +1,1 @@
+"""Preparation of Criteo's click logs."""

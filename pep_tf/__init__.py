@@ -1,0 +1,40 @@
+"""pep_tf: learnable embedding sizes (PEP) for Keras 3 and TensorFlow."""
+
+import os
+
+# TensorFlow's C++ start-up notices (no GPU found, CPU features) read like errors; a level that the
+# user has set stays. Python exceptions are not affected.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# ruff: noqa: E402 - the imports below load TensorFlow, which reads the variable above.
+from pep_tf import data as data
+from pep_tf import layers as layers
+from pep_tf import models as models
+from pep_tf.api import Ticket as Ticket
+from pep_tf.api import export as export_model
+from pep_tf.api import prune as prune
+from pep_tf.data import CTRData as CTRData
+from pep_tf.data import FeatureSchema as FeatureSchema
+from pep_tf.errors import PepError as PepError
+from pep_tf.experiments.results import Results as Results
+from pep_tf.layers import PEPEmbedding as PEPEmbedding
+from pep_tf.models import build_model as build_model
+from pep_tf.optimizers import CoupledAdam as CoupledAdam
+from pep_tf.training import Settings as Settings
+
+__all__ = [
+    "CTRData",
+    "CoupledAdam",
+    "FeatureSchema",
+    "PEPEmbedding",
+    "PepError",
+    "Results",
+    "Settings",
+    "Ticket",
+    "build_model",
+    "data",
+    "export_model",
+    "layers",
+    "models",
+    "prune",
+]

@@ -1,0 +1,143 @@
+"""The package in a notebook: prune a model, retrain its tickets, export them."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from pep_tf import training
+from pep_tf.data import CTRData, FeatureSchema
+from pep_tf.errors import RunError
+from pep_tf.export.saved_model import export_saved_model
+from pep_tf.layers import PEPEmbedding
+from pep_tf.training import FitResult, Reporter, Settings
+from pep_tf.training.budgets import Budget
+
+
+@dataclasses.dataclass
+class Ticket(training.Ticket):
+    """A ticket that can be retrained and exported; see `pep_tf.training.Ticket` for what it holds.
+
+    Attributes:
+        model: the retrained model, None before `retrain`.
+        result: what retraining came to, None before `retrain`.
+    """
+
+    model: keras.Model | None = None
+    result: FitResult | None = None
+
+    def retrain(
+        self,
+        data: CTRData,
+        *,
+        init: str = "original",
+        settings: Settings | None = None,
+        checkpoint: pathlib.Path | None = None,
+        reporter: Reporter | None = None,
+        **changes: Any,
+    ) -> FitResult:
+        """Trains what the mask keeps, by the baseline's protocol.
+
+        Args:
+            data: the data that the ticket was pruned on.
+            init: `"original"` starts from the initial weights (the lottery ticket), `"random"` from
+                new ones.
+            settings: see `Settings`; its defaults are the paper's.
+            checkpoint: file to write to and to go on from.
+            reporter: receives the progress.
+            **changes: fields of `settings` that differ.
+
+        Returns:
+            Metrics and epochs; the model is in `self.model`.
+
+        Raises:
+            TicketError: data with other fields than the ticket's table.
+            RunError: a loss that is not finite.
+        """
+        self.check_fields(data.schema.size_by_name)
+        settings = dataclasses.replace(settings or Settings(), **changes)
+        # For dropout, and for random weights, which must not be those that were pruned.
+        keras.utils.set_random_seed(settings.seed + (init == "random"))
+        self.model = self.rebuild(init)
+        self.result = training.fit(
+            self.model,
+            data,
+            settings,
+            stage=f"ticket {self.budget}",
+            checkpoint=checkpoint,
+            reporter=reporter,
+        )
+        return self.result
+
+    def export(self, folder: pathlib.Path | str, **metadata: Any) -> pathlib.Path:
+        """Writes a SavedModel for TF Serving to `<folder>/<version>/` and returns that folder.
+
+        Raises:
+            RunError: before `retrain`, or when the folder cannot be written.
+        """
+        if self.model is None:
+            raise RunError("A ticket must be retrained before it is exported: call `retrain`.")
+        card = {"budget": self.budget, "nnz": self.nnz, **self.facts, **metadata}
+        return export(self.model, folder, **card)
+
+
+def prune(
+    model: keras.Model,
+    data: CTRData,
+    *,
+    budgets: Sequence[Budget],
+    settings: Settings | None = None,
+    folder: pathlib.Path | str | None = None,
+    reporter: Reporter | None = None,
+    **changes: Any,
+) -> list[Ticket]:
+    """Prunes a model's embedding table; returns one ticket a budget, largest first.
+
+    Args:
+        model: a model of `pep_tf.models`, or any whose `embedding` is a `PEPEmbedding`.
+        data: train and validation splits.
+        budgets: entries to keep: counts, fractions or percentages.
+        settings: see `Settings`; its defaults are the paper's.
+        folder: keeps checkpoint and tickets; a second call goes on from there.
+        reporter: receives the progress.
+        **changes: fields of `settings` that differ.
+
+    Raises:
+        RunError: a model without thresholds, a bad budget, a loss that is not finite.
+    """
+    settings = dataclasses.replace(settings or Settings(), **changes)
+    folder = None if folder is None else pathlib.Path(folder)
+    result = training.prune(model, data, settings, budgets, folder=folder, reporter=reporter)
+    return [Ticket(**vars(ticket)) for ticket in result.tickets]
+
+
+def export(model: keras.Model, folder: pathlib.Path | str, **metadata: Any) -> pathlib.Path:
+    """Writes a trained model as a SavedModel for TF Serving, `<folder>/<version>/`.
+
+    Args:
+        model: a built model of `pep_tf.models` with an embedding.
+        folder: gets version 1, or the latest version + 1.
+        **metadata: JSON-ready facts for the model card.
+
+    Returns:
+        The folder of the new version.
+
+    Raises:
+        RunError: a model without a PEPEmbedding, or a folder that cannot be written.
+    """
+    if not isinstance(getattr(model, "embedding", None), PEPEmbedding):
+        raise RunError(
+            "`model` must have an attribute `embedding` that is a PEPEmbedding. "
+            f"Received: {type(model).__name__} with {getattr(model, 'embedding', None)!r}"
+        )
+    first_order = model.first_order
+    return export_saved_model(
+        folder,
+        schema=FeatureSchema.of(model.fields),
+        table=model.embedding.effective_table(),
+        tower=model,
+        first_order=None if first_order is None else first_order.effective_table(),
+        metadata=metadata,
+    )

@@ -1,0 +1,11 @@
+"""Data sets: feature schemas, readers, `tf.data` streams."""
+
+from pep_tf.data.dataset import ArraySplit as ArraySplit
+from pep_tf.data.dataset import CTRData as CTRData
+from pep_tf.data.dataset import Split as Split
+from pep_tf.data.load import LOADERS as LOADERS
+from pep_tf.data.load import load as load
+from pep_tf.data.schema import FeatureSchema as FeatureSchema
+from pep_tf.data.schema import Field as Field
+from pep_tf.data.split import random_split as random_split
+from pep_tf.data.split import split_arrays as split_arrays

@@ -1,0 +1,116 @@
+"""The global shuffle: rows of any number put in random order on disk, in bounded memory.
+
+Each row carries a random 64-bit `order`. Rows are first dealt into bins by its upper bits, then each bin
+is read whole and sorted by it; the bins one after another are the rows sorted by `order`, however many
+bins there are.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import pathlib
+from collections.abc import Iterator
+from typing import TypeVar
+
+import numpy as np
+
+_Item = TypeVar("_Item")
+ROWS_PER_BIN = 1 << 19
+MAX_BINS = 300
+
+
+def row_dtype(num_fields: int) -> np.dtype:
+    """One row on disk: order, row number, label, ids."""
+    return np.dtype(
+        [("order", "<u8"), ("row", "<i8"), ("label", "u1"), ("ids", "<i4", (num_fields,))]
+    )
+
+
+class Bins:
+    """Temporary files, one for each split and range of `order`.
+
+    Args:
+        folder: an existing folder for them.
+        num_splits: splits.
+        num_bins: ranges a split.
+        num_fields: F.
+
+    Write inside `with bins:`, read after it.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, num_splits: int, num_bins: int, num_fields: int
+    ) -> None:
+        self._num_bins = num_bins
+        self._dtype = row_dtype(num_fields)
+        self._paths = [folder / f"bin-{i:05d}.tmp" for i in range(num_splits * num_bins)]
+        self._files = [path.open("wb") for path in self._paths]
+
+    def group(
+        self,
+        split: np.ndarray,
+        order: np.ndarray,
+        row: np.ndarray,
+        label: np.ndarray,
+        ids: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Packs rows, bin by bin; safe in any thread.
+
+        Returns:
+            records of `row_dtype` [n], and int64 [bins + 1], where each bin's records start.
+        """
+        place = (order >> np.uint64(32)) * np.uint64(self._num_bins) >> np.uint64(32)
+        # Small integers are sorted by radix.
+        place = place.astype(np.uint16) + split.astype(np.uint16) * np.uint16(self._num_bins)
+        by_bin = np.argsort(place, kind="stable")
+        records = np.empty(len(row), self._dtype)
+        records["order"], records["row"] = order[by_bin], row[by_bin]
+        records["label"], records["ids"] = label[by_bin], ids[by_bin]
+        counts = np.bincount(place, minlength=len(self._paths))
+        return records, np.concatenate([[0], np.cumsum(counts)])
+
+    def write(self, records: np.ndarray, starts: np.ndarray) -> None:
+        """Appends what `group` returned; one thread only."""
+        for i in np.flatnonzero(np.diff(starts)):
+            self._files[i].write(records[starts[i] : starts[i + 1]].tobytes())
+
+    def __enter__(self) -> "Bins":
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        """Ends writing."""
+        for file in self._files:
+            # After a failure closing may fail the same way (a full disk); the first error counts.
+            with contextlib.nullcontext() if kind is None else contextlib.suppress(OSError):
+                file.close()
+
+    def read(self, split: int, block_rows: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields (bin, sorted rows) of a split, block by block; deletes what was read.
+
+        A thread reads, sorts and gathers ahead, by a few blocks.
+        """
+        return _ahead(self._blocks(split, block_rows))
+
+    def _blocks(self, split: int, block_rows: int) -> Iterator[tuple[int, np.ndarray]]:
+        for index in range(self._num_bins):
+            path = self._paths[split * self._num_bins + index]
+            records = np.fromfile(path, self._dtype)
+            path.unlink()
+            # Stable: equal orders (one pair in 10^19) stay in the order of the file.
+            order = np.argsort(records["order"], kind="stable")
+            for start in range(0, len(order), block_rows):
+                yield index, records[order[start : start + block_rows]]
+
+
+def _ahead(items: Iterator[_Item], count: int = 4) -> Iterator[_Item]:
+    """The same items, made in a thread up to `count` ahead."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        coming = collections.deque(pool.submit(next, items, None) for _ in range(count))
+        while (item := coming.popleft().result()) is not None:
+            coming.append(pool.submit(next, items, None))
+            yield item
+
+
+def bins_for(num_rows: int) -> int:
+    """How many bins keep one bin near half a million rows."""
+    return min(max(1, -(-num_rows // ROWS_PER_BIN)), MAX_BINS)

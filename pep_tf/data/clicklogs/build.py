@@ -1,0 +1,198 @@
+"""From a raw file to shuffled bins: the transform is made, every row goes through it, all are dealt out."""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from pep_tf.data.clicklogs.bins import Bins, bins_for
+from pep_tf.data.clicklogs.collisions import BucketUse
+from pep_tf.data.clicklogs.counting import KeyCounter, count_block
+from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding
+from pep_tf.data.clicklogs.formats import Feature, Format, default_features
+from pep_tf.data.clicklogs.parse import ParsedBlock
+from pep_tf.data.clicklogs.process import LineCounts, RawFile
+from pep_tf.data.clicklogs.rows import SPLITS, assign_rows
+from pep_tf.data.clicklogs.text import is_gzip, read_blocks
+from pep_tf.data.clicklogs.transform import Transform
+from pep_tf.errors import DataError
+
+ENCODINGS = ("hash", "vocabulary")
+COUNT_ON = ("train", "all")
+BLOCK_ROWS = 8192
+# Click logs shrink about threefold under gzip; only the number of bins depends on it.
+_GZIP_RATIO = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What decides the content of a store, the raw file apart.
+
+    Attributes:
+        encoding: `hash` or `vocabulary`.
+        buckets: hash only: `{field: size}`, for the fields whose default is not wanted.
+        min_count: vocabulary only: features seen less often share the out-of-vocabulary id.
+        count_on: vocabulary only: `train` counts the training split, `all` every row.
+        hour: Avazu only: `raw` or `parts`.
+        seed: of hash, split and shuffle.
+        on_bad_row: `error` or `skip`.
+    """
+
+    encoding: str = "hash"
+    buckets: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    min_count: int = 10
+    count_on: str = "train"
+    hour: str = "raw"
+    seed: int = 0
+    on_bad_row: str = "error"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("encoding", ENCODINGS), ("count_on", COUNT_ON)):
+            if getattr(self, name) not in allowed:
+                raise DataError(
+                    f"`{name}` must be one of {allowed}. Received: {getattr(self, name)!r}"
+                )
+        if self.min_count < 1:
+            raise DataError(f"`min_count` must be at least 1. Received: {self.min_count}")
+        if self.seed < 0:
+            raise DataError(f"`seed` must be at least 0. Received: {self.seed}")
+
+    def features(self, fmt: Format) -> tuple[Feature, ...]:
+        """The fields of `fmt` with their buckets.
+
+        Raises:
+            DataError: `buckets` names an unknown field.
+        """
+        features = default_features(fmt, self.hour)
+        names = [f.name for f in features]
+        if unknown := sorted(set(self.buckets) - set(names)):
+            raise DataError(f"`buckets` must name fields of {fmt.name}. Received: {unknown}")
+        return tuple(
+            dataclasses.replace(f, buckets=int(self.buckets.get(f.name, f.buckets)))
+            for f in features
+        )
+
+
+@dataclasses.dataclass
+class Dealt:
+    """What `deal_rows` found out: JSON-ready facts for the manifest."""
+
+    counts: LineCounts
+    rows: list[int]
+    clicks: list[int]
+    collisions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+def make_transform(raw: RawFile, options: Options) -> Transform:
+    """The transform of a store; for `vocabulary` this reads the raw file once."""
+    features = options.features(raw.format)
+    if options.encoding == "hash":
+        sizes = tuple(f.buckets for f in features)
+        return Transform(raw.format.name, features, HashEncoding(sizes, options.seed))
+    counters = [KeyCounter() for _ in features]
+
+    def count(block: ParsedBlock) -> list[tuple[np.ndarray, np.ndarray]]:
+        keys = block.keys
+        if options.count_on == "train":
+            keys = keys[assign_rows(raw.rows_of(block), options.seed)[0] == 0]
+        return count_block(keys)
+
+    for _, found in raw.map(count, LineCounts(raw.format), "counting features"):
+        for counter, (keys, counts) in zip(counters, found, strict=True):
+            counter.add(keys, counts)
+    kept = []
+    for counter in counters:
+        keys, counts = counter.result()
+        kept.append(keys[counts >= options.min_count])
+    encoding = VocabularyEncoding(kept, options.min_count, options.count_on)
+    return Transform(raw.format.name, features, encoding)
+
+
+def deal_rows(raw: RawFile, transform: Transform, seed: int, bins: Bins) -> Dealt:
+    """Reads the raw file, maps every row, and deals it into `bins`.
+
+    Raises:
+        DataError: see `RawFile.map`; a split without a row.
+    """
+    dealt = Dealt(LineCounts(raw.format), [0] * len(SPLITS), [0] * len(SPLITS))
+
+    use = BucketUse(transform.schema) if isinstance(transform.encoding, HashEncoding) else None
+
+    def work(block: ParsedBlock) -> tuple[Any, ...]:
+        rows = raw.rows_of(block)
+        split, order = assign_rows(rows, seed)
+        ids = transform.ids(block.keys)
+        if use is not None:
+            use.add(ids)
+        per_split = np.bincount(split, minlength=len(SPLITS))
+        clicks = np.bincount(split, weights=block.labels, minlength=len(SPLITS))
+        return per_split, clicks, bins.group(split, order, rows, block.labels, ids)
+
+    with bins:
+        for _, (per_split, clicks, grouped) in raw.map(work, dealt.counts, "writing rows"):
+            bins.write(*grouped)
+            for s in range(len(SPLITS)):
+                dealt.rows[s] += int(per_split[s])
+                dealt.clicks[s] += int(clicks[s])
+    dealt.collisions = use.report() if use is not None else []
+    if not all(dealt.rows):
+        raise DataError(
+            f"{raw.path}: too few rows, a split would be empty "
+            f"({dict(zip(SPLITS, dealt.rows, strict=True))})."
+        )
+    return dealt
+
+
+def estimate_rows(path: pathlib.Path, fmt: Format) -> int:
+    """About how many rows a raw file has, from its size and its first lines."""
+    block = next(read_blocks(path, fmt))
+    size = path.stat().st_size * (_GZIP_RATIO if is_gzip(path) else 1)
+    return int(size / (len(block.data) / max(block.data.count(b"\n"), 1)))
+
+
+class SplitWriter:
+    """Turns the bins of a split into TFDS examples, and notes which rows went where.
+
+    Args:
+        bins: filled and closed.
+        split: index into `SPLITS`.
+        progress: called with the rows of each block.
+    """
+
+    def __init__(self, bins: Bins, split: int, progress: Callable[[int], object]) -> None:
+        self._blocks = bins.read(split, BLOCK_ROWS)
+        self._progress = progress
+        self._rows = hashlib.md5()
+        self._waiting: tuple[int, np.ndarray] | None = None
+        self._written = 0
+        self.block_rows: list[list[int]] = []
+
+    def shard(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Examples of the next shard: `{"ids": int32 [n, F], "label": uint8 [n]}` blocks."""
+        shard = len(self.block_rows)
+        self.block_rows.append([])
+        while (item := self._waiting or next(self._blocks, None)) is not None:
+            self._waiting = item
+            owner, records = item
+            if owner != shard:
+                return
+            self._waiting = None
+            self._rows.update(records["row"].tobytes())
+            self.block_rows[-1].append(len(records))
+            self._progress(len(records))
+            yield self._written, {"ids": records["ids"], "label": records["label"]}
+            self._written += 1
+
+    @property
+    def rows_md5(self) -> str:
+        """md5 of the row numbers (int64) in stored order."""
+        return self._rows.hexdigest()
+
+
+def new_bins(raw: RawFile, folder: pathlib.Path, num_fields: int) -> tuple[Bins, int]:
+    """Bins for a raw file, and how many a split."""
+    count = bins_for(estimate_rows(raw.path, raw.format))
+    return Bins(folder, len(SPLITS), count, num_fields), count

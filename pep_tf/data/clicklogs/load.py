@@ -1,0 +1,134 @@
+"""`load_criteo` and `load_avazu`: a prepared store or a raw file as `CTRData`."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from pep_tf.data.clicklogs.build import Options, make_transform
+from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, STORE_VERSION, Format
+from pep_tf.data.clicklogs.manifest import FILE, read_manifest
+from pep_tf.data.clicklogs.process import RawFile
+from pep_tf.data.clicklogs.raw import RawSplit, index_raw
+from pep_tf.data.clicklogs.rows import SPLITS
+from pep_tf.data.clicklogs.store import store_splits
+from pep_tf.data.clicklogs.transform import Transform
+from pep_tf.data.dataset import CTRData
+from pep_tf.data.schema import FeatureSchema
+from pep_tf.errors import DataError
+
+PathLike = str | os.PathLike[str]
+
+
+def load_criteo(
+    data_dir: PathLike,
+    *,
+    buckets: Mapping[str, int] | None = None,
+    seed: int = 0,
+    on_bad_row: str = "error",
+    verify: bool = True,
+) -> CTRData:
+    """Criteo (Kaggle, 2014), 39 fields.
+
+    Args:
+        data_dir: what `data_prep.criteo.prepare` wrote, or the raw `train.txt` itself, whose rows are
+            then hashed while they are read.
+        buckets: raw file only: `{field: size}` where the default is not wanted.
+        seed: raw file only: of the hash and of the 80/10/10 split.
+        on_bad_row: raw file only: `error` or `skip`.
+        verify: store only: compare every checksum before the first row is read.
+
+    Raises:
+        DataError: nothing there, another data set, damaged, or bad rows in a raw file.
+    """
+    options = Options(buckets=buckets or {}, seed=seed, on_bad_row=on_bad_row)
+    return _load(CRITEO, pathlib.Path(data_dir), options, verify)
+
+
+def load_avazu(
+    data_dir: PathLike,
+    *,
+    hour: str = "raw",
+    buckets: Mapping[str, int] | None = None,
+    seed: int = 0,
+    on_bad_row: str = "error",
+    verify: bool = True,
+) -> CTRData:
+    """Avazu (Kaggle, 2014), 22 fields, or 23 with `hour="parts"` (raw file only).
+
+    The other arguments are those of `load_criteo`.
+    """
+    options = Options(buckets=buckets or {}, seed=seed, on_bad_row=on_bad_row, hour=hour)
+    return _load(AVAZU, pathlib.Path(data_dir), options, verify)
+
+
+def find_store(data_dir: pathlib.Path) -> pathlib.Path:
+    """The one store in a folder: the folder itself, or below it as TFDS lays it out.
+
+    Raises:
+        DataError: none, or several.
+    """
+    if (data_dir / FILE).is_file():
+        return data_dir
+    found = [
+        p.parent
+        for p in sorted(data_dir.glob("**/" + FILE))
+        if not any("incomplete." in part or part == ".unfinished" for part in p.parts)
+    ]
+    if not found:
+        raise DataError(
+            f"{data_dir}: holds no prepared store (no {FILE}); "
+            "prepare one, or give the raw file itself."
+        )
+    if len(found) > 1:
+        raise DataError(f"{data_dir}: holds several stores, name one of {[str(p) for p in found]}")
+    return found[0]
+
+
+def load_transform(folder: PathLike) -> Transform:
+    """The transform of a prepared store: all that serving needs."""
+    return Transform.load(find_store(pathlib.Path(folder)))
+
+
+def _load(fmt: Format, path: pathlib.Path, options: Options, verify: bool) -> CTRData:
+    if path.is_file():
+        return _load_raw(fmt, path, options)
+    if not path.is_dir():
+        raise DataError(f"{path}: no such file or folder.")
+    return _load_store(fmt, find_store(path), verify)
+
+
+def _load_store(fmt: Format, folder: pathlib.Path, verify: bool) -> CTRData:
+    manifest = read_manifest(folder, verify=verify)
+    if manifest["dataset"] != fmt.name:
+        raise DataError(f"{folder}: holds {manifest['dataset']!r}, {fmt.name!r} was asked for.")
+    if manifest["version"] != STORE_VERSION:
+        raise DataError(
+            f"{folder}: `version` of the store must be {STORE_VERSION}. "
+            f"Received: {manifest['version']!r}; prepare the data again."
+        )
+    transform = Transform.load(folder)
+    schema = FeatureSchema.from_config(manifest["schema"])
+    if schema != transform.schema or transform.fingerprint != manifest["transform_md5"]:
+        raise DataError(f"{folder}: the transform and the manifest do not belong together.")
+    splits = store_splits(folder, manifest)
+    kept = ("source", "raw", "options", "lines", "transform_md5", "tool")
+    details: dict[str, Any] = {"data_dir": str(folder), **{k: manifest[k] for k in kept}}
+    train, validation, test = (splits[name] for name in SPLITS)
+    return CTRData(fmt.name, schema, train, validation, test, details)
+
+
+def _load_raw(fmt: Format, path: pathlib.Path, options: Options) -> CTRData:
+    raw = RawFile(path, fmt, options.features(fmt), options.on_bad_row)
+    transform = make_transform(raw, options)
+    index = index_raw(raw, options.seed)
+    train, validation, test = (
+        RawSplit(raw, transform, index, s, options.seed) for s in range(len(SPLITS))
+    )
+    details = {
+        "data_dir": str(path),
+        "source": fmt.source,
+        "lines": index.counts.to_dict(),
+        "transform_md5": transform.fingerprint,
+    }
+    return CTRData(fmt.name, transform.schema, train, validation, test, details)

@@ -1,0 +1,140 @@
+"""Lines of text to labels and tokens, at a million rows a second, with nothing dropped in silence.
+
+`parse_block` first tries the whole block with array operations. These accept exactly what the regular
+expression of `strict.py` accepts line by line (a test fuzzes that); when a block holds anything else, the
+lines are checked one by one, the bad ones are named, and the good ones go through the same array code.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from pep_tf.data.clicklogs import keys as keys_lib
+from pep_tf.data.clicklogs.backends import NUMPY
+from pep_tf.data.clicklogs.feature_keys import FeatureKeys
+from pep_tf.data.clicklogs.formats import Feature, Format
+from pep_tf.data.clicklogs.strict import BadLine, LineRule
+from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES, Tokens, tokens_of_buffer
+from pep_tf.errors import DataError
+
+_NEWLINE = 10
+_FORBIDDEN = (b"\0", b"\r", b'"')
+
+
+@dataclasses.dataclass(frozen=True)
+class ParsedBlock:
+    """What came out of a block of lines.
+
+    Attributes:
+        lines: int64 [n], the line number in the file (from 1) of each good row.
+        labels: uint8 [n], 0 or 1.
+        keys: uint64 [n, F], see `keys.py`.
+        bad: the bad lines, in order.
+        num_lines: good and bad lines together.
+    """
+
+    lines: np.ndarray
+    labels: np.ndarray
+    keys: np.ndarray
+    bad: list[BadLine]
+    num_lines: int
+
+
+class Parser:
+    """Parses blocks of whole lines of one format.
+
+    Args:
+        fmt: the text format.
+        features: the fields whose keys are wanted, in order.
+    """
+
+    def __init__(self, fmt: Format, features: tuple[Feature, ...]) -> None:
+        self._format = fmt
+        self._rule = LineRule(fmt)
+        self._delimiter = fmt.delimiter[0]
+        self._label = fmt.columns.index(fmt.label)
+        self._keys = FeatureKeys(features)
+        self._columns = [fmt.columns.index(c) for c in self._keys.columns]
+        self._hours = [fmt.columns.index(c) for c in fmt.hours]
+        if missing := set(fmt.integers) - {f.column for f in features if f.kind == "integer"}:
+            raise DataError(f"`features` must read the integers {sorted(missing)} as such.")
+
+    def parse_block(self, data: bytes, first_line: int) -> ParsedBlock:
+        """Parses whole lines, the header not among them.
+
+        Args:
+            data: lines, each ended by a newline; only the last may lack it.
+            first_line: line number of the first one, from 1.
+        """
+        if data and not data.endswith(b"\n"):
+            data += b"\n"
+        fast = self._parse_clean(data)
+        if fast is not None:
+            labels, keys = fast
+            lines = np.arange(first_line, first_line + len(labels), dtype=np.int64)
+            return ParsedBlock(lines, labels, keys, [], len(labels))
+        return self._parse_line_by_line(data, first_line)
+
+    def _parse_line_by_line(self, data: bytes, first_line: int) -> ParsedBlock:
+        good, numbers, bad = [], [], []
+        texts = data[:-1].split(b"\n")
+        for number, line in enumerate(texts, start=first_line):
+            if reason := self._rule.fault(line):
+                bad.append(BadLine(number, reason, line[:80]))
+            else:
+                good.append(line)
+                numbers.append(number)
+        clean = self._parse_clean(b"".join(line + b"\n" for line in good))
+        if clean is None:
+            raise AssertionError("the two parsers disagree on what a good line is")
+        return ParsedBlock(np.array(numbers, np.int64), *clean, bad, len(texts))
+
+    def _parse_clean(self, data: bytes) -> tuple[np.ndarray, np.ndarray] | None:
+        """Labels and keys, or None when any line is bad."""
+        if any(byte in data for byte in _FORBIDDEN):
+            return None
+        padded = np.frombuffer(data + bytes(MAX_TOKEN_BYTES), np.uint8)
+        ends = self._ends(padded[: len(data)])
+        if ends is None:
+            return None
+        starts = np.empty_like(ends)
+        starts.reshape(-1)[:1] = 0
+        np.add(ends.reshape(-1)[:-1], 1, out=starts.reshape(-1)[1:])
+        lengths = ends - starts
+        if lengths.max(initial=0) > MAX_TOKEN_BYTES:
+            return None
+        labels = padded[starts[:, self._label]] - np.uint8(ord("0"))
+        if (lengths[:, self._label] != 1).any() or (labels > 1).any():
+            return None
+        if not self._hours_valid(padded, starts, lengths):
+            return None
+        keys, malformed = self._keys(NUMPY, _tokens(padded, starts, lengths, self._columns))
+        return None if any(bad.any() for bad in malformed) else (labels, keys)
+
+    def _ends(self, text: np.ndarray) -> np.ndarray | None:
+        """int64 [n, columns]: where each token ends, or None when a line has another column count."""
+        is_end = text == self._delimiter
+        is_end |= text == _NEWLINE
+        found = np.flatnonzero(is_end)
+        width = len(self._format.columns)
+        if len(found) % width:
+            return None
+        ends: np.ndarray = found.reshape(-1, width)
+        at_ends = text[ends[:, -1]]
+        # As many newlines as rows, each at the last place, leaves delimiters everywhere else.
+        if (at_ends != _NEWLINE).any() or np.count_nonzero(text == _NEWLINE) != len(ends):
+            return None
+        return ends
+
+    def _hours_valid(self, padded: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> bool:
+        if not self._hours:
+            return True
+        tokens = _tokens(padded, starts, lengths, self._hours)
+        number, valid = keys_lib.parse_numbers(NUMPY, tokens)
+        return bool((valid & (tokens.lengths == 8) & keys_lib.valid_hours(number)).all())
+
+
+def _tokens(
+    padded: np.ndarray, starts: np.ndarray, lengths: np.ndarray, columns: list[int]
+) -> Tokens:
+    return tokens_of_buffer(padded, NUMPY.columns(starts, columns), NUMPY.columns(lengths, columns))

@@ -1,0 +1,146 @@
+"""Every block of a raw file through a function, on several threads, the results in file order."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import itertools
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import tqdm
+
+from pep_tf.data.clicklogs.formats import Feature, Format
+from pep_tf.data.clicklogs.parse import ParsedBlock, Parser
+from pep_tf.data.clicklogs.strict import BadLine
+from pep_tf.data.clicklogs.text import BLOCK_BYTES, TextBlock, read_blocks
+from pep_tf.errors import DataError
+
+Result = TypeVar("Result")
+ON_BAD_ROW = ("error", "skip")
+_EXAMPLES = 5
+
+
+class LineCounts:
+    """What happened to each line of a file: `lines = header + rows + bad`."""
+
+    def __init__(self, fmt: Format) -> None:
+        self.header = int(fmt.header)
+        self.rows = 0
+        self.bad = 0
+        self.bad_by_reason: collections.Counter[str] = collections.Counter()
+        self.examples: list[BadLine] = []
+
+    @property
+    def lines(self) -> int:
+        return self.header + self.rows + self.bad
+
+    def add(self, block: ParsedBlock) -> None:
+        self.rows += len(block.lines)
+        self.bad += len(block.bad)
+        for bad in block.bad:
+            # Details after the comma or of the value differ by line; the kind of fault is what counts.
+            self.bad_by_reason[bad.reason.split(", not ")[0]] += 1
+        self.examples.extend(block.bad[: _EXAMPLES - len(self.examples)])
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready counts."""
+        return {
+            "lines": self.lines,
+            "header": self.header,
+            "rows": self.rows,
+            "bad": self.bad,
+            "bad_by_reason": dict(self.bad_by_reason.most_common(20)),
+            "bad_examples": [
+                {"line": b.line, "reason": b.reason, "start": b.start.decode("utf-8", "replace")}
+                for b in self.examples
+            ],
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class RawFile:
+    """A raw file and how to read it.
+
+    Attributes:
+        path: text or gzip.
+        format: `CRITEO` or `AVAZU`.
+        features: the fields wanted, in order.
+        on_bad_row: `error` stops at the first bad line, `skip` counts them.
+        workers: threads that parse.
+        progress: shows a bar with the time left.
+        block_bytes: text a block.
+    """
+
+    path: pathlib.Path
+    format: Format
+    features: tuple[Feature, ...]
+    on_bad_row: str = "error"
+    workers: int = 2
+    progress: bool = False
+    block_bytes: int = BLOCK_BYTES
+
+    def __post_init__(self) -> None:
+        if self.on_bad_row not in ON_BAD_ROW:
+            raise DataError(
+                f"`on_bad_row` must be one of {ON_BAD_ROW}. Received: {self.on_bad_row!r}"
+            )
+        if self.workers < 1:
+            raise DataError(f"`workers` must be at least 1. Received: {self.workers}")
+
+    def rows_of(self, block: ParsedBlock) -> np.ndarray:
+        """int64 [n], row numbers (from 0): line numbers less one, less the header."""
+        return block.lines - 1 - int(self.format.header)
+
+    def map(
+        self, function: Callable[[ParsedBlock], Result], counts: LineCounts, title: str
+    ) -> Iterator[tuple[TextBlock, Result]]:
+        """Yields (text block, `function(parsed block)`) in file order; `counts` grows as it goes.
+
+        Raises:
+            DataError: see `read_blocks`; a bad line with `on_bad_row="error"`; no good line at all.
+        """
+        parser = Parser(self.format, self.features)
+
+        def work(text: TextBlock) -> tuple[TextBlock, ParsedBlock, Result | None]:
+            parsed = parser.parse_block(text.data, text.first_line)
+            if parsed.bad and self.on_bad_row == "error":
+                return text, parsed, None
+            return text, parsed, function(parsed)
+
+        blocks = read_blocks(self.path, self.format, self.block_bytes)
+        with (
+            tqdm.tqdm(
+                total=os.path.getsize(self.path) if self.path.is_file() else None,
+                desc=title,
+                unit="B",
+                unit_scale=True,
+                disable=not self.progress,
+            ) as bar,
+            concurrent.futures.ThreadPoolExecutor(self.workers) as pool,
+        ):
+            # A few blocks in flight, never the file: memory stays flat.
+            first = itertools.islice(blocks, 2 * self.workers)
+            waiting = collections.deque(pool.submit(work, block) for block in first)
+            while waiting:
+                text, parsed, result = waiting.popleft().result()
+                counts.add(parsed)
+                if result is None:
+                    self._refuse(parsed.bad[0])
+                else:
+                    yield text, result
+                if (following := next(blocks, None)) is not None:
+                    waiting.append(pool.submit(work, following))
+                bar.update(text.end - bar.n)
+        if not counts.rows:
+            raise DataError(
+                f"{self.path}: no row in it ({counts.bad} bad lines of {counts.lines})."
+            )
+
+    def _refuse(self, bad: BadLine) -> None:
+        raise DataError(
+            f"{self.path}, line {bad.line}: {bad.reason}. "
+            "To leave bad rows out and count them, use --on_bad_row=skip."
+        )

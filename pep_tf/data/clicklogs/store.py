@@ -1,0 +1,135 @@
+"""A prepared store as splits that stream."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.data.clicklogs import windows
+from pep_tf.data.clicklogs.windows import WINDOW_BLOCKS
+from pep_tf.errors import DataError
+
+_READ_BUFFER = 4 << 20
+
+
+class StoreSplit:
+    """One split of a prepared store; implements `Split`.
+
+    `md5` is the md5 of its row numbers (int64) in stored order.
+
+    Args:
+        paths: the TFRecord shards, in order.
+        block_rows: rows of each block, shard by shard.
+        num_fields: F.
+        md5: see above.
+        part: `(count, index)`: stream only every count-th block, the index-th first.
+    """
+
+    def __init__(
+        self,
+        paths: list[pathlib.Path],
+        block_rows: list[list[int]],
+        num_fields: int,
+        md5: str,
+        part: tuple[int, int] = (1, 0),
+    ) -> None:
+        self._paths = [str(p) for p in paths]
+        self._all_rows = block_rows
+        self._num_fields = num_fields
+        self._md5 = md5
+        self._count, self._index = part
+        self._first = np.cumsum([0, *(len(b) for b in block_rows)])[:-1]
+        # Rows of the blocks that are ours, shard by shard.
+        self._block_rows = [
+            [n for i, n in enumerate(rows, start=first) if i % self._count == self._index]
+            for rows, first in zip(block_rows, self._first, strict=True)
+        ]
+
+    @property
+    def num_rows(self) -> int:
+        return sum(map(sum, self._block_rows))
+
+    @property
+    def md5(self) -> str:
+        return self._md5 if self._count == 1 else f"{self._md5}/{self._index}of{self._count}"
+
+    def shard(self, count: int, index: int) -> "StoreSplit":
+        """The share of worker `index` of `count`: every count-th block.
+
+        Raises:
+            DataError: `index` outside 0 to count - 1, or fewer blocks than workers.
+        """
+        if not 0 <= index < count:
+            raise DataError(f"`index` must be from 0 to {count - 1}. Received: {index}")
+        if (blocks := sum(map(len, self._all_rows))) < count:
+            raise DataError(
+                f"`count` must be at most the {blocks} blocks of the split. Received: {count}"
+            )
+        args = (self._all_rows, self._num_fields, self._md5, (count, index))
+        return StoreSplit([pathlib.Path(p) for p in self._paths], *args)
+
+    def batches(
+        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, start: int = 0
+    ) -> tf.data.Dataset:
+        """See `Split.batches`. Shards before `start` are not opened."""
+        order = windows.permutation(len(self._paths), seed, epoch)
+        block_rows = [n for shard in order for n in self._block_rows[shard]]
+        at = windows.locate(windows.group_rows(block_rows, WINDOW_BLOCKS), start * batch_size)
+        blocks = self._records(order, at.window * WINDOW_BLOCKS)
+        mixing = None if seed is None else windows.window_seed(seed, epoch)
+
+        def window(index: tf.Tensor, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return windows.mix_rows(*self._decode(records), mixing, index, at)
+
+        mixed = (
+            blocks.batch(WINDOW_BLOCKS)
+            .enumerate(at.window)
+            .map(window, num_parallel_calls=2, deterministic=True)
+        )
+        return windows.into_batches(mixed, batch_size)
+
+    def _records(self, order: np.ndarray, skip: int) -> tf.data.Dataset:
+        """Serialised blocks in the order of the shards, the first `skip` left out."""
+        lengths = np.array([len(self._block_rows[s]) for s in order])
+        ends = np.cumsum(lengths)
+        skips = np.clip(skip - (ends - lengths), 0, None)
+        kept = order[ends > skip]
+        if not len(kept):
+            return tf.data.Dataset.from_tensor_slices(tf.zeros([0], tf.string))
+        paths = tf.constant([self._paths[s] for s in kept])
+
+        def read(path: tf.Tensor, first: tf.Tensor, skipped: tf.Tensor) -> tf.data.Dataset:
+            records = tf.data.TFRecordDataset(path, buffer_size=_READ_BUFFER)
+            if self._count > 1:
+                numbered = records.enumerate(first)
+                ours = numbered.filter(lambda i, _: i % self._count == self._index)
+                records = ours.map(lambda _, record: record)
+            return records.skip(skipped)
+
+        slices = (paths, self._first[kept].astype(np.int64), skips[ends > skip].astype(np.int64))
+        return tf.data.Dataset.from_tensor_slices(slices).flat_map(read)
+
+    def _decode(self, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """ids int32 [n, F] and labels float32 [n] of the blocks string [k], one after another."""
+        spec = {name: tf.io.FixedLenFeature([], tf.string) for name in ("ids", "label")}
+        parsed = tf.io.parse_example(records, spec)
+        ids = tf.io.decode_raw(tf.strings.reduce_join(parsed["ids"]), tf.int32)
+        labels = tf.io.decode_raw(tf.strings.reduce_join(parsed["label"]), tf.uint8)
+        return tf.reshape(ids, [-1, self._num_fields]), tf.cast(labels, tf.float32)
+
+
+def store_splits(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, StoreSplit]:
+    """The splits of a store, by name."""
+    splits = {}
+    for name, facts in manifest["splits"].items():
+        paths = sorted(folder / f for f in manifest["files"] if f"-{name}.tfrecord" in f)
+        if len(paths) != len(facts["block_rows"]):
+            raise DataError(
+                f"{folder / 'manifest.json'}: damaged, {len(paths)} shards of {name!r} instead of "
+                f"{len(facts['block_rows'])}."
+            )
+        splits[name] = StoreSplit(
+            paths, facts["block_rows"], len(manifest["schema"]), facts["rows_md5"]
+        )
+    return splits

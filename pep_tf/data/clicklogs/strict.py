@@ -1,0 +1,98 @@
+"""What a good line is, as one regular expression, and what to say of a bad one."""
+
+import dataclasses
+import re
+
+from pep_tf.data.clicklogs.formats import FORMATS, MAX_LINE_BYTES, Format
+from pep_tf.data.clicklogs.keys import MAX_DIGITS
+from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES
+
+_HOUR = rb"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])"
+_INTEGER = rb"(?:-?[0-9]{1,%d})?" % MAX_DIGITS
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclasses.dataclass(frozen=True)
+class BadLine:
+    """A line that is no row: its number in the file (from 1), why, and its first 80 bytes."""
+
+    line: int
+    reason: str
+    start: bytes
+
+
+class LineRule:
+    """Tells good lines of a format from bad ones."""
+
+    def __init__(self, fmt: Format) -> None:
+        self._format = fmt
+        self._patterns = [re.compile(self._pattern(c)) for c in fmt.columns]
+        self._line = re.compile(re.escape(fmt.delimiter).join(p.pattern for p in self._patterns))
+
+    def _pattern(self, column: str) -> bytes:
+        if column == self._format.label:
+            return rb"[01]"
+        if column in self._format.integers:
+            return _INTEGER
+        if column in self._format.hours:
+            return _HOUR
+        return rb'[^\n\r\x00"%b]{0,%d}' % (re.escape(self._format.delimiter), MAX_TOKEN_BYTES)
+
+    def fault(self, line: bytes) -> str | None:
+        """Why `line` (without its newline) is bad, or None when it is good."""
+        return None if self._line.fullmatch(line) else self._reason(line)
+
+    def _reason(self, line: bytes) -> str:
+        if len(line) > MAX_LINE_BYTES:
+            return f"line of {len(line)} bytes (the limit is {MAX_LINE_BYTES})"
+        if not line:
+            return "empty line"
+        if line.startswith(_BOM):
+            return "UTF-8 byte order mark at the start; save the file without it"
+        if b"\0" in line:
+            return "NUL byte"
+        if b"\r" in line:
+            return "carriage return (CRLF line ends); convert the file with dos2unix"
+        if b'"' in line:
+            return "quote character; the format has none"
+        return self._column_reason(line)
+
+    def _column_reason(self, line: bytes) -> str:
+        tokens, width = line.split(self._format.delimiter), len(self._format.columns)
+        if len(tokens) != width:
+            return f"{len(tokens)} columns, {self._format.name} has {width}"
+        for name, token, pattern in zip(self._format.columns, tokens, self._patterns, strict=True):
+            if not pattern.fullmatch(token):
+                return self._token_reason(name, token)
+        raise AssertionError(f"no fault found in {line!r}")
+
+    def _token_reason(self, name: str, token: bytes) -> str:
+        shown = token[:40].decode("utf-8", "replace")
+        if name == self._format.label:
+            return f"label {name!r} must be 0 or 1, not {shown!r}"
+        if name in self._format.integers:
+            return (
+                f"field {name!r} must be an integer of at most {MAX_DIGITS} digits, not {shown!r}"
+            )
+        if name in self._format.hours:
+            return f"field {name!r} must be a date and hour YYMMDDHH, not {shown!r}"
+        return f"field {name!r} must have at most {MAX_TOKEN_BYTES} bytes, not {len(token)}"
+
+
+def first_line_fault(fmt: Format, line: bytes) -> str | None:
+    """Why a file whose first line is `line` is no file of this format at all, or None."""
+    line = line.rstrip(b"\r\n")
+    for other in FORMATS.values():
+        if other is not fmt and (line == other.header_line or _width(other, line)):
+            return f"this looks like the {other.name} file, {fmt.name} was asked for"
+    if fmt.header and line != fmt.header_line:
+        if line == _BOM + fmt.header_line:
+            return "UTF-8 byte order mark at the start; save the file without it"
+        return f"line 1 must be the header {fmt.header_line.decode()}"
+    if not fmt.header and line.removeprefix(_BOM).lower() == fmt.header_line.lower():
+        return f"line 1 is a header; {fmt.name} has none, remove it"
+    return None
+
+
+def _width(fmt: Format, line: bytes) -> bool:
+    return len(line.split(fmt.delimiter)) == len(fmt.columns)

@@ -1,0 +1,101 @@
+"""A text file, plain or gzip, as blocks of whole lines with their line numbers."""
+
+import dataclasses
+import gzip
+import os
+import pathlib
+import zlib
+from collections.abc import Iterator
+from typing import IO, cast
+
+from pep_tf.data.clicklogs.formats import Format
+from pep_tf.data.clicklogs.strict import first_line_fault
+from pep_tf.errors import DataError
+
+BLOCK_BYTES = 1 << 19
+_GZIP_MAGIC = b"\x1f\x8b"
+_MAX_UNBROKEN = 64 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class TextBlock:
+    """Whole lines of a file.
+
+    Attributes:
+        data: the lines; only the file's last one may lack its newline.
+        first_line: number of the first line, from 1.
+        end: bytes of the (compressed) file read so far, for progress.
+        start: place of `data` in the uncompressed text, bytes.
+    """
+
+    data: bytes
+    first_line: int
+    end: int
+    start: int
+
+
+def read_blocks(
+    path: str | os.PathLike[str], fmt: Format, block_bytes: int = BLOCK_BYTES
+) -> Iterator[TextBlock]:
+    """Streams a raw file, its header left out, in bounded memory.
+
+    Raises:
+        DataError: the file is missing, empty, a truncated or damaged gzip, of another format (see
+            `first_line_fault`), or has 64 MB without a line end.
+    """
+    path = pathlib.Path(path)
+    with open_raw(path) as (stream, compressed):
+        first = stream.readline(1 << 20)
+        if not first:
+            raise DataError(f"{path}: empty file.")
+        if fault := first_line_fault(fmt, first):
+            raise DataError(f"{path}, line 1: {fault}.")
+        rest, line, start = (b"", 2, len(first)) if fmt.header else (first, 1, 0)
+        pieces = [rest]
+        while True:
+            data = stream.read(block_bytes)
+            cut = data.rfind(b"\n") + 1
+            if data and not cut:
+                pieces.append(data)
+                if sum(map(len, pieces)) > _MAX_UNBROKEN:
+                    raise DataError(
+                        f"{path}, line {line}: no line end in 64 MB; is this a text file?"
+                    )
+                continue
+            block = b"".join([*pieces, data[:cut]])
+            pieces = [data[cut:]]
+            if block:
+                yield TextBlock(block, line, compressed.tell(), start)
+            line += block.count(b"\n")
+            start += len(block)
+            if not data:
+                return
+
+
+class open_raw:  # noqa: N801 - used like the function `open`
+    """Opens a plain or gzip file: `with open_raw(path) as (text, file on disk)`."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> tuple[IO[bytes], IO[bytes]]:
+        try:
+            self._file = open(self._path, "rb")
+        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+            raise DataError(f"{self._path}: cannot be read ({error.strerror}).") from error
+        self._stream: IO[bytes] = self._file
+        if is_gzip(self._path):
+            self._stream = cast(IO[bytes], gzip.GzipFile(fileobj=self._file))
+        return self._stream, self._file
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        self._stream.close()
+        self._file.close()
+        if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
+            raise DataError(f"{self._path}: truncated or damaged gzip file ({error}).") from error
+
+
+def is_gzip(path: pathlib.Path) -> bool:
+    """Whether a file starts like gzip, whatever its name."""
+    with open(path, "rb") as file:
+        return file.read(2) == _GZIP_MAGIC

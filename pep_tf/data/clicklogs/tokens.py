@@ -1,0 +1,63 @@
+"""Text tokens as machine words, so that a million of them are handled by one array operation.
+
+A token (one field of one line, a byte string of at most 32 bytes) becomes its length and up to four
+little-endian words of 8 bytes, padded with zero bytes. Two tokens without NUL bytes are equal exactly
+when their words are equal.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+WORD = 8
+MAX_TOKEN_BYTES = 32
+_WORDS = MAX_TOKEN_BYTES // WORD
+# KEEP[n] keeps the first n bytes of a word.
+KEEP = np.array([(1 << (8 * n)) - 1 for n in range(WORD)] + [2**64 - 1], np.uint64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """A matrix of tokens, of `np.ndarray` or of `tf.Tensor`.
+
+    Attributes:
+        words: 1 to 4 arrays, uint64 [n, C]: bytes 0-7 of each token, bytes 8-15, ... Words that are
+            left out are zero for every token.
+        lengths: int64 [n, C], bytes a token.
+    """
+
+    words: list[Any]
+    lengths: Any
+
+
+def tokens_of_buffer(padded: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Tokens:
+    """Gathers tokens out of a text held in memory.
+
+    Args:
+        padded: uint8 [m], the text followed by at least `MAX_TOKEN_BYTES` bytes of anything.
+        starts: int64 [n, C], where each token starts.
+        lengths: int64 [n, C], 0 to `MAX_TOKEN_BYTES`.
+    """
+    # Every byte position as the start of an (unaligned) word: one gather fetches 8 bytes.
+    windows: np.ndarray = np.ndarray(
+        (padded.size - WORD + 1,), "<u8", buffer=padded.data, strides=(1,)
+    )
+    longest = int(lengths.max(initial=0))
+    words = []
+    for first in range(0, max(longest, 1), WORD):
+        # Indexing, not `take`: that would first copy every window.
+        word = windows[starts + first if first else starts]
+        word &= KEEP.take(np.clip(lengths - first, 0, WORD) if longest > WORD else lengths)
+        words.append(word)
+    return Tokens(words, lengths)
+
+
+def tokens_of_strings(strings: tf.Tensor) -> Tokens:
+    """The same of string [B, C]; bytes after the first 32 are dropped (the length still counts them)."""
+    # One row of 4 int64 a token; as uint64 the bits stay.
+    words = tf.io.decode_raw(strings, tf.int64, fixed_length=MAX_TOKEN_BYTES)
+    words = tf.bitcast(words, tf.uint64)
+    lengths = tf.cast(tf.strings.length(strings, unit="BYTE"), tf.int64)
+    return Tokens([words[..., k] for k in range(_WORDS)], lengths)

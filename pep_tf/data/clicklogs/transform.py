@@ -1,0 +1,162 @@
+"""The mapping from raw columns to ids: saved beside the data, and all that serving needs."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.data.clicklogs.backends import NUMPY, TENSORFLOW
+from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding, encoding_from
+from pep_tf.data.clicklogs.feature_keys import FeatureKeys
+from pep_tf.data.clicklogs.formats import FORMATS, Feature
+from pep_tf.data.clicklogs.tokens import tokens_of_strings
+from pep_tf.data.schema import FeatureSchema
+from pep_tf.errors import DataError
+
+VERSION = 1
+FILE = "transform.json"
+
+
+class Transform(tf.Module):
+    """Raw columns to per-field ids.
+
+    The same functions run on NumPy arrays (`Parser`, then `ids`: preparation, streaming from text) and on
+    tensors (`__call__`: any `tf.function`, the exported serving graph).
+
+    Args:
+        format_name: `criteo` or `avazu`.
+        features: the fields, in order.
+        encoding: how keys become ids, `HashEncoding` or `VocabularyEncoding`.
+
+    Example:
+        >>> transform = Transform("criteo", default_features(CRITEO), HashEncoding.of(...))
+        >>> ids = transform({"I1": tf.constant(["5"]), ..., "C26": tf.constant([""])})  # int32 [1, 39]
+    """
+
+    def __init__(
+        self,
+        format_name: str,
+        features: tuple[Feature, ...],
+        encoding: HashEncoding | VocabularyEncoding,
+    ) -> None:
+        super().__init__(name="transform")
+        if format_name not in FORMATS:
+            raise DataError(
+                f"`format_name` must be one of {list(FORMATS)}. Received: {format_name!r}"
+            )
+        self.format_name = format_name
+        self.features = features
+        self.encoding = encoding
+        self.feature_keys = FeatureKeys(features)
+        if len(encoding.sizes) != len(features):
+            raise DataError(
+                f"`encoding` must have one size a field ({len(features)}). "
+                f"Received: {len(encoding.sizes)} sizes."
+            )
+
+    @property
+    def schema(self) -> FeatureSchema:
+        names = (f.name for f in self.features)
+        return FeatureSchema.of(dict(zip(names, self.encoding.sizes, strict=True)))
+
+    def ids(self, keys: np.ndarray) -> np.ndarray:
+        """Ids int32 [n, F] of the keys uint64 [n, F] that a `Parser` found."""
+        return self.encoding.ids(NUMPY, keys)
+
+    def raw_spec(self) -> dict[str, tf.TensorSpec]:
+        """Type of each column that `__call__` reads: strings [None], as the log has them."""
+        columns = self.feature_keys.columns
+        return {name: tf.TensorSpec([None], tf.string, name=name) for name in columns}
+
+    def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Ids of a batch of raw columns, for serving graphs.
+
+        - An empty string is "missing": the same id as an empty field of the training text.
+        - A value not seen in training goes where preparation would have put it: its own bucket
+          (`hash`), or the out-of-vocabulary id 0 of its field (`vocabulary`).
+        - What is no integer in an integer column, or no date in a column of hours, is "missing":
+          a batch of requests does not fail for one bad row. (Preparation refuses such rows.)
+        - Integer tensors are taken as their decimal text.
+
+        Args:
+            raw: `{column: string or integer tensor [B]}`; columns that no field reads may be absent,
+                others are ignored.
+
+        Returns:
+            int32 [B, F], ids per field, without offsets.
+
+        Raises:
+            DataError: a column is absent.
+        """
+        columns = self.feature_keys.columns
+        if absent := sorted(set(columns) - set(raw)):
+            raise DataError(f"`raw` must hold every column of the transform. Missing: {absent}")
+        with tf.device("CPU"):
+            strings = tf.stack([_as_text(raw[c]) for c in columns], axis=1)
+            keys, _ = self.feature_keys(TENSORFLOW, tokens_of_strings(strings))
+            return self.encoding.ids(TENSORFLOW, keys)
+
+    @property
+    def fingerprint(self) -> str:
+        """md5 of everything that decides an id; two transforms with the same one map alike."""
+        digest = hashlib.md5(json.dumps(self._config(), sort_keys=True).encode())
+        for array in self.encoding.arrays().values():
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "format": self.format_name,
+            "features": [dataclasses.asdict(f) for f in self.features],
+            "encoding": self.encoding.config(),
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes `transform.json`, and `transform.npz` when there is a vocabulary."""
+        folder = pathlib.Path(folder)
+        arrays = self.encoding.arrays()
+        if arrays:
+            np.savez(folder / "transform.npz", **arrays)  # type: ignore[arg-type]
+        text = json.dumps(self._config() | {"md5": self.fingerprint}, indent=1)
+        (folder / FILE).write_text(text + "\n")
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "Transform":
+        """Reads what `save` wrote.
+
+        Raises:
+            DataError: no transform there, of another version, or damaged.
+        """
+        path = pathlib.Path(folder) / FILE
+        try:
+            config = json.loads(path.read_text())
+        except FileNotFoundError as error:
+            raise DataError(f"{path}: no such file; the folder holds no transform.") from error
+        except ValueError as error:
+            raise DataError(f"{path}: damaged, not JSON ({error}).") from error
+        if config.get("version") != VERSION:
+            raise DataError(
+                f"{path}: `version` must be {VERSION}. Received: {config.get('version')!r}; "
+                "prepare the data again with this version."
+            )
+        try:
+            features = tuple(Feature(**f) for f in config["features"])
+            encoding = encoding_from(config["encoding"], path.with_suffix(".npz"))
+            transform = cls(config["format"], features, encoding)
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}: damaged, {error!r}.") from error
+        if transform.fingerprint != config["md5"]:
+            raise DataError(f"{path}: damaged, its content does not match its md5.")
+        return transform
+
+
+def _as_text(column: tf.Tensor) -> tf.Tensor:
+    column = tf.convert_to_tensor(column)
+    return tf.strings.as_string(column) if column.dtype.is_integer else column

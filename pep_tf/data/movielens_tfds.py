@@ -1,0 +1,243 @@
+"""MovieLens-1M from TensorFlow Datasets: `movielens/1m-ratings`, prepared before or downloaded now.
+
+A prepared copy holds each rating joined with its user and movie: the same information, but:
+
+- its rows are shuffled, by the md5 of each row's number in `ratings.dat`. That shuffle is undone
+  here, so that ids, splits and their md5 are exactly those of the original files;
+- it writes "Children" for the genre "Children's", and the occupation as text; both are mapped back.
+
+Where no copy is prepared, TFDS's download manager fetches the archive (and checks its sha256), and
+the original files in it are read directly: TFDS would take minutes to prepare a copy of what is
+read in seconds.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from absl import logging
+
+from pep_tf.data.movielens_files import check_complete, join, read_files, year_of
+from pep_tf.errors import DataError
+
+NAME = "movielens/1m-ratings"
+_PROBE_SECONDS = 5  # without a network TFDS's own retries take minutes to give up
+_BATCH = 8192
+_COLUMNS = (
+    "user_id",
+    "movie_id",
+    "user_rating",
+    "timestamp",
+    "movie_title",
+    "movie_genres",
+    "user_gender",
+    "bucketized_user_age",
+    "user_occupation_text",
+    "user_zip_code",
+)
+# In the order of the numbers that users.dat has for them (ml-1m-README.txt).
+_OCCUPATIONS = (
+    "other/not specified",
+    "academic/educator",
+    "artist",
+    "clerical/admin",
+    "college/grad student",
+    "customer service",
+    "doctor/health care",
+    "executive/managerial",
+    "farmer",
+    "homemaker",
+    "K-12 student",
+    "lawyer",
+    "programmer",
+    "retired",
+    "sales/marketing",
+    "scientist",
+    "self-employed",
+    "technician/engineer",
+    "tradesman/craftsman",
+    "unemployed",
+    "writer",
+)
+
+
+def read_tfds(tfds_dir: Path | None = None) -> tuple[pd.DataFrame, str]:
+    """Reads the copy of TFDS, downloading it when it is not there.
+
+    Args:
+        tfds_dir: TFDS's data folder; None is TFDS's default (`TFDS_DATA_DIR`, else
+            `~/tensorflow_datasets`).
+
+    Returns:
+        The table that `movielens_files.read_files` returns, row for row, and where it came from.
+
+    Raises:
+        DataError: there is no copy and none can be downloaded, or it is damaged or incomplete.
+    """
+    try:
+        import tensorflow_datasets as tfds  # here: only this reader needs it
+
+        with _quiet():
+            builder = tfds.builder(NAME, data_dir=tfds_dir)
+            prepared = builder.is_prepared()
+        if prepared:
+            source = f"TFDS copy {builder.data_path}"
+            frame = read_prepared(builder)
+        else:
+            folder = _download(builder)
+            source = f"TFDS download {folder}"
+            frame, _ = read_files(folder)
+    except DataError:
+        raise
+    except Exception as error:  # whatever TFDS, the network or the disk may raise
+        raise DataError(f"TFDS {NAME} cannot be had: {_one_line(error)}") from error
+    check_complete(frame, source)
+    return frame, source
+
+
+def read_prepared(builder: Any) -> pd.DataFrame:
+    """Reads a prepared `tfds.core.DatasetBuilder` in the row order of `ratings.dat`.
+
+    Raises:
+        DataError: the format, an occupation or the row order is not the one expected.
+    """
+    columns = _read_columns(builder)
+    order = file_order(len(columns["user_id"]))
+    columns = {name: values[order] for name, values in columns.items()}
+    ratings = pd.DataFrame(
+        {
+            "user": columns["user_id"].astype(np.int64),
+            "movie": columns["movie_id"].astype(np.int64),
+            "rating": columns["user_rating"].astype(np.int64),
+            "timestamp": columns["timestamp"],
+        }
+    )
+    if not ratings["user"].is_monotonic_increasing:  # as they are in ratings.dat
+        raise DataError(
+            f"{builder.data_path} must be shuffled as TFDS does it, or the rows of ratings.dat "
+            "cannot be put back in order. Received: another order; give the original files with "
+            "`data_dir`"
+        )
+    user_rows, users = _distinct(ratings["user"], columns, _user)
+    movie_rows, movies = _distinct(ratings["movie"], columns, _movie)
+    return join(ratings, (users, user_rows), (movies, movie_rows))
+
+
+def file_order(num_rows: int) -> np.ndarray:
+    """Where TFDS put each row: int64 [n], the stored position of row 0, 1, ... of `ratings.dat`.
+
+    TFDS sorts the rows of a split by md5(split name + key); the key is the row number
+    (`tensorflow_datasets/core/hashing.py`, `shuffle.py`, version 4.9.10).
+    """
+    salted = hashlib.md5(b"train")
+    digests = []
+    for key in range(num_rows):
+        digest = salted.copy()
+        digest.update(b"%d" % key)
+        digests.append(digest.digest())
+    high, low = np.frombuffer(b"".join(digests), ">u8").reshape(num_rows, 2).T
+    stored_rows = np.lexsort((low, high))
+    positions = np.empty(num_rows, np.int64)
+    positions[stored_rows] = np.arange(num_rows)
+    return positions
+
+
+def _read_columns(builder: Any) -> dict[str, np.ndarray]:
+    """All rows, in stored order, by feature; parsed in batches, unlike TFDS's slow own reader."""
+    if builder.info.file_format.value != "tfrecord":
+        raise DataError(
+            f"{builder.data_path} must be in TFDS's format 'tfrecord'. "
+            f"Received: {builder.info.file_format.value!r}"
+        )
+    spec = {
+        name: tf.io.RaggedFeature(tf.int64) if name == "movie_genres" else feature
+        for name, feature in builder.info.features.tf_example_spec.items()
+        if name in _COLUMNS
+    }
+    records = tf.data.TFRecordDataset([str(p) for p in builder.info.splits["train"].filepaths])
+    genres = builder.info.features["movie_genres"].feature.names
+
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        batch = tf.io.parse_example(serialized, spec)
+        names = tf.ragged.map_flat_values(lambda ids: tf.gather(genres, ids), batch["movie_genres"])
+        joined = tf.strings.reduce_join(names, axis=1, separator="|")
+        return {**batch, "movie_genres": joined}
+
+    batches = list(records.batch(_BATCH).map(parse, 2).as_numpy_iterator())
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in _COLUMNS}
+
+
+def _distinct(
+    ids: pd.Series,
+    columns: dict[str, np.ndarray],
+    row: Callable[[dict[str, Any]], dict[str, Any]],
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """The row of each id in a table of the distinct ids, and that table, made by `row`."""
+    values, first, rows = np.unique(ids.to_numpy(), return_index=True, return_inverse=True)
+    table = [
+        {"id": value} | row({name: column[i] for name, column in columns.items()})
+        for value, i in zip(values, first, strict=True)
+    ]
+    return rows, pd.DataFrame(table)
+
+
+def _user(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "gender": "M" if row["user_gender"] else "F",
+        "age": int(row["bucketized_user_age"]),
+        "occupation": _OCCUPATIONS.index(row["user_occupation_text"].decode()),
+        "zip": row["user_zip_code"].decode(),
+    }
+
+
+def _movie(row: dict[str, Any]) -> dict[str, Any]:
+    genres = row["movie_genres"].decode().split("|")
+    return {
+        "year": year_of(row["movie_title"].decode()),
+        "genres": "|".join("Children's" if genre == "Children" else genre for genre in genres),
+    }
+
+
+def _download(builder: Any) -> Path:
+    """The folder of the original files, downloaded by TFDS now or earlier."""
+    import requests  # TFDS depends on it
+    import tensorflow_datasets as tfds
+
+    url = builder.builder_config.download_url
+    downloads = Path(builder.data_dir).parents[2] / "downloads"
+    if not any((downloads / "movielens").glob("*ml-1m*.zip")):
+        try:
+            answer = requests.head(url, timeout=_PROBE_SECONDS, allow_redirects=True)
+            answer.raise_for_status()
+        except requests.HTTPError as error:
+            raise DataError(f"{url} cannot be downloaded: {_one_line(error)}") from error
+        except requests.RequestException as error:
+            raise DataError(f"{url} cannot be reached: {type(error).__name__}") from error
+    manager = tfds.download.DownloadManager(
+        download_dir=downloads,
+        dataset_name="movielens",
+        url_infos=builder.url_infos,
+        force_checksums_validation=True,
+    )
+    return Path(manager.download_and_extract(url)) / "ml-1m"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TFDS from warning of its empty folder, which is no news here."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:160]}{'...' if len(text) > 160 else ''}"

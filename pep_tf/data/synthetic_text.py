@@ -1,0 +1,197 @@
+"""Synthetic rows as raw text in the form of the original files, and how each id is spelled."""
+
+import functools
+import math
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
+from pep_tf.data.synthetic_shape import get_shape
+from pep_tf.errors import DataError
+
+MAX_INTEGER_ID = 1900  # its token still fits a 64-bit integer
+AVAZU_FIRST_ROW_ID = 10**18
+
+_HEX_FACTOR = 2654435761  # odd, so multiplication modulo 2**32 can be undone
+_FIRST_HOUR = np.datetime64("2014-10-21T00", "h")
+
+
+def write_raw_text(
+    path: str | os.PathLike[str],
+    shape: str = "criteo",
+    *,
+    rows: int,
+    num_features: int = 2_000_000,
+    seed: int = 0,
+    rank: int = 8,
+) -> dict[str, int | str]:
+    r"""Writes rows 0 to `rows - 1` of what `synthetic` reads, in the form of the original file.
+
+    Criteo: label, 13 integers (empty where missing), 26 values of 8 hex digits; tabs, no header,
+    "\n" ends a line.
+    Avazu: the original header; row id, click, hour as YYMMDDHH and 21 more columns; commas, "\n".
+    `tokens` documents how each id is spelled. Memory does not grow with `rows`. The file appears
+    under its name only when it is complete.
+
+    Args:
+        path: file to write; one that exists is replaced.
+        shape, num_features, seed, rank: see `synthetic`.
+        rows: at least 1.
+
+    Returns:
+        {"name": "synthetic-...", "rows": rows written, "bytes": size of the file}.
+
+    Raises:
+        DataError: an argument out of its range, or the file cannot be written.
+    """
+    if rows < 1:
+        raise DataError(f"`rows` must be at least 1. Received: rows={rows}")
+    source = RowSource(shape, num_features, seed, rank)
+    for column, size in zip(source.layout.columns, source.schema.sizes, strict=True):
+        if column.kind != "hex":
+            _table(column.kind, size)  # complains now of a column too large, not in a thread
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(_header(shape))
+            for text in _blocks_of_text(source, rows):
+                file.write(text)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DataError(f"{path} cannot be written: {error}") from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return {"name": f"synthetic-{shape}", "rows": rows, "bytes": path.stat().st_size}
+
+
+def tokens(shape: str, field: int, ids: np.ndarray) -> np.ndarray:
+    """The raw text of ids of a field (index), bytes of the shape of `ids`; `ids_of` undoes it.
+
+    - "integer" (Criteo's I1 to I13): id 0 is missing (empty), ids 1, 2, 3 are the numbers 0, 1, 2,
+      and id k >= 4 the smallest integer v with ln(v)**2 >= k - 3 + 1/4. Criteo's transform
+      (int(ln(v)**2) above 2, else v - 2) gives each back as k - 3, so ids and prepared features are
+      one to one. The quarter keeps v clear of the edge where rounding would decide.
+    - "hex" (categories): `(2654435761 * id + crc32(column name)) modulo 2**32` as 8 hex digits.
+    - "decimal" (Avazu's numbered columns): the id.
+    - "hour" (Avazu): the id-th hour after 2014-10-21 00:00, as YYMMDDHH.
+
+    Raises:
+        DataError: an unknown shape; an id of an integer column above 1900.
+    """
+    column = get_shape(shape).columns[field]
+    ids = np.asarray(ids, np.int64)
+    if column.kind == "hex":
+        return _hex(ids, column.name)
+    return _table(column.kind, int(ids.max(initial=0)) + 1)[ids]
+
+
+def ids_of(shape: str, field: int, raw: np.ndarray) -> np.ndarray:
+    """The ids, int64, that `tokens` spells as `raw` (bytes) in a field (index).
+
+    Raises:
+        DataError: an unknown shape, or a text that no id of an integer column has.
+    """
+    column = get_shape(shape).columns[field]
+    raw = np.asarray(raw, "S")
+    if column.kind == "hex":
+        value = np.array([int(token, 16) for token in raw.ravel()], np.uint64).reshape(raw.shape)
+        shifted = value - np.uint64(zlib.crc32(column.name.encode()))  # wraps, as it should
+        factor = np.uint64(pow(_HEX_FACTOR, -1, 2**32))
+        return (shifted * factor & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    if column.kind == "decimal":
+        return raw.astype(np.int64)
+    if column.kind == "hour":
+        iso = [f"20{t[:2]}-{t[2:4]}-{t[4:6]}T{t[6:]}" for t in raw.ravel().astype(str)]
+        return (np.array(iso, "M8[h]") - _FIRST_HOUR).astype(np.int64).reshape(raw.shape)
+    known = {token: k for k, token in enumerate(_table("integer", MAX_INTEGER_ID + 1).tolist())}
+    if unknown := sorted(set(raw.ravel().tolist()) - known.keys()):
+        raise DataError(f"Column {column.name} must hold tokens of ids. Received: {unknown[:3]}")
+    return np.array([known[t] for t in raw.ravel().tolist()], np.int64).reshape(raw.shape)
+
+
+def _hex(ids: np.ndarray, name: str) -> np.ndarray:
+    mixed = ids.astype(np.uint64) * np.uint64(_HEX_FACTOR) + np.uint64(zlib.crc32(name.encode()))
+    octets = mixed.astype(np.uint32).astype(">u4")[..., None].view(np.uint8)
+    return _HEX_PAIRS[octets].view("S8")[..., 0]
+
+
+@functools.lru_cache(maxsize=64)
+def _table(kind: str, size: int) -> np.ndarray:
+    """Tokens of the ids 0 to size - 1, bytes [size]."""
+    if kind == "hour":
+        iso = np.datetime_as_string(_FIRST_HOUR + np.arange(size))  # 2014-10-21T00
+        return np.array([t[2:4] + t[5:7] + t[8:10] + t[11:13] for t in iso.tolist()], "S")
+    if kind == "decimal":
+        return np.array([str(k) for k in range(size)], "S")
+    if size > MAX_INTEGER_ID + 1:
+        raise DataError(
+            f"`num_features` must leave each integer column at most {MAX_INTEGER_ID + 1} ids, "
+            f"or its tokens do not fit 64 bits; ask for fewer. Received: a column of {size} ids"
+        )
+    large = (math.ceil(math.exp(math.sqrt(k - 3 + 0.25))) for k in range(4, size))
+    return np.array(["", "0", "1", "2", *map(str, large)][:size], "S")
+
+
+def _header(shape: str) -> bytes:
+    if shape == "criteo":
+        return b""
+    names = ["id", "click", *(column.name for column in get_shape(shape).columns)]
+    return ",".join(names).encode() + b"\n"
+
+
+def _blocks_of_text(source: RowSource, rows: int) -> Iterator[bytes]:
+    """The text of each block in turn, without header. tf.data looks a few blocks ahead, in
+    threads."""
+
+    def text(block: np.ndarray) -> bytes:
+        return _text(source, int(block), min(BLOCK_ROWS, rows - int(block) * BLOCK_ROWS))
+
+    blocks = tf.data.Dataset.range(-(-rows // BLOCK_ROWS)).map(
+        lambda block: tf.numpy_function(text, [block], tf.string),
+        num_parallel_calls=min(os.cpu_count() or 1, 8),
+        deterministic=True,
+    )
+    return blocks.prefetch(2).as_numpy_iterator()
+
+
+def _text(source: RowSource, block: int, rows: int) -> bytes:
+    """The first `rows` rows of a block as text.
+
+    Each column becomes a matrix of characters padded with NUL; side by side they are the rows, and
+    leaving out the NULs leaves the text. Thus no Python runs per row.
+    """
+    ids, labels, _ = source.block(block)
+    ids, labels = ids[:, :rows], labels[:rows]
+    separator = np.full((rows, 1), ord("\t" if source.shape == "criteo" else ","), np.uint8)
+    pieces = []
+    if source.shape == "avazu":
+        row_ids = AVAZU_FIRST_ROW_ID + block * BLOCK_ROWS + np.arange(rows)
+        pieces += [_characters(row_ids.astype("S")), separator]
+    pieces.append((labels[:, None] + ord("0")).astype(np.uint8))
+    for column, size, column_ids in zip(
+        source.layout.columns, source.schema.sizes, ids, strict=True
+    ):
+        if column.kind == "hex":
+            token = _hex(column_ids, column.name)
+        else:
+            token = _table(column.kind, size)[column_ids]
+        pieces += [separator, _characters(token)]
+    pieces.append(np.full((rows, 1), ord("\n"), np.uint8))
+    matrix = np.concatenate(pieces, axis=1)
+    return matrix.tobytes().translate(None, b"\0")
+
+
+def _characters(token: np.ndarray) -> np.ndarray:
+    """Bytes [n] as characters uint8 [n, longest], padded with NUL."""
+    return token.view(np.uint8).reshape(len(token), token.dtype.itemsize)
+
+
+_HEX_PAIRS = np.array([b"%02x" % k for k in range(256)], "S2")

@@ -1,0 +1,116 @@
+"""Results of a run: one row a trained table, kept as JSON."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import pandas as pd
+
+from pep_tf.errors import RunError
+from pep_tf.training.state import save_text
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One trained table.
+
+    Attributes:
+        stage: `"baseline"`, `"ticket"` (retrained) or `"pruned"` (as it was cut, not retrained).
+        model, granularity, init: what was trained, and from which weights.
+        budget: entries asked for; of the baseline all of them.
+        nnz: entries of the table that are not zero.
+        fraction: nnz / (N d).
+        parameters: numbers in all: nnz, first-order weights, tower.
+        bytes: what these take when stored, with the indices of the non-zeros; see `stored_bytes`.
+        validation_auc, validation_logloss, test_auc, test_logloss: exact, over the whole split.
+        best_epoch, epochs, seconds: of the training.
+        seed, dataset, split_md5, versions: what it takes to repeat the row.
+    """
+
+    stage: str
+    model: str
+    granularity: str
+    init: str
+    budget: int
+    nnz: int
+    fraction: float
+    parameters: int
+    bytes: int
+    validation_auc: float
+    validation_logloss: float
+    test_auc: float
+    test_logloss: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+    seed: int
+    dataset: str
+    split_md5: dict[str, str]
+    versions: dict[str, str]
+
+
+@dataclasses.dataclass
+class Results:
+    """The rows of a run.
+
+    Example:
+        >>> Results.load("runs/movielens-fm-1").to_pandas()[["fraction", "test_auc"]]  # doctest: +SKIP
+    """
+
+    rows: list[Row]
+
+    @classmethod
+    def load(cls, run_dir: pathlib.Path | str) -> "Results":
+        """Reads `results.json` of a run folder.
+
+        Raises:
+            RunError: no such file, or one that is not a list of rows.
+        """
+        path = pathlib.Path(run_dir) / "results.json"
+        try:
+            return cls([Row(**row) for row in json.loads(path.read_text("utf-8"))])
+        except FileNotFoundError:
+            raise RunError(
+                f"{path} is missing: the run has not finished. Continue it with --resume."
+            ) from None
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{path} is damaged or of another version: {error}") from error
+
+    def save(self, run_dir: pathlib.Path | str) -> None:
+        """Writes `results.json`, whole or not at all."""
+        rows = [dataclasses.asdict(row) for row in self.rows]
+        save_text(pathlib.Path(run_dir) / "results.json", json.dumps(rows, indent=2) + "\n")
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One line a row, one column an attribute of `Row`."""
+        return pd.DataFrame([dataclasses.asdict(row) for row in self.rows])
+
+
+def stored_bytes(nnz: int, entries: int, other_parameters: int) -> int:
+    """Bytes of a model in float32, with every cost counted.
+
+    Values of the non-zeros, first-order weights and tower at 4 bytes each, and the cheaper of the
+    two plain ways to say where the non-zeros are: a bitmap over all entries, or one 32-bit index
+    each. A full table needs neither.
+    """
+    where = 0 if nnz == entries else min(-(-entries // 8), 4 * nnz)
+    return 4 * (nnz + other_parameters) + where
+
+
+def table_text(results: Results) -> str:
+    """The rows as a table for a terminal."""
+    columns: dict[str, Any] = {
+        "stage": lambda r: r.stage + (" (random init)" if r.init == "random" else ""),
+        "kept": lambda r: f"{r.nnz:,}",
+        "of table": lambda r: f"{r.fraction:.2%}",
+        "parameters": lambda r: f"{r.parameters:,}",
+        "bytes": lambda r: f"{r.bytes:,}",
+        "val AUC": lambda r: f"{r.validation_auc:.4f}",
+        "test AUC": lambda r: f"{r.test_auc:.4f}",
+        "logloss": lambda r: f"{r.test_logloss:.4f}",
+        "epoch": lambda r: f"{r.best_epoch}/{r.epochs}",
+        "seconds": lambda r: f"{r.seconds:.0f}",
+    }
+    frame = pd.DataFrame({name: [of(row) for row in results.rows] for name, of in columns.items()})
+    return frame.to_string(index=False)

@@ -1,0 +1,205 @@
+"""A run from configuration to results: baseline, prune, tickets, SavedModels, table and plot."""
+
+import dataclasses
+import json
+import pathlib
+import shutil
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pep_tf import api, training
+from pep_tf.data import CTRData
+from pep_tf.errors import RunError
+from pep_tf.experiments.config import AUTO, Config
+from pep_tf.experiments.plots import plot_frontier
+from pep_tf.experiments.results import Results, Row, stored_bytes
+from pep_tf.experiments.run_folder import RunFolder
+from pep_tf.models import CTRModel, build_model
+from pep_tf.training import FitResult, Reporter, resolve_budgets
+from pep_tf.training.prune import facts_of
+from pep_tf.training.state import save_text
+from pep_tf.training.threshold_start import threshold_schedule
+from pep_tf.version import __version__
+
+_EXPORT_TOLERANCE = 1e-6  # largest difference of a probability between model and SavedModel
+
+
+class Run:
+    """One run in its folder.
+
+    Args:
+        config: what to compute.
+        data: the data set.
+        folder: where results go; opened with the configuration.
+        reporter: receives the progress.
+    """
+
+    def __init__(
+        self, config: Config, data: CTRData, folder: RunFolder, reporter: Reporter
+    ) -> None:
+        self.config, self.data, self.folder, self.reporter = config, data, folder, reporter
+        self.threshold_init, rate = self._threshold_schedule()
+        self.settings = dataclasses.replace(config.settings(), threshold_learning_rate=rate)
+        self.entries = data.schema.num_features * config.embedding_dim
+        resolve_budgets(config.budgets, self.entries)  # refuses a count that is too large
+
+    def __call__(self) -> Results:
+        """Does what is not done yet and returns all rows."""
+        rows = [self._stage("baseline", self._baseline)]
+        for ticket in self._tickets():
+            rows.append(self._stage(f"ticket_{ticket.budget}", self._retrain, ticket))
+        results = Results(rows)
+        results.save(self.folder.path)
+        plot_frontier(results, self.folder.path / "frontier.png")
+        shutil.rmtree(self.folder.work, ignore_errors=True)
+        return results
+
+    def model(self, pruning: str) -> CTRModel:
+        """A fresh model; the same seed gives the same weights whatever the pruning."""
+        config = self.config
+        return build_model(
+            config.model,
+            self.data.schema.size_by_name,
+            embedding_dim=config.embedding_dim,
+            granularity=config.granularity,
+            threshold_init=self.threshold_init,
+            pruning=pruning,
+            seed=config.seed,
+            mlp_widths=config.mlp_widths,
+            dropout=config.dropout,
+            attention={"dropout": config.attention_dropout},
+        )
+
+    def _threshold_schedule(self) -> tuple[float, float | None]:
+        """s0 and the thresholds' learning rate."""
+        config = self.config
+        if config.threshold_init != AUTO:
+            return float(config.threshold_init), config.threshold_learning_rate
+        steps = config.prune_epochs * -(-self.data.train.num_rows // config.batch_size)
+        rate = config.threshold_learning_rate or config.learning_rate
+        limit = (6 / (self.data.schema.num_features + config.embedding_dim)) ** 0.5
+        return threshold_schedule(steps, rate, limit)
+
+    def _stage(self, name: str, work: Callable[..., Row], *arguments: Any) -> Row:
+        row = self.folder.row(name)
+        if row is None:
+            row = work(name, *arguments)
+            self.folder.finish(name, row)
+        return row
+
+    def _baseline(self, stage: str) -> Row:
+        model = self.model("none")
+        result = training.fit(
+            model,
+            self.data,
+            self.settings,
+            stage=stage,
+            checkpoint=self.folder.checkpoint(stage),
+            reporter=self.reporter,
+        )
+        return self._row("baseline", "original", self.entries, model, result)
+
+    def _tickets(self) -> list[api.Ticket]:
+        """The tickets, from their files if pruning has finished."""
+        done = self.folder.tickets / "done.json"
+        if not done.exists():
+            work = self.folder.work / "prune"
+            result = training.prune(
+                self.model("threshold"),
+                self.data,
+                self.settings,
+                self.config.budgets,
+                folder=work,
+                reporter=self.reporter,
+            )
+            for ticket in result.tickets:
+                ticket.save(self._ticket_path(ticket.budget))
+            save_text(self.folder.path / "history.json", json.dumps(result.history) + "\n")
+            facts = {"budgets": [t.budget for t in result.tickets], "epochs": result.epochs}
+            save_text(done, json.dumps({**facts, "seconds": result.seconds}) + "\n")
+            shutil.rmtree(work, ignore_errors=True)
+        budgets = json.loads(done.read_text("utf-8"))["budgets"]
+        return [api.Ticket.load(self._ticket_path(budget)) for budget in budgets]
+
+    def _ticket_path(self, budget: int) -> pathlib.Path:
+        return self.folder.tickets / f"ticket_{budget}.safetensors"
+
+    def _retrain(self, stage: str, ticket: api.Ticket) -> Row:
+        if self.config.no_retrain:
+            ticket.model = ticket.rebuild("pruned")
+            evaluate = training.Evaluator(ticket.model)
+            validation, test = evaluate(self.data.validation), evaluate(self.data.test)
+            ticket.result = FitResult(validation, test, 0, 0, 0.0)
+        else:
+            ticket.retrain(
+                self.data,
+                init=self.config.ticket_init,
+                settings=self.settings,
+                checkpoint=self.folder.checkpoint(stage),
+                reporter=self.reporter,
+            )
+        assert ticket.model is not None
+        assert ticket.result is not None
+        kind = "pruned" if self.config.no_retrain else "ticket"
+        init = kind if self.config.no_retrain else self.config.ticket_init
+        row = self._row(kind, init, ticket.budget, ticket.model, ticket.result)
+        self._export(stage, ticket, row)
+        return row
+
+    def _export(self, stage: str, ticket: api.Ticket, row: Row) -> None:
+        """Exports a ticket, and checks that the SavedModel answers as the model does."""
+        folder = self.folder.export / stage
+        shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
+        path = ticket.export(folder, metrics=dataclasses.asdict(row))
+        assert ticket.model is not None
+        ids, _ = next(iter(self.data.validation.batches(1024)))
+        expected = tf.sigmoid(ticket.model(ids, training=False))[:, 0].numpy()
+        served = tf.saved_model.load(str(path)).signatures["ids"](ids=ids)["probability"].numpy()
+        if (difference := float(np.abs(expected - served).max())) > _EXPORT_TOLERANCE:
+            raise RunError(
+                f"{path} does not answer as the trained model does: a probability differs by "
+                f"{difference:.2e}. Do not serve it."
+            )
+
+    def _row(self, stage: str, init: str, budget: int, model: Any, result: FitResult) -> Row:
+        nnz = model.embedding.nnz() if stage != "baseline" else self.entries
+        others = _other_parameters(model)
+        return Row(
+            stage=stage,
+            model=self.config.model,
+            granularity=self.config.granularity,
+            init=init,
+            budget=budget,
+            nnz=nnz,
+            fraction=nnz / self.entries,
+            parameters=nnz + others,
+            bytes=stored_bytes(nnz, self.entries, others),
+            validation_auc=result.validation.auc,
+            validation_logloss=result.validation.logloss,
+            test_auc=result.test.auc,
+            test_logloss=result.test.logloss,
+            best_epoch=result.best_epoch,
+            epochs=result.epochs,
+            seconds=result.seconds,
+            seed=self.config.seed,
+            **facts_of(self.data),
+            versions=versions(),
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    return {"pep_tf": __version__} | {
+        name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")
+    }
+
+
+def _other_parameters(model: keras.Model) -> int:
+    """Numbers besides the embedding table and its mask: first-order weights and tower."""
+    apart = {id(variable) for variable in model.embedding.weights}
+    return sum(int(np.prod(v.shape)) for v in model.weights if id(v) not in apart)

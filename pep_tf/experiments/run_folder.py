@@ -1,0 +1,116 @@
+"""The folder of a run: its configuration, the results of each stage, what can be taken up again."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pep_tf.errors import RunError
+from pep_tf.experiments.results import Row
+from pep_tf.training.state import save_text
+
+
+class RunFolder:
+    """Files of one run.
+
+        config.json      what is computed
+        stages/          one file a finished stage, with its row
+        work/            checkpoints of the stage that is under way
+        tickets/         one file a ticket
+        export/          one SavedModel a ticket
+        results.json, frontier.png, history.json, tensorboard/
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        self.tickets = path / "tickets"
+        self.export = path / "export"
+        self.work = path / "work"
+
+    def open(self, config: dict[str, Any], resume: bool) -> None:
+        """Begins a run, or takes it up again.
+
+        Raises:
+            RunError: a folder that holds another run, or the same one without `resume`, or that
+                cannot be written.
+        """
+        path = self.path / "config.json"
+        config = json.loads(json.dumps(config))  # as it will be read back: tuples become lists
+        if not path.exists():
+            if self.path.exists() and any(self.path.iterdir()):
+                raise RunError(
+                    f"--run_dir={self.path} holds files but no run. Choose another folder."
+                )
+            save_text(path, json.dumps(config, indent=2) + "\n")
+            return
+        try:
+            found = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {error}. Choose another --run_dir.") from error
+        if differing := [k for k in sorted({*found, *config}) if found.get(k) != config.get(k)]:
+            pairs = "; ".join(
+                f"{k}: {found.get(k)!r} there, {config.get(k)!r} here" for k in differing
+            )
+            raise RunError(
+                f"--run_dir={self.path} holds a run of another configuration ({pairs}). "
+                "Choose another folder, or give the same flags."
+            )
+        if not resume:
+            raise RunError(
+                f"--run_dir={self.path} already holds this run. Add --resume to continue it, or "
+                "choose another folder."
+            )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process out; the lock ends with the process, however it ends.
+
+        Raises:
+            RunError: another process works in the folder.
+        """
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(f"Another process is at work in {self.path}.") from None
+            yield
+
+    def checkpoint(self, stage: str) -> pathlib.Path:
+        """Where a stage keeps its checkpoint."""
+        return self.work / f"{stage}.safetensors"
+
+    def row(self, stage: str) -> Row | None:
+        """The row of a finished stage, None if it has not finished."""
+        path = self.path / "stages" / f"{stage}.json"
+        return Row(**json.loads(path.read_text("utf-8"))) if path.exists() else None
+
+    def finish(self, stage: str, row: Row) -> None:
+        """Keeps a stage's row; its checkpoint is no longer needed."""
+        text = json.dumps(dataclasses.asdict(row), indent=2) + "\n"
+        save_text(self.path / "stages" / f"{stage}.json", text)
+        self.checkpoint(stage).unlink(missing_ok=True)
+
+
+def next_run_dir(parent: pathlib.Path, stem: str, resume: bool) -> pathlib.Path:
+    """`<parent>/<stem>-<k>` with the first free k; to resume, the latest there is.
+
+    Raises:
+        RunError: nothing to resume.
+    """
+    numbers = [
+        int(found[1])
+        for path in (parent.iterdir() if parent.is_dir() else ())
+        if (found := re.fullmatch(re.escape(stem) + r"-(\d+)", path.name))
+    ]
+    if resume:
+        if not numbers:
+            raise RunError(f"--resume: there is no run {parent / stem}-* yet. Give --run_dir.")
+        return parent / f"{stem}-{max(numbers)}"
+    return parent / f"{stem}-{max(numbers, default=0) + 1}"

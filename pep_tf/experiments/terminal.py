@@ -1,0 +1,108 @@
+"""What a run says on the terminal: a live bar on one, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from pep_tf.training import Reporter
+
+_PLAIN_SECONDS = 10.0  # between two lines when the output is not a terminal
+_FORMATS = {"loss": ".4f", "validation_auc": ".4f", "threshold": ".2f"}
+_LABELS = {"validation_auc": "val AUC", "threshold": "s", "next_budget": "next"}
+
+
+class TerminalReporter:
+    """Shows stage, step, ETA, examples/s, loss, non-zeros and validation AUC.
+
+    Args:
+        batch_size: rows a step, for examples/s.
+        stream: where to write; a live bar only if it is a terminal.
+    """
+
+    def __init__(self, batch_size: int, stream: Any = None) -> None:
+        self._stream = stream or sys.stderr
+        self._batch_size = batch_size
+        self._live = self._stream.isatty()
+        self._bar: tqdm[Any] | None = None
+        self._values: dict[str, Any] = {}
+        self._said = 0.0
+
+    def start(self, stage: str, total_steps: int, done_steps: int = 0) -> None:
+        self._values, self._said = {}, time.monotonic()
+        self._bar = tqdm(
+            total=total_steps,
+            initial=done_steps,
+            desc=stage,
+            unit=" steps",
+            file=self._stream if self._live else None,
+            disable=None if self._live else True,
+            dynamic_ncols=True,
+            bar_format="{desc} {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}",
+        )
+        self._start = (stage, time.monotonic(), done_steps, total_steps)
+        if not self._live:
+            self._print(f"{stage}: starts" + (f" at step {done_steps:,}" if done_steps else ""))
+
+    def update(self, step: int, **values: Any) -> None:
+        assert self._bar is not None
+        self._values.update(values)
+        stage, started, first, total = self._start
+        elapsed = max(time.monotonic() - started, 1e-9)
+        pace = max(step - first, 1) / elapsed
+        shown = {"examples/s": f"{pace * self._batch_size:,.0f}"}
+        for name, value in self._values.items():
+            shown[_LABELS.get(name, name)] = format(value, _FORMATS.get(name, ",.0f"))
+        if self._live:
+            self._bar.n = step
+            self._bar.set_postfix(shown)
+        elif time.monotonic() - self._said >= _PLAIN_SECONDS:
+            eta = (total - step) / pace
+            facts = ", ".join(f"{name} {value}" for name, value in shown.items())
+            self._print(f"{stage}: step {step:,} of at most {total:,}, ETA {eta:,.0f} s, {facts}")
+            self._said = time.monotonic()
+
+    def histograms(self, step: int, **arrays: Any) -> None: ...
+
+    def note(self, message: str) -> None:
+        self._print(message)
+
+    def finish(self) -> None:
+        assert self._bar is not None
+        self._bar.close()
+        stage, started, first, _ = self._start
+        if not self._live:
+            self._print(f"{stage}: done in {time.monotonic() - started:.1f} s")
+
+    def _print(self, message: str) -> None:
+        tqdm.write(message, file=self._stream)
+        self._stream.flush()
+
+
+class Reporters:
+    """Passes everything on to several reporters."""
+
+    def __init__(self, reporters: Sequence[Reporter]) -> None:
+        self._reporters = reporters
+
+    def start(self, stage: str, total_steps: int, done_steps: int = 0) -> None:
+        for reporter in self._reporters:
+            reporter.start(stage, total_steps, done_steps)
+
+    def update(self, step: int, **values: Any) -> None:
+        for reporter in self._reporters:
+            reporter.update(step, **values)
+
+    def histograms(self, step: int, **arrays: Any) -> None:
+        for reporter in self._reporters:
+            reporter.histograms(step, **arrays)
+
+    def note(self, message: str) -> None:
+        for reporter in self._reporters:
+            reporter.note(message)
+
+    def finish(self) -> None:
+        for reporter in self._reporters:
+            reporter.finish()

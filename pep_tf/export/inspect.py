@@ -1,0 +1,121 @@
+"""`python -m pep_tf.export.inspect PATH`: what is inside an exported model, byte by byte."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pep_tf.errors import DataError, PepError
+from pep_tf.export.litert import MODEL
+from pep_tf.export.model_card import MODEL_CARD, read_card
+from pep_tf.export.version_folder import latest_version
+
+
+def inspect(path: str | Path) -> dict[str, Any]:
+    """Sizes of an exported model.
+
+    Args:
+        path: a version's folder, or a model's folder (then its latest version).
+
+    Returns:
+        `version` (folder), `bytes` by part (`values`, `indices`, `first_order`, `tower`,
+        `vocabulary`, `graph`, `other` and their sum `total`), `table` and `first_order` as the
+        model card has them, `dense_bytes` (tables and tower stored whole), `bound_bytes` (of the
+        tables), `missing` and `changed` (files against the card).
+
+    Raises:
+        DataError: nothing exported is there, or its card is damaged.
+    """
+    version = _version(Path(path))
+    card = read_card(version)
+    sizes = {
+        str(file.relative_to(version)): file.stat().st_size
+        for file in sorted(version.rglob("*"))
+        if file.is_file()
+    }
+    try:
+        return _report(version, card, sizes)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{version / MODEL_CARD}: damaged ({error!r}); export the model again."
+        ) from error
+
+
+def _report(version: Path, card: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
+    table, first_order = card["table"], card["first_order"]
+    linear = first_order["bytes"] if first_order else 0
+    parts = {
+        "values": table["bytes_by_part"]["values"],
+        "indices": table["bytes"] - table["bytes_by_part"]["values"],
+        "first_order": linear,
+        "tower": card["tower_bytes"],
+        "vocabulary": card["vocabulary_bytes"],
+    }
+    lite = card["format"] == "litert"
+    graph = sizes[MODEL] - sum(parts.values()) if lite else sizes["saved_model.pb"]
+    total = sum(sizes.values())
+    parts |= {"graph": graph, "other": total - graph - sum(parts.values()), "total": total}
+    stored = {name: facts["bytes"] for name, facts in card["files"].items()}
+    return {
+        "version": str(version),
+        "format": card["format"],
+        "export_dtype": card["export_dtype"],
+        "bytes": parts,
+        "table": table,
+        "first_order": first_order,
+        "dense_bytes": table["dense_bytes"]
+        + (first_order["dense_bytes"] if first_order else 0)
+        + card["tower_bytes_float32"],
+        "bound_bytes": table["bound_bytes"] + (first_order["bound_bytes"] if first_order else 0),
+        "missing": sorted(set(stored) - set(sizes)),
+        "changed": sorted(n for n, size in stored.items() if sizes.get(n, size) != size),
+    }
+
+
+def _version(path: Path) -> Path:
+    if (path / MODEL_CARD).exists():
+        return path
+    if number := latest_version(path):
+        return path / str(number)
+    raise DataError(
+        f"`PATH` must be an exported model, a folder with {MODEL_CARD} or with versions of one."
+        f" Received: {path}"
+    )
+
+
+def render(report: dict[str, Any]) -> str:
+    """The report as lines of text."""
+    total, dense = report["bytes"]["total"], report["dense_bytes"]
+    lines = [f"{report['version']} ({report['format']}, {report['export_dtype']})"]
+    for name, size in report["bytes"].items():
+        lines.append(f"  {name:<12}{size:>15,} bytes {100 * size / total:6.1f} %")
+    lines.append(f"  {'dense model':<12}{dense:>15,} bytes {100 * total / dense:6.2f} % of it here")
+    for name in ("table", "first_order"):
+        if facts := report[name]:
+            kept = facts["nnz"] / (facts["rows"] * facts["dim"])
+            over = facts["bytes"] / facts["bound_bytes"] if facts["bound_bytes"] else 1.0
+            lines.append(
+                f"{name}: {facts['rows']:,} x {facts['dim']}, {facts['nnz']:,} kept"
+                f" ({100 * kept:.3g} %), {facts['bytes']:,} bytes = {over:.3f} x the bound of"
+                f" {facts['bound_bytes']:,} (float32 values)"
+            )
+    for kind in ("missing", "changed"):
+        lines += [f"WARNING: {kind} since the export: {name}" for name in report[kind]]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the report; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pep_tf.export.inspect", description=__doc__)
+    parser.add_argument("path", metavar="PATH", help="an exported model or one version of it")
+    try:
+        print(render(inspect(parser.parse_args(arguments).path)))
+    except PepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

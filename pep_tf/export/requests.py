@@ -1,0 +1,143 @@
+"""Requests to send to a server, made by the export: REST and gRPC samples, and the warm-up file."""
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.data.schema import FeatureSchema
+
+WARMUP = "assets.extra/tf_serving_warmup_requests"
+REQUESTS = "assets.extra/requests"
+_WARMUP_BATCHES = (1, 32)
+
+Inputs = dict[str, np.ndarray]
+
+
+def sample_inputs(
+    schema: FeatureSchema,
+    raw_spec: Mapping[str, tf.TensorSpec] | None,
+    examples: Mapping[str, Any] | None = None,
+) -> dict[str, Inputs]:
+    """Two rows for each signature: `{signature: {input: array}}`.
+
+    Args:
+        schema: gives the rows of `ids`: the first and the last id of every field.
+        raw_spec: type of each raw column, or None without raw features.
+        examples: `{column: values}`, some rows of the log; else all values are missing (or 0).
+    """
+    ids = np.array([np.zeros(schema.num_fields), np.array(schema.sizes) - 1], np.int32)
+    if raw_spec is None:
+        return {"ids": {"ids": ids}, "serving_default": {"ids": ids}}
+    raw = {
+        name: np.array(
+            list(examples[name]) if examples is not None else _nothing(spec.dtype),
+            object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype,
+        )
+        for name, spec in raw_spec.items()
+    }
+    return {"ids": {"ids": ids}, "serving_default": raw}
+
+
+def rest_body(signature: str, inputs: Inputs) -> dict[str, Any]:
+    """The body of `POST /v1/models/<name>:predict` in the columnar form."""
+    return {
+        "signature_name": signature,
+        "inputs": {name: _json_values(values) for name, values in inputs.items()},
+    }
+
+
+def rest_answer(outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The answer to that: a bare list where there is one output."""
+    lists = {name: values.astype(float).round(6).tolist() for name, values in outputs.items()}
+    return {"outputs": next(iter(lists.values())) if len(lists) == 1 else lists}
+
+
+def predict_request(model: str, signature: str, inputs: Inputs) -> Any:
+    """A `tensorflow.serving.PredictRequest`.
+
+    Raises:
+        ImportError: `tensorflow-serving-api` is not installed.
+    """
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model
+    request.model_spec.signature_name = signature
+    for name, values in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(_bytes(values)))
+    return request
+
+
+def write_requests(
+    version: Path,
+    model: str,
+    samples: Mapping[str, Inputs],
+    signatures: Mapping[str, Any],
+) -> bool:
+    """Writes `assets.extra/requests/` and, where the messages are installed, the warm-up file.
+
+    Args:
+        version: folder of the version.
+        model: name under which it will be served.
+        samples: inputs for each signature.
+        signatures: the functions that answer them.
+
+    Returns:
+        Whether the gRPC samples and the warm-up file could be written.
+    """
+    folder = version / REQUESTS
+    folder.mkdir(parents=True)
+    for name, inputs in samples.items():
+        outputs = signatures[name](**{k: tf.constant(_bytes(v)) for k, v in inputs.items()})
+        answer = rest_answer({key: value.numpy() for key, value in outputs.items()})
+        _write_json(folder / f"{name}.json", rest_body(name, inputs))
+        _write_json(folder / f"{name}.answer.json", answer)
+    try:
+        from google.protobuf import text_format
+        from tensorflow_serving.apis import prediction_log_pb2
+    except ImportError:
+        return False
+    for name, inputs in samples.items():
+        text = text_format.MessageToString(predict_request(model, name, inputs))
+        (folder / f"{name}.pbtxt").write_text(text, encoding="utf-8")
+    with tf.io.TFRecordWriter(str(version / WARMUP)) as writer:
+        for name, inputs in samples.items():
+            for rows in _WARMUP_BATCHES:
+                log = prediction_log_pb2.PredictionLog()
+                repeated = {key: np.resize(v, (rows, *v.shape[1:])) for key, v in inputs.items()}
+                log.predict_log.request.CopyFrom(predict_request(model, name, repeated))
+                writer.write(log.SerializeToString())
+    return True
+
+
+def _nothing(dtype: tf.DType) -> list[Any]:
+    return [b"", b""] if dtype == tf.string else [0, 0]
+
+
+def _bytes(values: np.ndarray) -> np.ndarray | list[bytes]:
+    if values.dtype != object:
+        return values
+    return [value.encode() if isinstance(value, str) else value for value in values]
+
+
+def _json_values(values: np.ndarray) -> list[Any]:
+    return [_json_value(v) for v in values] if values.dtype == object else values.tolist()
+
+
+def _json_value(value: str | bytes) -> str | dict[str, str]:
+    """A string, or `{"b64": ...}` for bytes that are no UTF-8."""
+    if isinstance(value, str):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(value).decode()}
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content) + "\n", encoding="utf-8")

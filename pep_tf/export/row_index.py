@@ -1,0 +1,57 @@
+"""Which rows of a table have anything in them, and how many of those lie before a row."""
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.export.octets import Octets, pack_bits, step
+
+_MOST_LEVELS = 6
+
+
+class RowIndex(tf.Module):
+    """A bitmap over rows whose empty bytes are left out, again and again while that saves bytes.
+
+    The lowest level has a bit a row. The level above has a bit for each byte of it, and only bytes
+    that are not zero are stored; and so on up to a level that is stored whole. Dense tables get one
+    level, sparse ones up to three or four; where no row is empty, none.
+
+    Args:
+        occupied: bool [N], whether the row has an entry.
+        name: prefix of the variables' names.
+        worth: bytes that a further level has to save, since each makes a lookup longer.
+    """
+
+    def __init__(self, occupied: np.ndarray, name: str, worth: int = 0) -> None:
+        super().__init__(name=f"{name}_rows")
+        stored = [] if occupied.all() else _levels(occupied, worth)
+        self.levels = [
+            Octets(level, f"{name}_rows_{i}", zeros=min(i, 1)) for i, level in enumerate(stored)
+        ]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(level.nbytes for level in self.levels)
+
+    def find(self, rows: tf.Tensor) -> tf.Tensor:
+        """int32 [n]: 1 + the rank of each row among the occupied ones, or 0 where it is empty."""
+        if not self.levels:
+            return rows + 1
+        height = len(self.levels)
+        places = rows // 8**height
+        for level in self.levels:
+            height -= 1
+            bits = (rows // 8**height if height else rows) % 8
+            places = tf.maximum(level.first(places) + step(level.at(places), bits), 0)
+        return places
+
+
+def _levels(occupied: np.ndarray, worth: int) -> list[np.ndarray]:
+    """Stored bytes of each level from the top, for the number of levels that is worth it."""
+    levels = best = [pack_bits(occupied)]
+    for _ in range(_MOST_LEVELS - 1):
+        whole = levels[0]
+        levels = [pack_bits(whole != 0), whole[whole != 0], *levels[1:]]
+        saved = sum(map(len, best)) - sum(map(len, levels))
+        if saved > worth * (len(levels) - len(best)):
+            best = levels
+    return best

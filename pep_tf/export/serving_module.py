@@ -1,0 +1,140 @@
+"""The graph that is served: ids to rows, rows to numbers, numbers to a probability."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from pep_tf.data.schema import FeatureSchema
+from pep_tf.export.tower import FrozenTower
+
+
+class Table(Protocol):
+    """A table in any form: looked up once for each different row of a batch."""
+
+    dim: int
+    num_rows: int
+    nnz: int
+    bound_bytes: float
+
+    def spread(self, rows: tf.Tensor, different: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """float32 [n, d] of `rows` int32 [n], each in [0, num_rows).
+
+        `different` are the rows without repeats, and `rows[i] = different[places[i]]`.
+        """
+        ...
+
+    def parts(self) -> dict[str, int]:
+        """Bytes by part."""
+        ...
+
+
+class RawTransform(Protocol):
+    """Raw columns to ids, as in training; a `tf.Module` where it has variables."""
+
+    def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """int32 [B, F], per-field ids, of `{column: tensor [B]}`."""
+        ...
+
+    def raw_spec(self) -> dict[str, tf.TensorSpec]:
+        """Type of each column, all of shape [None]."""
+        ...
+
+
+class ServingModule(tf.Module):
+    """Lookup and tower as one `tf.Module`, so that each variable is saved once.
+
+    Args:
+        schema: fields, sizes, offsets.
+        table: the embedding table, N rows.
+        first_order: the first-order weights as a table of width 1, or None.
+        tower: the arithmetic after the lookup.
+        transform: raw columns to ids, or None to serve ids alone.
+    """
+
+    def __init__(
+        self,
+        schema: FeatureSchema,
+        table: Table,
+        first_order: Table | None,
+        tower: FrozenTower,
+        transform: RawTransform | None = None,
+    ) -> None:
+        super().__init__(name="pep")
+        self.table, self.first_order, self.tower = table, first_order, tower
+        self.transform = transform
+        self._names = list(schema.names)
+        self._sizes = list(schema.sizes)
+        self._offsets = schema.offsets.tolist()
+        self._ids_spec = tf.TensorSpec([None, schema.num_fields], tf.int32, name="ids")
+
+    def signatures(self) -> dict[str, Any]:
+        """The functions to save by name: `ids`, and `serving_default` on raw columns if it can."""
+        from_ids = tf.function(lambda ids: self.answer(self.rows(ids)))
+        ids = from_ids.get_concrete_function(ids=self._ids_spec)
+        if self.transform is None:
+            return {"serving_default": ids, "ids": ids}
+        from_raw = tf.function(self._from_raw).get_concrete_function(**self.transform.raw_spec())
+        return {"serving_default": from_raw, "ids": ids}
+
+    def _from_raw(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        assert self.transform is not None
+        answer = self.answer(self.rows(self.transform(raw)))
+        return {"probability": answer["probability"]}
+
+    def lite_function(self) -> Any:
+        """`ids` for LiteRT: a failing lookup says no there, since it has no assertions."""
+        return tf.function(lambda ids: self.answer(self._lite_rows(ids))).get_concrete_function(
+            ids=self._ids_spec
+        )
+
+    def rows(self, ids: tf.Tensor) -> tf.Tensor:
+        """Table rows int32 [B, F] of per-field ids; an id out of range fails the request."""
+        # BiasAdd, unlike +, refuses a batch of another width instead of stretching it.
+        rows = tf.nn.bias_add(ids, tf.constant(self._offsets, tf.int32))
+        outside = self._outside(ids)
+        with tf.control_dependencies([self._refuse_any(outside, ids)]):
+            return tf.identity(rows)
+
+    def _lite_rows(self, ids: tf.Tensor) -> tf.Tensor:
+        bad = tf.reduce_max(tf.cast(self._outside(ids), tf.int32), axis=1)
+        # The one number of this table is at place 0; place 1 is out of range.
+        zeros = tf.gather(tf.constant([0]), bad)
+        # A lookup of the columns as well, since + would stretch a batch of one column.
+        columns = tf.gather(ids, tf.range(len(self._sizes)), axis=1)
+        return columns + tf.constant(self._offsets, tf.int32) + tf.expand_dims(zeros, 1)
+
+    def _outside(self, ids: tf.Tensor) -> tf.Tensor:
+        return tf.logical_or(ids < 0, ids >= tf.constant(self._sizes, tf.int32))
+
+    def answer(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`probability` and `logit`, float32 [B], of table rows int32 [B, F]."""
+        flat = tf.reshape(rows, [-1])
+        different, places = tf.unique(flat)
+
+        def numbers(table: Table) -> tf.Tensor:
+            found = table.spread(flat, different, places)
+            return tf.reshape(found, [-1, rows.shape[1], table.dim])
+
+        first_order = None if self.first_order is None else numbers(self.first_order)
+        logit = self.tower(numbers(self.table), first_order)
+        return {"probability": tf.sigmoid(logit), "logit": logit}
+
+    def _refuse_any(self, outside: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+        def refuse() -> tf.Tensor:
+            row, field = tf.unstack(tf.where(outside)[0])
+            message: list[Any] = [
+                "`ids` must be in [0, size of the field). Received an id of field",
+                tf.gather(tf.constant(self._names), field),
+                "of size",
+                tf.gather(tf.constant(self._sizes), field),
+                "that is",
+                ids[row, field],
+                "in row",
+                row,
+            ]
+            with tf.control_dependencies([tf.debugging.Assert(False, message)]):
+                return tf.constant(False)
+
+        # The message is computed in the branch, so that a good request does not pay for it.
+        return tf.cond(tf.reduce_any(outside), refuse, lambda: tf.constant(True))

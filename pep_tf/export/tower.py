@@ -1,0 +1,95 @@
+"""A snapshot of a model's tower: its arithmetic with a copy of the variables that it reads."""
+
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+
+class Interaction(Protocol):
+    """What an exported model does after the lookup; any Keras model may have it."""
+
+    @property
+    def variables(self) -> list[Any]:
+        """Keras variables, those that `interact` reads among them."""
+        ...
+
+    def interact(self, embedded: Any, first_order: Any) -> Any:
+        """Logits float [B] or [B, 1] from float32 [B, F, d] and float32 [B, F, 1] (or None)."""
+        ...
+
+
+class FrozenTower(tf.Module):
+    """`interact` of a model in inference, on its own copy of the weights.
+
+    Only the variables that `interact` reads are copied: the embedding table, the optimizer and the
+    seeds of the dropout stay behind, and the live model may train on without changing the copy.
+
+    Args:
+        model: has `interact` and `variables`.
+        num_fields: F.
+        dim: d, the width of the table.
+        has_first_order: whether `interact` gets the first-order weights; else it gets None.
+        dtype: how matrices are kept (float32, or float16 for half the bytes); the arithmetic stays
+            that of the model. Vectors stay as they are: a variance of 1e-8 is 0 in float16.
+    """
+
+    def __init__(
+        self,
+        model: Interaction,
+        *,
+        num_fields: int,
+        dim: int,
+        has_first_order: bool,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(name="tower")
+        sources = _variables_read(model, num_fields, dim, has_first_order)
+        self.weights = [
+            tf.Variable(_cast(source.value, dtype), trainable=False, name=source.path)
+            for source in sources
+        ]
+        # A function, since whatever else is an attribute here would be written to the file as well:
+        # the sources are the live model's own variables.
+        self._interact = lambda embedded, first_order: _with_values(
+            model, list(zip(sources, self.weights, strict=True)), embedded, first_order
+        )
+
+    def __call__(self, embedded: tf.Tensor, first_order: tf.Tensor | None) -> tf.Tensor:
+        """Logits, float32 [B], from float32 [B, F, d] and float32 [B, F, 1] or None."""
+        return self._interact(embedded, first_order)
+
+
+def _with_values(
+    model: Interaction,
+    weights: list[tuple[Any, tf.Variable]],
+    embedded: tf.Tensor,
+    first_order: tf.Tensor | None,
+) -> tf.Tensor:
+    values = [(source, tf.cast(weight, source.dtype)) for source, weight in weights]
+    with keras.StatelessScope(state_mapping=values):
+        # [B, 1], as models answer, or [B]
+        return tf.reshape(tf.cast(model.interact(embedded, first_order), tf.float32), [-1])
+
+
+def _variables_read(
+    model: Interaction, num_fields: int, dim: int, has_first_order: bool
+) -> list[Any]:
+    """The Keras variables that `interact` reads, found by tracing it once."""
+    embedded = tf.TensorSpec([None, num_fields, dim], tf.float32)
+    weights = tf.TensorSpec([None, num_fields, 1], tf.float32) if has_first_order else None
+    traced = tf.function(model.interact).get_concrete_function(embedded, weights)
+    read = {id(variable) for variable in traced.graph.variables}
+    sources = [variable for variable in model.variables if id(variable._value) in read]
+    if len(sources) != len(read):
+        missing = read - {id(variable._value) for variable in sources}
+        names = [v.name for v in traced.graph.variables if id(v) in missing]
+        raise ValueError(
+            "`model.variables` must hold every variable that `interact` reads. Received a model"
+            f" without: {names}"
+        )
+    return sources
+
+
+def _cast(value: tf.Tensor, dtype: str) -> tf.Tensor:
+    return tf.cast(value, dtype) if value.dtype.is_floating and value.shape.rank > 1 else value

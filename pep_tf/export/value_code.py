@@ -1,0 +1,60 @@
+"""How the surviving numbers are stored: float32, float16, or int8 with a scale for each block."""
+
+import numpy as np
+import tensorflow as tf
+
+DTYPES = ("float32", "float16", "int8")
+_BLOCK = 64  # values that share a scale: 4 bytes for 64, one sixteenth on top of int8
+
+
+class Values(tf.Module):
+    """Numbers in the order in which the mask meets them.
+
+    Args:
+        values: float32 [nnz].
+        dtype: one of `DTYPES`. int8 keeps `round(127 v / max |v|)`, the maximum being that of 64
+            neighbours: the error is at most 1/254 of it.
+        name: prefix of the variables' names.
+        zeros: number of zeros put before the first value: what is read for an absent entry.
+    """
+
+    def __init__(self, values: np.ndarray, dtype: str, name: str, zeros: int = 1) -> None:
+        super().__init__(name=f"{name}_values")
+        if dtype not in DTYPES:
+            raise ValueError(f"`dtype` must be one of {list(DTYPES)}. Received: {dtype!r}")
+        values = np.concatenate([np.zeros(zeros, np.float32), values])
+        self.scales: tf.Variable | None = None
+        stored = values
+        if dtype == "float16":
+            stored = _to_float16(values)
+        elif dtype == "int8":
+            stored, scales = _to_int8(values)
+            self.scales = tf.Variable(scales, trainable=False, name=f"{name}_scales")
+        self.stored = tf.Variable(stored, trainable=False, name=f"{name}_values")
+        self.nbytes = stored.nbytes + (0 if self.scales is None else 4 * self.scales.shape[0])
+
+    def at(self, positions: tf.Tensor) -> tf.Tensor:
+        """float32, shape of `positions`."""
+        values = tf.cast(tf.gather(self.stored, positions), tf.float32)
+        return (
+            values if self.scales is None else values * tf.gather(self.scales, positions // _BLOCK)
+        )
+
+
+def _to_float16(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        stored = values.astype(np.float16)
+    if not np.isfinite(stored).all():
+        raise ValueError(
+            "`dtype` 'float16' must hold every value, up to 65504. Received a largest value of "
+            f"{np.abs(values).max()}"
+        )
+    return stored
+
+
+def _to_int8(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    padded = np.zeros((-(-len(values) // _BLOCK), _BLOCK), np.float32)
+    padded.reshape(-1)[: len(values)] = values
+    scales = np.abs(padded).max(1) / np.float32(127)
+    stored = np.rint(padded / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8)
+    return stored.reshape(-1)[: len(values)], scales

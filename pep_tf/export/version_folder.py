@@ -1,0 +1,89 @@
+"""TF Serving's layout: `<folder>/1`, `<folder>/2`, ...; a version appears whole or not at all."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from pep_tf.errors import RunError
+
+_ATTEMPTS = 100
+
+
+def publish_version(folder: str | Path, write: Callable[[Path], None]) -> Path:
+    """Writes the next version of a model.
+
+    `write` fills a hidden folder beside the versions (the server looks at names that are numbers
+    only); that folder is then renamed in one step. Earlier versions are never opened.
+
+    Args:
+        folder: the model's folder; created where it does not exist.
+        write: fills the empty folder that it is given.
+
+    Returns:
+        `folder / str(latest + 1)`.
+
+    Raises:
+        RunError: the folder cannot be written or the disk is full. Nothing stays behind.
+    """
+    folder = Path(folder)
+    draft = folder / f".draft-{secrets.token_hex(8)}"
+    try:
+        draft.mkdir(parents=True)
+        write(draft)
+        _flush(draft)
+        return _rename_to_next(draft)
+    except (OSError, tf.errors.OpError) as error:
+        raise RunError(
+            f"Could not write the model to {folder}: {_reason(error)}. Nothing was left there; free"
+            " some space or name another folder."
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def latest_version(folder: str | Path) -> int:
+    """The highest version number in `folder`, or 0."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        return 0
+    return max((int(p.name) for p in folder.iterdir() if p.name.isdecimal()), default=0)
+
+
+def _rename_to_next(draft: Path) -> Path:
+    """Renames to latest + 1, going on to the next number where another writer was faster."""
+    for _ in range(_ATTEMPTS):
+        target = draft.parent / str(latest_version(draft.parent) + 1)
+        try:
+            draft.rename(target)  # Fails on a folder with something in it; never replaces one.
+        except OSError:
+            if not target.exists():
+                raise
+            continue
+        _sync(target.parent)
+        return target
+    raise OSError(f"no free version number after {_ATTEMPTS} attempts")
+
+
+def _flush(folder: Path) -> None:
+    """Puts files and names on the disk before the rename can make them visible."""
+    for path in sorted(folder.rglob("*")):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,14 @@
+"""Keras layers, one a file."""
+
+from pep_tf.layers.batch_norm import BatchNorm as BatchNorm
+from pep_tf.layers.factorization_machine import FactorizationMachine as FactorizationMachine
+from pep_tf.layers.field_attention import FieldAttention as FieldAttention
+from pep_tf.layers.field_ids import FieldIds as FieldIds
+from pep_tf.layers.granularity import GRANULARITIES as GRANULARITIES
+from pep_tf.layers.granularity import Granularity as Granularity
+from pep_tf.layers.mlp import MLP as MLP
+from pep_tf.layers.pep_embedding import PEPEmbedding as PEPEmbedding
+from pep_tf.layers.pep_embedding import Rows as Rows
+from pep_tf.layers.pep_embedding import RowSource as RowSource
+from pep_tf.layers.pep_embedding import StoredRows as StoredRows
+from pep_tf.layers.pep_embedding import soft_threshold as soft_threshold

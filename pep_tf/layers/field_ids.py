@@ -1,0 +1,68 @@
+"""From ids per field to rows of the shared table, with an error that names the field."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="pep_tf")
+class FieldIds(keras.layers.Layer):
+    """Checks ids per field and adds each field's offset: `row = offset[field] + id`.
+
+    Args:
+        fields: `{field name: vocabulary size}`, in column order.
+
+    Call arguments:
+        ids: integers [B, F]; column f must be in `[0, size of field f)`.
+
+    Returns:
+        int32 [B, F], rows of one table shared by all fields (N = sum of the sizes).
+
+    Raises:
+        ValueError: no field, a size below 1, or an input without F columns.
+        tf.errors.InvalidArgumentError: an id outside its field's vocabulary. XLA drops such checks,
+            which is why the layer asks Keras not to compile a model for XLA by default.
+
+    Example:
+        >>> FieldIds({"gender": 2, "age": 7})(np.array([[1, 3]])).numpy().tolist()
+        [[1, 5]]
+    """
+
+    def __init__(self, fields: Mapping[str, int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not fields or min(fields.values()) < 1:
+            raise ValueError(f"`fields` must map names to sizes of at least 1. Received: {fields}")
+        self.fields = {str(name): int(size) for name, size in fields.items()}
+        sizes = list(self.fields.values())
+        self.offsets = np.cumsum([0, *sizes[:-1]])
+        self.num_features = sum(sizes)
+        self.supports_jit = False
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if input_shape[-1] != len(self.fields):
+            raise ValueError(
+                f"`ids` must have {len(self.fields)} columns, one for each of {list(self.fields)}. "
+                f"Received: shape={input_shape}"
+            )
+        self.built = True
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        ids = tf.cast(ids, tf.int64)  # narrower integers may not hold the sizes
+        sizes = tf.constant(list(self.fields.values()), tf.int64)
+        outside = tf.reduce_any((ids < 0) | (ids >= sizes), axis=tuple(range(ids.shape.rank - 1)))
+        checks = []
+        for column, (name, size) in enumerate(self.fields.items()):
+            message = f"Ids of field `{name}` (column {column}) must be in [0, {size}). Received:"
+            # One assertion a field: its message is then a constant, which XLA can discard.
+            checks.append(tf.debugging.Assert(~outside[column], [message, ids[..., column]], 8))
+        with tf.control_dependencies([check for check in checks if check is not None]):
+            return tf.cast(ids, tf.int32) + tf.constant(self.offsets, tf.int32)
+
+    def compute_output_spec(self, ids: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.KerasTensor(ids.shape, "int32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "fields": self.fields}

@@ -1,0 +1,65 @@
+"""The deep part of DeepFM and AutoInt."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from pep_tf.layers.batch_norm import BatchNorm
+
+
+@keras.saving.register_keras_serializable(package="pep_tf")
+class MLP(keras.layers.Layer):
+    """Dense, BatchNorm, ReLU, Dropout for each width, then Dense to one logit.
+
+    Args:
+        widths: units of the hidden layers. The paper: (100, 100) for MovieLens, (400, 400, 400)
+            for Criteo and Avazu.
+        dropout: rate after each hidden layer. The paper: 0.2.
+
+    Call arguments:
+        inputs: float [B, C].
+        training: whether to drop units and to use batch statistics.
+
+    Returns:
+        float [B, 1].
+
+    Raises:
+        ValueError: a width below 1.
+    """
+
+    def __init__(
+        self, widths: Sequence[int] = (100, 100), dropout: float = 0.2, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if any(width < 1 for width in widths):
+            raise ValueError(f"`widths` must all be at least 1. Received: {list(widths)}")
+        self.widths, self.dropout = tuple(int(w) for w in widths), float(dropout)
+        policy = self.dtype_policy  # which may differ from the global one
+        self.stack: list[keras.layers.Layer] = []
+        for index, width in enumerate(self.widths):
+            self.stack += [
+                keras.layers.Dense(width, dtype=policy, name=f"dense_{index}"),
+                BatchNorm(dtype=policy, name=f"batch_norm_{index}"),
+                keras.layers.ReLU(dtype=policy, name=f"relu_{index}"),
+                keras.layers.Dropout(self.dropout, dtype=policy, name=f"dropout_{index}"),
+            ]
+        self.stack.append(keras.layers.Dense(1, dtype=policy, name="logit"))
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        for layer in self.stack:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        for layer in self.stack:
+            takes_training = isinstance(layer, BatchNorm | keras.layers.Dropout)
+            inputs = layer(inputs, training=training) if takes_training else layer(inputs)
+        return inputs
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "widths": self.widths, "dropout": self.dropout}

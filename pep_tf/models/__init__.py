@@ -1,0 +1,9 @@
+"""Click-through models, one a file."""
+
+from pep_tf.models.autoint import AutoInt as AutoInt
+from pep_tf.models.base import CTRModel as CTRModel
+from pep_tf.models.build import MODELS as MODELS
+from pep_tf.models.build import build_model as build_model
+from pep_tf.models.deepfm import DeepFM as DeepFM
+from pep_tf.models.fm import FM as FM
+from pep_tf.models.linear import Linear as Linear

@@ -1,0 +1,115 @@
+"""What all click-through models share: ids in, embeddings and first-order weights looked up, a logit out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pep_tf.layers import FieldIds, PEPEmbedding
+
+
+def first_order_weights(fields: Mapping[str, int], dtype: Any = None) -> PEPEmbedding:
+    """One weight a feature, zero at the start, not pruned: the linear term of a model."""
+    return PEPEmbedding(
+        FieldIds(fields).num_features,  # which checks the fields as well
+        1,
+        pruning="none",
+        embeddings_initializer="zeros",
+        dtype=dtype,
+        name="first_order",
+    )
+
+
+def _build(layer: keras.layers.Layer, shape: tuple[int | None, ...]) -> None:
+    """Builds a layer that was handed in, unless that has been done."""
+    if not layer.built:
+        layer.build(shape)
+
+
+def flatten_fields(embedded: Any) -> Any:
+    """[B, F, d] to [B, F * d]."""
+    return keras.ops.reshape(embedded, (-1, embedded.shape[1] * embedded.shape[2]))
+
+
+class CTRModel(keras.Model):
+    """Base of the models: subclasses say in `interact` how embeddings become a logit.
+
+    Args:
+        fields: `{field name: vocabulary size}`, in column order.
+        embedding: any layer that maps rows int [B, F], in [0, N), to float [B, F, d]; or None.
+        first_order: a layer that maps the same rows to float [B, F, 1]; or None.
+
+    Call arguments:
+        ids: integers [B, F], ids per field.
+
+    Returns:
+        float32 [B, 1], the logit of a click.
+
+    Raises:
+        tf.errors.InvalidArgumentError: an id outside its field's vocabulary (see `FieldIds`).
+    """
+
+    def __init__(
+        self,
+        fields: Mapping[str, int],
+        embedding: keras.layers.Layer | None,
+        first_order: keras.layers.Layer | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fields = dict(fields)
+        self.field_ids = FieldIds(fields, name="field_ids")
+        self.embedding = embedding
+        self.first_order = first_order
+        if first_order is not None:
+            self.bias = self.add_weight(name="bias", shape=(1,), initializer="zeros")
+
+    def build(self, input_shape: Any = None) -> None:
+        shape = (None, len(self.fields))
+        self.field_ids.build(shape)
+        embedded = None
+        if self.embedding is not None:
+            _build(self.embedding, shape)
+            embedded = self.embedding.compute_output_shape(shape)
+        if self.first_order is not None:
+            _build(self.first_order, shape)
+        self.build_interaction(embedded)
+        self.built = True
+
+    def build_interaction(self, embedded_shape: tuple[int | None, ...] | None) -> None:
+        """Builds the layers that `interact` calls; `embedded_shape` is (None, F, d)."""
+
+    def call(self, ids: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        rows = self.field_ids(ids)
+        embedded = None if self.embedding is None else self.embedding(rows)
+        first_order = None if self.first_order is None else self.first_order(rows)
+        return tf.cast(self.interact(embedded, first_order, training=training), tf.float32)
+
+    def interact(
+        self, embedded: Any, first_order: Any = None, training: bool | None = None
+    ) -> tf.Tensor:
+        """The logit [B, 1] of embeddings [B, F, d] and first-order weights [B, F, 1]."""
+        raise NotImplementedError(f"{type(self).__name__} must define `interact`.")
+
+    def linear_term(self, first_order: Any) -> Any:
+        """Sum of the first-order weights plus bias: [B, F, 1] to [B, 1]."""
+        return tf.reduce_sum(first_order, axis=1) + tf.cast(self.bias, first_order.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "fields": self.fields,
+            "embedding": self.embedding and serialize(self.embedding),
+            "first_order": self.first_order and serialize(self.first_order),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "CTRModel":
+        config = dict(config)
+        for name in ("embedding", "first_order"):
+            if config.get(name) is not None:
+                config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
+        return cls(**config)

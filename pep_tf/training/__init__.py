@@ -1,0 +1,13 @@
+"""Prune, ticket, retrain: the training loop and what surrounds it."""
+
+from pep_tf.training.budgets import resolve_budgets as resolve_budgets
+from pep_tf.training.fit import FitResult as FitResult
+from pep_tf.training.fit import fit as fit
+from pep_tf.training.metrics import Evaluator as Evaluator
+from pep_tf.training.metrics import Metrics as Metrics
+from pep_tf.training.progress import Reporter as Reporter
+from pep_tf.training.progress import Silent as Silent
+from pep_tf.training.prune import PruneResult as PruneResult
+from pep_tf.training.prune import prune as prune
+from pep_tf.training.settings import Settings as Settings
+from pep_tf.training.ticket import Ticket as Ticket

@@ -1,0 +1,146 @@
+"""The training loop: steps over shuffled epochs, which can be left and taken up at any step."""
+
+import math
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.data import Split
+from pep_tf.errors import RunError
+from pep_tf.optimizers import CoupledAdam
+from pep_tf.training.settings import Settings
+from pep_tf.training.state import load_state, save_state
+
+_STEPS_A_CALL = 50  # steps between two looks of Python at what the graph does
+
+
+class Loop:
+    """Trains a model on a split, one `run` of steps after another.
+
+    Where it stands is `epoch`, `batch` (within the epoch) and `step` (in all). Batches are a
+    function of (seed, epoch, batch), so these numbers and the variables are all of its state: what
+    was saved and restored continues bit for bit on a CPU.
+
+    Args:
+        stage: name of the stage, for messages.
+        model: a built model that maps ids [B, F] to logits [B, 1].
+        optimizer: built for the model.
+        split: rows to train on.
+        settings: batch size and seed are taken from here.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        model: keras.Model,
+        optimizer: CoupledAdam,
+        split: Split,
+        settings: Settings,
+    ) -> None:
+        self.stage, self.model, self.optimizer = stage, model, optimizer
+        self.epoch = self.batch = self.step = 0
+        self.batches_per_epoch = math.ceil(split.num_rows / settings.batch_size)
+        self._split, self._settings = split, settings
+        self._batches: Any = None
+        self._train = tf.function(self._train_steps, reduce_retracing=True)
+
+    def _train_steps(self, batches: Any, count: tf.Tensor) -> tf.Tensor:
+        """Takes `count` batches; returns the mean of their losses."""
+        total = tf.zeros(())
+        for _ in tf.range(count):
+            ids, labels = next(batches)
+            total += self._train_step(ids, labels)
+        return total / tf.cast(count, tf.float32)
+
+    def _train_step(self, ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            logits = self.model(ids, training=True)[:, 0]
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_mean(losses)
+        variables = self.model.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
+
+    def run(self, steps: int) -> float:
+        """Trains for `steps` steps, or to the end of the epoch if that comes first.
+
+        Returns:
+            Mean loss over these steps.
+
+        Raises:
+            RunError: a loss that is not finite; names the range of steps.
+        """
+        if self._batches is None:
+            self._batches = iter(
+                self._split.batches(
+                    self._settings.batch_size,
+                    seed=self._settings.seed,
+                    epoch=self.epoch,
+                    start=self.batch,
+                )
+            )
+        steps = min(steps, self.batches_per_epoch - self.batch)
+        total, done = 0.0, 0
+        while done < steps:
+            count = min(_STEPS_A_CALL, steps - done)
+            loss = float(self._train(self._batches, tf.constant(count)))
+            self._check(loss, count)
+            total, done = total + loss * count, done + count
+            self.step += count
+            self.batch += count
+        if self.batch == self.batches_per_epoch:
+            self.epoch, self.batch, self._batches = self.epoch + 1, 0, None
+        return total / steps
+
+    def _check(self, loss: float, count: int) -> None:
+        if not math.isfinite(loss):
+            raise RunError(
+                f"The loss became {loss} in stage '{self.stage}', between step {self.step} and "
+                f"step {self.step + count}. The last good checkpoint is kept. "
+                "Lower --learning_rate or look for outliers in the data."
+            )
+
+    def save(self, path: pathlib.Path, extra: dict[str, np.ndarray], facts: Any) -> None:
+        """Writes a checkpoint: all variables, `extra` arrays and JSON-ready `facts`."""
+        arrays = {f"variable/{name}": v for name, v in self._values().items()}
+        place = {"epoch": self.epoch, "batch": self.batch, "step": self.step}
+        extra = {f"extra/{name}": value for name, value in extra.items()}
+        save_state(path, arrays | extra, {"stage": self.stage, "place": place, "facts": facts})
+
+    def restore(self, path: pathlib.Path) -> tuple[dict[str, np.ndarray], Any]:
+        """Takes up a checkpoint; returns its extra arrays and facts.
+
+        Raises:
+            RunError: a damaged file, or a checkpoint of another model or stage.
+        """
+        arrays, saved = load_state(path, "a checkpoint")
+        stage = saved.get("stage") if isinstance(saved, dict) else None
+        current = self._variables()
+        # A scalar is stored with shape [1].
+        own = {f"variable/{n}": tuple(v.shape) or (1,) for n, v in current.items()}
+        if stage != self.stage or own != {
+            name: array.shape for name, array in arrays.items() if name.startswith("variable/")
+        }:
+            raise RunError(
+                f"{path} is the checkpoint of another model or stage ({stage!r}, here "
+                f"{self.stage!r}). Use the run folder's own configuration, or another folder."
+            )
+        for name, variable in current.items():
+            variable.assign(arrays[f"variable/{name}"].reshape(variable.shape))
+        for name, value in saved["place"].items():
+            setattr(self, name, value)
+        self._batches = None
+        return {n[6:]: v for n, v in arrays.items() if n[:6] == "extra/"}, saved["facts"]
+
+    def _variables(self) -> dict[str, keras.Variable]:
+        # `model.variables` holds the state of each dropout's seed generator, `model.weights` not.
+        named = [(v.name, v) for v in self.model.variables]
+        # Names in the optimizer contain the model's, which Keras numbers through a session.
+        named += [("optimizer", v) for v in self.optimizer.variables]
+        return {f"{index:03d}/{name}": v for index, (name, v) in enumerate(named)}
+
+    def _values(self) -> dict[str, np.ndarray]:
+        return {name: v._value.numpy() for name, v in self._variables().items()}

@@ -1,0 +1,63 @@
+"""AUC and logloss over a whole split: exact, not by buckets."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.metrics import roc_auc_score
+
+from pep_tf.data import Split
+from pep_tf.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+    """`auc`: area under the ROC curve, ties counted half. `logloss`: mean cross-entropy in nats."""
+
+    auc: float
+    logloss: float
+
+
+def metrics_of(labels: np.ndarray, logits: np.ndarray) -> Metrics:
+    """Exact metrics of logits.
+
+    Args:
+        labels: [n], 0 or 1; both must occur.
+        logits: [n], finite.
+
+    Raises:
+        DataError: labels of one class only, for which no AUC exists.
+    """
+    labels = np.asarray(labels, np.float64)
+    logits = np.asarray(logits, np.float64)
+    if labels.min(initial=1) >= labels.max(initial=0):
+        raise DataError(
+            f"AUC needs rows of both classes. Received: {len(labels)} rows, all labelled "
+            f"{labels[0] if len(labels) else 'nothing'}. Use more data."
+        )
+    logloss = np.mean(np.logaddexp(0.0, logits) - labels * logits)
+    return Metrics(float(roc_auc_score(labels, logits)), float(logloss))
+
+
+class Evaluator:
+    """Runs a model over splits in inference mode.
+
+    Args:
+        model: maps ids [B, F] to logits [B, 1].
+        batch_size: rows a call; has no influence on the result.
+    """
+
+    def __init__(self, model: keras.Model, batch_size: int = 8192) -> None:
+        self._batch_size = batch_size
+        self._logits = tf.function(
+            lambda ids: model(ids, training=False)[:, 0], reduce_retracing=True
+        )
+
+    def __call__(self, split: Split) -> Metrics:
+        """Metrics over every row of the split."""
+        labels, logits = [], []
+        for ids, batch_labels in split.batches(self._batch_size):
+            logits.append(self._logits(ids).numpy())
+            labels.append(batch_labels.numpy())
+        return metrics_of(np.concatenate(labels), np.concatenate(logits))

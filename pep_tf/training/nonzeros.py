@@ -1,0 +1,53 @@
+"""How many entries are left, at a cost that does not grow with the table."""
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.layers import PEPEmbedding
+
+SAMPLE_ROWS = 1 << 16
+
+
+class Nonzeros:
+    """Counts the non-zeros of E: all of them, or those of a sample of rows scaled up.
+
+    A table of up to `sample_rows` rows is counted whole. Of a larger one the same random rows are
+    looked at each time: that suffices to see that a budget is near, and the cut of a ticket is exact
+    in any case.
+
+    Args:
+        embedding: a built layer.
+        sample_rows: rows to look at.
+
+    Attributes:
+        exact: whether whole tables are counted.
+    """
+
+    def __init__(self, embedding: PEPEmbedding, sample_rows: int = SAMPLE_ROWS) -> None:
+        self._embedding = embedding
+        self.exact = embedding.input_dim <= sample_rows
+        if not self.exact:
+            drawn = np.random.default_rng(0).choice(embedding.input_dim, sample_rows, replace=False)
+            self._sample = tf.constant(np.sort(drawn), tf.int32)
+            self._scale = embedding.input_dim / sample_rows
+        self._count = tf.function(self._count_sample)
+
+    def __call__(self) -> int:
+        """Number of non-zero entries of E as it stands."""
+        if self.exact:
+            return self._embedding.nnz()
+        return round(int(self._count()) * self._scale)
+
+    def thresholds(self) -> np.ndarray:
+        """s as it stands, of the rows that are counted."""
+        if self.exact:
+            _, found = self._embedding.current()
+        else:
+            looked = self._embedding.source.look(self._sample).thresholds
+            found = None if looked is None else looked.numpy()
+        assert found is not None, "only tables with thresholds are pruned"
+        return found
+
+    def _count_sample(self) -> tf.Tensor:
+        entries, _ = self._embedding.effective(self._embedding.source.look(self._sample))
+        return tf.math.count_nonzero(entries)

@@ -1,0 +1,76 @@
+"""Arrays and facts in one file, written whole or not at all: tickets and checkpoints are kept so."""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from pep_tf.errors import PepError, RunError
+
+
+def save_state(path: pathlib.Path, arrays: Mapping[str, np.ndarray], facts: Any) -> None:
+    """Writes arrays and JSON-ready facts; readers see the old file or the new one, never a part.
+
+    Raises:
+        RunError: the folder cannot be written, or the disk is full; an earlier file stays.
+    """
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with replacing(path) as neighbour:
+        safetensors.numpy.save_file(contiguous, neighbour, {"facts": json.dumps(facts)})
+
+
+def save_text(path: pathlib.Path, text: str) -> None:
+    """Writes a text file whole or not at all; raises as `save_state` does."""
+    with replacing(path) as neighbour:
+        neighbour.write_text(text, "utf-8")
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a temporary neighbour to write to, which takes the name of `path` once it is on disk.
+
+    Raises:
+        RunError: the folder cannot be written, or the disk is full; an earlier file stays.
+    """
+    neighbour = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield neighbour
+        with open(neighbour, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(neighbour, path)
+    except (OSError, safetensors.SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            neighbour.unlink()
+        raise RunError(
+            f"Cannot write {path}: {error}. Free some space or choose another folder, then resume."
+        ) from error
+
+
+def load_state(
+    path: pathlib.Path, what: str, error: type[PepError] = RunError
+) -> tuple[dict[str, np.ndarray], Any]:
+    """Reads what `save_state` wrote.
+
+    Args:
+        path: the file.
+        what: what the file should be, for the message.
+        error: class of the error.
+
+    Raises:
+        PepError: of class `error`, when the file is missing, damaged or of another kind.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            facts = json.loads((file.metadata() or {})["facts"])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except FileNotFoundError:
+        raise error(f"{what} {path} is missing.") from None
+    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError, OSError) as cause:
+        raise error(f"{path} is damaged or is not {what}: {cause}") from cause

@@ -1,0 +1,114 @@
+"""The order, the resuming and the sharing out of streams, from a store and from raw text."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pep_tf.data.clicklogs import bins as bins_lib
+from pep_tf.data.clicklogs import build, load_criteo, process, raw, windows
+from pep_tf.data.clicklogs.prepare import prepare
+from pep_tf.data.dataset import Split
+from pep_tf.errors import DataError
+from tests.data.clicklogs.rows_for_tests import criteo_lines, write
+
+BATCH = 32
+
+
+@pytest.fixture(scope="module", params=["store", "raw"])
+def train(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """A training split of many blocks, shards and windows."""
+    folder = tmp_path_factory.mktemp("streams")
+    text = write(folder / "train.txt", criteo_lines(1500))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bins_lib, "ROWS_PER_BIN", 300)
+        patch.setattr(build, "BLOCK_ROWS", 20)
+        for module in (windows, raw, __import__("pep_tf.data.clicklogs.store", fromlist=["store"])):
+            patch.setattr(module, "WINDOW_BLOCKS", 3)
+        patch.setattr(process.RawFile, "block_bytes", 8000)
+        patch.setattr(process.RawFile.__init__, "__defaults__", ("error", 2, False, 8000))
+        if request.param == "store":
+            prepare("criteo", text, folder / "out")
+            yield load_criteo(folder / "out").train
+        else:
+            yield load_criteo(text).train
+
+
+def stream(split: Split, **arguments: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    return list(split.batches(BATCH, **arguments).as_numpy_iterator())
+
+
+def all_rows(batches: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    return np.concatenate([np.column_stack([y, x]) for x, y in batches])
+
+
+def in_order(rows: np.ndarray) -> np.ndarray:
+    return rows[np.lexsort(rows.T)]
+
+
+def test_batches_have_the_promised_shapes(train: Split):
+    spec_ids, spec_labels = train.batches(BATCH).element_spec
+    assert spec_ids.dtype == tf.int32
+    assert spec_labels.dtype == tf.float32
+    sizes = [len(y) for _, y in stream(train, seed=0)]
+    assert sizes[:-1] == [BATCH] * (len(sizes) - 1)
+    assert sum(sizes) == train.num_rows
+    assert stream(train)[0][0].shape == (BATCH, 39)
+
+
+def test_order_depends_on_seed_and_epoch_alone(train: Split):
+    first = all_rows(stream(train, seed=3, epoch=1))
+    np.testing.assert_array_equal(first, all_rows(stream(train, seed=3, epoch=1)))
+    for other in (stream(train, seed=4, epoch=1), stream(train, seed=3, epoch=2), stream(train)):
+        rows = all_rows(other)
+        assert (rows != first).any(axis=1).mean() > 0.9
+        np.testing.assert_array_equal(in_order(rows), in_order(first))
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+def test_resume_at_every_batch(train: Split, seed: int | None):
+    whole = stream(train, seed=seed, epoch=2)
+    for start in [*range(0, len(whole), 5), len(whole) - 1]:
+        rest = stream(train, seed=seed, epoch=2, start=start)
+        assert len(rest) == len(whole) - start
+        for (ids, labels), (expected_ids, expected_labels) in zip(rest, whole[start:], strict=True):
+            np.testing.assert_array_equal(ids, expected_ids)
+            np.testing.assert_array_equal(labels, expected_labels)
+    assert stream(train, seed=seed, epoch=2, start=len(whole)) == []
+
+
+def test_workers_share_the_rows(train: Split):
+    if not hasattr(train, "shard"):
+        pytest.skip("raw text is for one worker")
+    shares = [train.shard(3, i) for i in range(3)]
+    rows = [all_rows(stream(s, seed=1)) for s in shares]
+    assert [len(r) for r in rows] == [s.num_rows for s in shares]
+    np.testing.assert_array_equal(
+        in_order(np.concatenate(rows)), in_order(all_rows(stream(train, seed=1)))
+    )
+    np.testing.assert_array_equal(
+        all_rows(stream(shares[1], seed=1, start=4)), rows[1][4 * BATCH :]
+    )
+    assert len({s.md5 for s in shares}) == 3
+    with pytest.raises(DataError, match="`index` must be from 0 to 2"):
+        train.shard(3, 3)
+    with pytest.raises(DataError, match="`count` must be at most"):
+        train.shard(10_000, 0)
+
+
+def test_a_raw_file_that_changes_is_noticed(tmp_path: pathlib.Path):
+    text = write(tmp_path / "train.txt", criteo_lines(100))
+    split = load_criteo(text).train
+    write(text, criteo_lines(101))
+    with pytest.raises(DataError, match="has changed"):
+        split.batches(BATCH)
+
+
+def test_locate_by_hand():
+    rows = windows.group_rows(np.array([5, 5, 5, 2]), 2)
+    assert rows.tolist() == [10, 7]
+    assert windows.locate(rows, 0) == windows.Position(0, 0)
+    assert windows.locate(rows, 9) == windows.Position(0, 9)
+    assert windows.locate(rows, 10) == windows.Position(1, 0)
+    assert windows.locate(rows, 17) == windows.Position(2, 0)

@@ -1,0 +1,159 @@
+"""The command line from end to end, as a subprocess."""
+
+import json
+import random
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from tests.experiments.command import SHORT, rows_without_times, run, start
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole run: its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("run") / "whole"
+    code, out, err = run(*SHORT, f"--run_dir={folder}")
+    assert code == 0, err
+    return folder, out, err
+
+
+def test_writes_every_result(finished):
+    folder, out, err = finished
+    rows = json.loads((folder / "results.json").read_text("utf-8"))
+    assert [row["stage"] for row in rows] == ["baseline", "ticket", "ticket"]
+    entries = rows[0]["budget"]
+    assert [row["nnz"] for row in rows] == [entries, entries // 5, 1000]
+    assert {row["dataset"] for row in rows} == {"movielens-small"}
+    assert all(0.5 < row["test_auc"] < 1 for row in rows)
+    assert all(set(row["split_md5"]) == {"train", "validation", "test"} for row in rows)
+    for name in ("config.json", "history.json", "frontier.png"):
+        assert (folder / name).stat().st_size > 0, name
+    assert sorted(p.name for p in (folder / "tickets").glob("*.safetensors")) == [
+        "ticket_1000.safetensors",
+        f"ticket_{entries // 5}.safetensors",
+    ]
+    assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
+    assert "test AUC" in out
+    assert "device:" in err
+
+
+def test_a_saved_model_needs_neither_the_package_nor_keras(finished):
+    folder, _, _ = finished
+    (path, *_) = sorted((folder / "export").glob("ticket_*/1"))
+    script = f"""
+        import sys
+        sys.modules["pep_tf"] = sys.modules["keras"] = None  # importing either now fails
+        import numpy as np, tensorflow as tf
+        served = tf.saved_model.load({str(path)!r}).signatures["ids"]
+        answer = served(ids=tf.zeros([3, 5], tf.int32))
+        assert answer["probability"].shape == (3,)
+        assert np.all((answer["probability"] > 0) & (answer["probability"] < 1))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=300)
+
+
+def test_a_finished_run_is_not_overwritten(finished):
+    folder, _, _ = finished
+    before = (folder / "results.json").read_bytes()
+    code, _, err = run(*SHORT, f"--run_dir={folder}")
+    assert code == 1
+    assert "already holds this run" in err
+    assert "Traceback" not in err
+    code, _, err = run(*SHORT, f"--run_dir={folder}", "--resume", "--l2=0.5")
+    assert code == 1
+    assert "l2: 1e-05 there, 0.5 here" in err
+    assert (folder / "results.json").read_bytes() == before
+
+
+def kill_and_resume(tmp_path, kills, seconds):
+    """Kills a run `kills` times at random moments, then lets it end."""
+    folder = tmp_path / "killed"
+    flags = [*SHORT, f"--run_dir={folder}"]
+    for _ in range(kills):
+        resume = ["--resume"] if (folder / "config.json").exists() else []
+        process = start(*flags, *resume)
+        time.sleep(random.uniform(*seconds))
+        process.kill()
+        process.communicate()
+    resume = ["--resume"] if (folder / "config.json").exists() else []
+    code, _, err = run(*flags, *resume)
+    assert code == 0, err
+    return rows_without_times(folder)
+
+
+def test_killed_twice_ends_with_the_same_results(finished, tmp_path):
+    assert kill_and_resume(tmp_path, 2, (12, 25)) == rows_without_times(finished[0])
+
+
+@pytest.mark.slow
+def test_killed_ten_times_ends_with_the_same_results(finished, tmp_path):
+    assert kill_and_resume(tmp_path, 10, (8, 30)) == rows_without_times(finished[0])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--dataset=movielens-2m"], "movielens-2m"),
+        (["--dataset=movielens-1m", "--data_dir=/nowhere"], "/nowhere"),
+        (["--budgets=0.2,often"], "often"),
+        (["--model=fmm"], "fmm"),
+        (["--granularity=entry"], "entry"),
+        (["--threshold_init=low"], "low"),
+        (["--mlp_widths=100,wide"], "100,wide"),
+        (["--ticket_init=random", "--no_retrain"], "no effect"),
+        (["--config=nowhere.py"], "nowhere.py"),
+        (["surplus"], "surplus"),
+        (["--resume"], "no run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_users_mistake_is_one_line(flags, message, tmp_path, monkeypatch, capsys):
+    """In process, since each of these ends before any training."""
+    from absl import flags as absl_flags
+
+    from pep_tf.experiments import flags as run_flags
+    from pep_tf.experiments import main
+
+    monkeypatch.chdir(tmp_path)
+    if "budgets" not in absl_flags.FLAGS:
+        run_flags.define()
+    with _fresh(absl_flags.FLAGS):
+        code = main.main(absl_flags.FLAGS(["main", *flags]))
+    err = capsys.readouterr().err
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+class _fresh:
+    """Gives absl's flags back as they were."""
+
+    def __init__(self, values):
+        self._values = values
+
+    def __enter__(self):
+        self._values.unparse_flags()
+
+    def __exit__(self, *_):
+        for name in list(self._values):
+            self._values[name].unparse()
+
+
+def test_unknown_flag_fails_before_any_work(tmp_path):
+    code, _, err = run("--dataset=movielens-small", "--bugets=1", f"--run_dir={tmp_path / 'r'}")
+    assert code != 0
+    assert "bugets" in err
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_dry_run_says_what_to_expect(tmp_path):
+    code, out, err = run(*SHORT, "--dry_run", f"--run_dir={tmp_path / 'r'}")
+    assert code == 0, err
+    for word in ("steps", "memory", "time", "movielens-small"):
+        assert word in out
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,76 @@
+import json
+
+import numpy as np
+import pytest
+
+from pep_tf.export.inspect import inspect, main
+from pep_tf.export.litert import export_litert
+from pep_tf.export.model_card import MODEL_CARD
+from pep_tf.export.saved_model import export_saved_model
+from tests.export.towers import DIM, SCHEMA, SmallTower, sparse_table
+
+TABLE = sparse_table(SCHEMA.num_features, DIM, kept=0.3)
+FIRST_ORDER = sparse_table(SCHEMA.num_features, 1, kept=0.5, seed=1)
+TOWER_NUMBERS = 3 * DIM * 16 + 16 + 4 * 16 + 16 + 1 + 1
+
+
+@pytest.fixture(scope="module", params=["float32", "float16"])
+def exported(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    arguments = {"schema": SCHEMA, "table": TABLE, "first_order": FIRST_ORDER}
+    for _ in range(2):
+        version = export_saved_model(folder, tower=SmallTower(), dtype=request.param, **arguments)
+    return request.param, folder, version
+
+
+def test_bytes_by_part_add_up_to_what_is_on_the_disk(exported):
+    dtype, folder, version = exported
+    report = inspect(folder)
+    assert report["version"] == str(version) == str(folder / "2")
+    parts = dict(report["bytes"])
+    total = parts.pop("total")
+    assert total == sum(file.stat().st_size for file in version.rglob("*") if file.is_file())
+    assert total == sum(parts.values())
+    assert min(parts.values()) >= 0
+    width = {"float32": 4, "float16": 2}[dtype]
+    assert parts["values"] == width * (np.count_nonzero(TABLE) + 1)
+    matrices = 3 * DIM * 16 + 16
+    assert parts["tower"] == width * matrices + 4 * (TOWER_NUMBERS - matrices)
+    assert report["dense_bytes"] == 4 * (77 * DIM + 77 + TOWER_NUMBERS)
+    assert report["missing"] == report["changed"] == []
+
+
+def test_litert(tmp_path):
+    export_litert(tmp_path, schema=SCHEMA, table=TABLE, tower=SmallTower())
+    report = inspect(tmp_path)
+    assert report["format"] == "litert"
+    assert report["bytes"]["first_order"] == 0
+    assert report["bytes"]["graph"] > 0
+
+
+def test_the_command_prints_the_table_and_warns_of_changed_files(tmp_path, capsys):
+    version = export_saved_model(tmp_path, schema=SCHEMA, table=TABLE, tower=SmallTower())
+    assert main([str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert f"77 x {DIM}, {np.count_nonzero(TABLE)} kept" in out
+    assert "WARNING" not in out
+    (version / "fingerprint.pb").unlink()
+    with (version / "saved_model.pb").open("ab") as file:
+        file.write(b"x")
+    assert main([str(version)]) == 0
+    out = capsys.readouterr().out
+    assert "missing since the export: fingerprint.pb" in out
+    assert "changed since the export: saved_model.pb" in out
+
+
+@pytest.mark.parametrize("card", [None, "{", "[]", json.dumps({"table": 3})])
+def test_what_is_no_export_is_a_clear_error(tmp_path, capsys, card):
+    if card is not None:
+        path = tmp_path / "1" / MODEL_CARD
+        path.parent.mkdir(parents=True)
+        path.write_text(card)
+    assert main([str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert str(tmp_path) in captured.err
+    assert not captured.out

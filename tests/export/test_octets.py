@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pep_tf.export.octets import Octets, pack_bits, steps
+from pep_tf.export.row_index import RowIndex
+
+
+def test_bits_go_lowest_first():
+    assert pack_bits(np.array([1, 0, 1, 0, 0, 0, 0, 0, 1], bool)).tolist() == [5, 1]
+
+
+def test_steps_of_a_byte():
+    lowest = -(2**31)
+    expected = [0, lowest, 1] + [lowest] * 5  # 5 = bits 0 and 2
+    assert steps(tf.constant([5]), tf.int32).numpy().tolist() == [expected]
+
+
+def test_first_counts_the_bits_of_all_bytes_before():
+    stored = np.random.default_rng(0).integers(0, 256, 100).astype(np.uint8)
+    octets = Octets(stored, "bits")
+    padded = np.concatenate([[0], stored])  # the place of nothing
+    ones = np.unpackbits(padded[:, None].astype(np.uint8), axis=1).sum(1)
+    places = tf.range(101)
+    np.testing.assert_array_equal(octets.at(places), padded)
+    np.testing.assert_array_equal(octets.first(places), 1 + np.cumsum(ones) - ones)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.0005, 0.02, 0.5, 1.0])
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 5000])
+def test_row_index_finds_ranks(rate, rows):
+    occupied = np.random.default_rng(1).random(rows) < rate
+    ranks = np.where(occupied, np.cumsum(occupied), 0)
+    index = RowIndex(occupied, "table")
+    np.testing.assert_array_equal(index.find(tf.range(rows)), ranks)
+
+
+def test_sparser_tables_have_more_levels_and_a_level_has_to_be_worth_it():
+    levels = []
+    for rate in (0.5, 0.02, 0.0005):
+        occupied = np.random.default_rng(1).random(500_000) < rate
+        levels.append(len(RowIndex(occupied, "table").levels))
+    assert levels == sorted(set(levels))
+    assert levels[0] == 1
+    assert len(RowIndex(occupied, "table", worth=10**6).levels) == 1

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from pep_tf.export.packed_table import PackedTable
+
+
+def unpacked(table: PackedTable) -> np.ndarray:
+    return table.lookup(tf.range(table.num_rows)).numpy()
+
+
+def zipf_table(rows: int, dim: int, kept: float, seed: int = 0) -> np.ndarray:
+    """Rates that fall with the 1.5th power of the rank, rows in random order."""
+    rng = np.random.default_rng(seed)
+    odds = np.arange(1, rows + 1) ** -1.5
+    low, high = 0.0, 1e9
+    for _ in range(80):
+        middle = (low + high) / 2
+        rate = middle * odds / (1 + middle * odds)
+        low, high = (low, middle) if rate.mean() > kept else (middle, high)
+    mask = rng.random((rows, dim)) < rng.permutation(rate)[:, None]
+    return np.where(mask, rng.normal(size=(rows, dim)), 0).astype(np.float32)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.data(),
+    st.integers(1, 90),
+    st.sampled_from([1, 3, 8, 9, 64, 65, 130]),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_every_row_comes_back_bit_for_bit(data, rows, dim, rate_of_rows, rate_of_entries):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    mask = (rng.random((rows, 1)) < rate_of_rows) & (rng.random((rows, dim)) < rate_of_entries)
+    table = np.where(mask, rng.normal(size=(rows, dim)), 0).astype(np.float32)
+    cuts = data.draw(st.lists(st.integers(0, rows), max_size=3).map(sorted))
+    packed = PackedTable(np.split(table, cuts))
+    np.testing.assert_array_equal(unpacked(packed), table)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 20), st.integers(1, 12)),
+        elements=st.one_of(
+            st.just(0.0), st.floats(width=32, allow_nan=False, allow_infinity=False)
+        ),
+    )
+)
+def test_any_finite_numbers_come_back(table):
+    np.testing.assert_array_equal(unpacked(PackedTable([table])), table)
+
+
+@pytest.mark.parametrize("dim", [1, 7, 64])
+@pytest.mark.parametrize("rows", [1, 500])
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_empty_and_full_tables(rows, dim, value):
+    table = np.full((rows, dim), value, np.float32)
+    packed = PackedTable([table])
+    np.testing.assert_array_equal(unpacked(packed), table)
+    if value:  # Nothing but the values, and the zeros of a row that would be empty.
+        assert packed.nbytes == table.nbytes + 4 * dim
+
+
+def test_a_field_without_a_survivor_and_a_last_row_that_is_empty():
+    table = zipf_table(3000, 16, 0.05)
+    table[1000:2000] = 0
+    table[-1] = 0
+    packed = PackedTable(np.array_split(table, 7))
+    np.testing.assert_array_equal(unpacked(packed), table)
+
+
+@pytest.mark.parametrize("kept", [0.001, 0.01, 0.1, 0.6])
+def test_positions_of_64_bits_give_the_same(kept):
+    table = zipf_table(4000, 24, kept)
+    packed = PackedTable([table], integers=tf.int64)
+    np.testing.assert_array_equal(unpacked(packed), table)
+
+
+def test_lookup_takes_rows_in_any_order_and_none():
+    table = zipf_table(200, 8, 0.2)
+    packed = PackedTable([table])
+    rows = np.array([5, 199, 5, 0], np.int32)
+    np.testing.assert_array_equal(packed.lookup(tf.constant(rows)), table[rows])
+    assert packed.lookup(tf.zeros([0], tf.int32)).shape == (0, 8)
+
+
+@pytest.mark.parametrize(("kept", "most"), [(0.001, 1.25), (0.01, 1.15), (0.1, 1.15)])
+def test_bytes_over_the_bound(kept, most):
+    packed = PackedTable(np.array_split(zipf_table(100_000, 64, kept), 4))
+    stored = sum(int(np.prod(v.shape)) * v.dtype.size for v in packed.variables)
+    assert stored == packed.nbytes
+    assert packed.nbytes <= most * packed.bound_bytes
+
+
+def test_the_variables_hold_no_array_of_n_times_d():
+    packed = PackedTable([zipf_table(5000, 64, 0.01)])
+    assert max(int(np.prod(v.shape)) for v in packed.variables) < 5000 * 64 / 20
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [("float16", 2**-11), ("int8", 0.5 / 127 * (1 + 1e-6))],
+)
+def test_smaller_numbers(dtype, tolerance):
+    table = zipf_table(4000, 16, 0.1)
+    packed = PackedTable([table], dtype=dtype)
+    error = np.abs(unpacked(packed) - table)
+    assert (error <= tolerance * np.abs(table).max()).all()
+    assert ((unpacked(packed) != 0) <= (table != 0)).all()
+    per_value = {"float16": 2, "int8": 1 + 4 / 64}[dtype]
+    assert packed.parts()["values"] == pytest.approx(per_value * packed.nnz, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "arguments", "message"),
+    [
+        ([], {}, "at least one row"),
+        ([np.zeros((0, 4), np.float32)], {}, "at least one row"),
+        ([np.zeros((2, 4)), np.zeros((2, 5))], {}, r"one width.*\[4, 5\]"),
+        ([np.zeros((2, 4))], {"dtype": "float64"}, "`dtype` must be one of"),
+        ([np.full((1, 1), 1e6)], {"dtype": "float16"}, "up to 65504"),
+    ],
+)
+def test_bad_arguments(blocks, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        PackedTable(blocks, **arguments)

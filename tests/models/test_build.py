@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from pep_tf.models import FM, MODELS, AutoInt, DeepFM, Linear, build_model
+from tests import tiny
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("fm", FM), ("deepfm", DeepFM), ("autoint", AutoInt), ("linear", Linear)]
+)
+def test_builds_the_model_of_that_name(name, kind):
+    model = tiny.model(name)
+    assert name in MODELS
+    assert type(model) is kind
+    assert model.built
+    assert model(tiny.DATA.train.ids[:3]).shape == (3, 1)
+
+
+def test_options_reach_the_embedding():
+    options = {"granularity": "field_dim", "threshold_init": -4.0, "pruning": "threshold"}
+    embedding = tiny.model("fm", embedding_dim=3, **options).embedding
+    assert (embedding.input_dim, embedding.output_dim) == (16, 3)
+    assert embedding.field_sizes == (5, 7, 4)
+    np.testing.assert_array_equal(embedding.thresholds, np.full((3, 3), -4.0))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_depend_on_the_seed_alone(name):
+    one, again, other = (tiny.model(name, seed=seed).get_weights() for seed in (5, 5, 6))
+    for a, b in zip(one, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    same = [np.array_equal(a, b) for a, b in zip(one, other, strict=True)]
+    assert all(same) == (name == "linear")  # which starts at zero whatever the seed
+
+
+def test_the_table_does_not_depend_on_granularity_or_pruning():
+    tables = [
+        tiny.model("fm", **options).embedding.table.numpy()
+        for options in ({}, {"granularity": "global"}, {"pruning": "none"})
+    ]
+    np.testing.assert_array_equal(tables[0], tables[1])
+    np.testing.assert_array_equal(tables[0], tables[2])
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match=r"`name` must be one of \['fm', .* Received: 'ffm'"):
+        build_model("ffm", tiny.FIELDS)

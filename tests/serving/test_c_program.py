@@ -1,0 +1,122 @@
+"""A C program, the C library and nothing else: what TF Serving has when it answers."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pep_tf.export.saved_model import export_saved_model
+from tests.export.towers import (
+    DIM,
+    SCHEMA,
+    BucketTransform,
+    SmallTower,
+    expected,
+    random_ids,
+    sparse_table,
+)
+
+SOURCE = Path(__file__).with_name("predict.c")
+TABLE = sparse_table(SCHEMA.num_features, DIM, kept=0.3)
+FIRST_ORDER = sparse_table(SCHEMA.num_features, 1, kept=0.5, seed=1)
+INVALID_ARGUMENT = 3
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler (gcc or cc)")
+    library = tf.sysconfig.get_lib()
+    if not (Path(library) / "libtensorflow_cc.so.2").exists():
+        pytest.skip(f"this TensorFlow wheel has no libtensorflow_cc.so.2 in {library}")
+    binary = tmp_path_factory.mktemp("program") / "predict"
+    command = [compiler, "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror"]
+    command += [f"-I{tf.sysconfig.get_include()}", str(SOURCE), "-o", str(binary), f"-L{library}"]
+    command += ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
+    command += [f"-Wl,-rpath,{library}"]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return binary
+
+
+@pytest.fixture(scope="module")
+def tower():
+    return SmallTower()
+
+
+@pytest.fixture(scope="module")
+def folder(tower, tmp_path_factory):
+    return export_saved_model(
+        tmp_path_factory.mktemp("export"),
+        schema=SCHEMA,
+        table=TABLE,
+        first_order=FIRST_ORDER,
+        tower=tower,
+        transform=BucketTransform(),
+    )
+
+
+def ask(program, folder, signature, request: bytes) -> tuple[int, list[list[bytes]]]:
+    """Exit code, and the lines of the answer split at tabs."""
+    run = subprocess.run(
+        [program, folder, signature],
+        input=request,
+        capture_output=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3"},
+        timeout=300,
+    )
+    assert run.returncode in (0, 2), run.stderr.decode()
+    return run.returncode, [line.split(b"\t") for line in run.stdout.splitlines()]
+
+
+def line(name: str, values) -> bytes:
+    parts = [v if isinstance(v, bytes) else str(v).encode() for v in values]
+    return b"\t".join([name.encode(), *parts]) + b"\n"
+
+
+def test_ids_and_refusals_on_one_session(program, folder, tower):
+    ids = random_ids(SCHEMA, 40)
+    good = line("ids", ids.ravel())
+    bad = [
+        line("ids", [0, 3, 0]),
+        line("ids", [-1, 0, 0]),
+        line("ids", [0, 0, 2**31 - 1]),
+        line("ids[1,1]", [0]),
+        line("ids[2,1]", [0, 1]),
+        line("ids[1,6]", [0] * 6),
+        line("ids[3]", [0] * 3),
+        line("ids[1,1,3]", [0] * 3),
+    ]
+    requests = [good, line("ids", []), *bad, good]
+    code, answers = ask(program, folder, "ids", b"\n".join(requests))
+    assert code == 2
+    assert answers[2:4] == [[b"probability"], [b"logit"]]
+    assert answers[4:-2] == [[b"refused", str(INVALID_ARGUMENT).encode()]] * len(bad)
+    probability, logit = expected(tower, SCHEMA, TABLE, FIRST_ORDER, ids)
+    for first in (0, len(answers) - 2):  # A refusal leaves the session as it was.
+        assert [row[0] for row in answers[first : first + 2]] == [b"probability", b"logit"]
+        np.testing.assert_allclose(np.float32(answers[first][1:]), probability, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(np.float32(answers[first + 1][1:]), logit, rtol=0, atol=5e-6)
+
+
+def test_raw_features(program, folder, tower):
+    raw = {
+        "user": [b"ann", b"", b"\xff\xfe not UTF-8", b"x" * 5000],
+        "device": [b"phone", b"tv", b"", b"phone"],
+        "hour": [3, 23, -(2**63), 2**63 - 1],
+    }
+    request = b"".join(line(name, values) for name, values in raw.items())
+    uneven = line("user", [b"a"]) + line("device", [b"b", b"c"]) + line("hour", [1])
+    code, answers = ask(program, folder, "serving_default", request + b"\n" + uneven)
+    transformed = BucketTransform()({name: tf.constant(raw[name]) for name in raw}).numpy()
+    probability = expected(tower, SCHEMA, TABLE, FIRST_ORDER, transformed)[0]
+    assert answers[0][0] == b"probability"
+    np.testing.assert_allclose(np.float32(answers[0][1:]), probability, rtol=0, atol=1e-6)
+    assert code == 2
+    assert answers[1] == [b"refused", str(INVALID_ARGUMENT).encode()]

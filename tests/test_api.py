@@ -1,0 +1,169 @@
+import dataclasses
+import importlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import pep_tf
+from pep_tf.data import ArraySplit, CTRData, FeatureSchema
+from pep_tf.errors import RunError, TicketError
+from pep_tf.models import FM
+from tests import tiny
+from tests.training.interrupted import Diary, Interrupt
+
+SETTINGS = tiny.settings(
+    threshold_learning_rate=0.25, threshold_l2=1.0, check_every=2, checkpoint_every=4, epochs=2
+)
+
+
+def start() -> keras.Model:
+    return tiny.model("deepfm", threshold_init=-4.0)
+
+
+@pytest.fixture(scope="module")
+def tickets():
+    return pep_tf.prune(start(), tiny.DATA, budgets=["50%", 9], settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def retrained(tickets):
+    ticket = dataclasses.replace(tickets[1])
+    ticket.retrain(tiny.DATA, settings=SETTINGS)
+    return ticket
+
+
+def test_one_ticket_a_budget(tickets):
+    assert [type(t) for t in tickets] == [pep_tf.Ticket] * 2
+    assert [t.nnz for t in tickets] == [32, 9]
+    assert tickets[0].model is None
+    assert tickets[0].result is None
+
+
+def test_retrain(retrained):
+    assert retrained.model.embedding.nnz() == 9
+    assert retrained.result.epochs == 2
+    assert retrained.result.validation.auc > 0.5
+    np.testing.assert_array_equal(retrained.model.embedding.table.numpy() != 0, retrained.mask())
+
+
+def test_retrain_depends_on_the_start(tickets, retrained):
+    other = dataclasses.replace(tickets[1])
+    diary = Diary()
+    other.retrain(tiny.DATA, init="random", settings=SETTINGS, reporter=diary, epochs=1)
+    assert diary.stages == [("ticket 9", tiny.BATCHES, 0)]
+    assert other.result.epochs == 1
+    assert other.model.embedding.nnz() == 9
+    mask = other.mask()
+    assert not np.allclose(
+        other.model.embedding.table.numpy()[mask], other.initial["embedding/table"]
+    )
+
+
+def test_retrain_on_other_fields(tickets):
+    other = FeatureSchema.of({**tiny.FIELDS, "hour": 5})
+    data = dataclasses.replace(tiny.DATA, schema=other)
+    ticket = dataclasses.replace(tickets[1])
+    with pytest.raises(TicketError, match="belongs to a table with the fields"):
+        ticket.retrain(data)
+    assert ticket.model is None
+
+
+def test_retrain_goes_on_from_its_checkpoint(tickets, retrained, tmp_path):
+    path = tmp_path / "checkpoint"
+    with pytest.raises(Interrupt):
+        dataclasses.replace(tickets[1]).retrain(
+            tiny.DATA, settings=SETTINGS, checkpoint=path, reporter=Diary(at=4)
+        )
+    ticket = dataclasses.replace(tickets[1])
+    result = ticket.retrain(tiny.DATA, settings=SETTINGS, checkpoint=path)
+    assert dataclasses.replace(result, seconds=0) == dataclasses.replace(
+        retrained.result, seconds=0
+    )
+
+
+def test_prune_keeps_its_tickets_in_a_folder(tmp_path):
+    folder = str(tmp_path / "pruning")
+    [ticket] = pep_tf.prune(
+        tiny.model("fm"), tiny.DATA, budgets=[9], settings=SETTINGS, folder=folder, prune_epochs=1
+    )
+    loaded = pep_tf.Ticket.load(tmp_path / "pruning" / "ticket_9.safetensors")
+    assert isinstance(loaded, pep_tf.Ticket)
+    np.testing.assert_array_equal(loaded.mask_bits, ticket.mask_bits)
+    assert (tmp_path / "pruning" / "checkpoint.safetensors").exists()
+
+
+def test_settings_may_be_given_by_name():
+    diary = Diary()
+    model = tiny.model("fm")
+    pep_tf.prune(model, tiny.DATA, budgets=[64], reporter=diary, batch_size=100, updates="dense")
+    assert diary.stages[0][1] == 2 * pep_tf.Settings().prune_epochs
+    with pytest.raises(RunError, match="`epochs` must be at least 1"):
+        pep_tf.prune(model, tiny.DATA, budgets=[64], epochs=0)
+
+
+def test_export(retrained, tmp_path):
+    folder = retrained.export(tmp_path / "ticket_9", note="hello")
+    assert folder == tmp_path / "ticket_9" / "1"
+    served = tf.saved_model.load(folder).signatures["serving_default"]
+    ids = tiny.DATA.test.ids
+    probability = served(ids=tf.constant(ids))["probability"]
+    expected = tf.sigmoid(retrained.model(ids, training=False)[:, 0])
+    np.testing.assert_allclose(probability, expected, atol=1e-6)
+    card = (folder / "assets.extra" / "model_card.json").read_text()
+    for fact in ('"hello"', '"tiny"', tiny.DATA.train.md5, '"budget": 9', '"nnz": 9'):
+        assert fact in card
+    assert retrained.export(tmp_path / "ticket_9").name == "2"
+
+
+def test_export_of_a_model_that_was_pruned_but_not_retrained(tmp_path):
+    model = tiny.model("autoint", threshold_init=-1.0)
+    assert 0 < model.embedding.nnz() < tiny.ENTRIES
+    folder = pep_tf.export_model(model, tmp_path / "model")
+    served = tf.saved_model.load(folder).signatures["serving_default"]
+    ids = tiny.DATA.test.ids
+    logit = served(ids=tf.constant(ids))["logit"]
+    np.testing.assert_allclose(logit, model(ids, training=False)[:, 0], atol=1e-6)
+
+
+def test_export_before_retrain(tickets, tmp_path):
+    with pytest.raises(RunError, match="must be retrained before it is exported: call `retrain`"):
+        tickets[0].export(tmp_path / "ticket")
+    assert not (tmp_path / "ticket").exists()
+
+
+def test_export_to_a_folder_that_cannot_be_written(retrained, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError):
+        retrained.export(tmp_path / "file" / "ticket")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: tiny.model("linear"),
+        lambda: FM(tiny.FIELDS, keras.layers.Embedding(16, 4)),
+        lambda: keras.Sequential(),
+    ],
+)
+def test_export_of_a_model_without_pep_embedding(model, tmp_path):
+    with pytest.raises(
+        RunError, match="`model` must have an attribute `embedding` that is a PEPEmb"
+    ):
+        pep_tf.export_model(model(), tmp_path / "model")
+
+
+def test_a_validation_split_of_one_class():
+    split = tiny.DATA.validation
+    zeros = ArraySplit(split.ids, np.zeros(split.num_rows), np.arange(split.num_rows))
+    data = CTRData("tiny", tiny.DATA.schema, tiny.DATA.train, zeros, tiny.DATA.test)
+    with pytest.raises(pep_tf.errors.DataError, match="AUC needs rows of both classes"):
+        pep_tf.prune(tiny.model("fm"), data, budgets=[3], settings=SETTINGS)
+
+
+def test_public_names_exist():
+    package = importlib.import_module("pep_tf")
+    assert sorted(package.__all__) == sorted(set(package.__all__))
+    for name in package.__all__:
+        assert getattr(package, name) is not None

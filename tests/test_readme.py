@@ -1,0 +1,28 @@
+"""The README's Python example runs as it stands, and stays short."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def test_the_example_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    assert code.count("\n") < 20
+    script = tmp_path / "example.py"
+    script.write_text(code)
+    command = [sys.executable, str(script)]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test AUC") == 2
+    assert (tmp_path / "runs/example/export/small/1/saved_model.pb").exists()

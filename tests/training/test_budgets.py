@@ -1,0 +1,79 @@
+import fractions
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pep_tf.errors import RunError
+from pep_tf.training import resolve_budgets
+
+ENTRIES = 4129 * 64  # 264256
+
+
+@pytest.mark.parametrize(
+    ("budget", "count"),
+    [
+        (26425, 26425),
+        ("26425", 26425),
+        (0.2, 52851),  # 52851.2 rounded down
+        ("0.2", 52851),
+        ("20%", 52851),
+        (" 20 % ", 52851),
+        ("0.5%", 1321),  # 1321.28
+        (0.005, 1321),
+        (1, 1),
+        ("1", 1),
+        (1.0, ENTRIES),
+        ("1.0", ENTRIES),
+        ("100%", ENTRIES),
+        ("1%", 2642),
+        (ENTRIES, ENTRIES),
+        (0, 0),
+        (0.0, 0),
+        ("1e-3", 264),
+        (np.int64(7), 7),
+        (np.float64(0.5), ENTRIES // 2),
+    ],
+)
+def test_reading(budget, count):
+    assert resolve_budgets([budget], ENTRIES) == [count]
+
+
+def test_a_fraction_is_what_its_digits_say():
+    # 0.29 * 100 is 28.999999999999996 in binary floating point
+    assert resolve_budgets([0.29], 100) == [29]
+    assert resolve_budgets(["29%"], 100) == [29]
+
+
+def test_largest_first_and_each_once():
+    assert resolve_budgets([5, "10%", 0.5, 50, 10], 100) == [50, 10, 5]
+
+
+@pytest.mark.parametrize(
+    "budget", ["", "ten", "%", "5 0%x", "0.1.2", "nan", "inf", "1/0", None, True, float("inf")]
+)
+def test_unreadable(budget):
+    with pytest.raises(RunError, match=r"must be a count .*a fraction .*a percentage .*Received: "):
+        resolve_budgets([budget], ENTRIES)
+
+
+@pytest.mark.parametrize(
+    "budget", [ENTRIES + 1, str(ENTRIES + 1), 1.5, "1.5", "101%", -1, "-1", -0.1, "-1e-9", "-5%"]
+)
+def test_outside_the_table(budget):
+    with pytest.raises(RunError, match=rf"within the table's {ENTRIES} entries. Received: "):
+        resolve_budgets([budget], ENTRIES)
+
+
+def test_none():
+    with pytest.raises(RunError, match="`budgets` must name at least one budget. Received: none"):
+        resolve_budgets([], ENTRIES)
+
+
+@given(st.integers(1, 10**9), st.integers(0, 10**6))
+def test_fractions_round_down_exactly(entries, millionths):
+    text = f"{millionths // 10**6}.{millionths % 10**6:06d}"
+    expected = int(fractions.Fraction(millionths, 10**6) * entries)
+    assert resolve_budgets([text], entries) == [expected]
+    assert resolve_budgets([f"{millionths / 10**4:.4f}%"], entries) == [expected]

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from pep_tf.training.cut import cut_mask
+
+FEW = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, np.float32(0.1), -2.0, 1e-42])
+ANY = st.floats(width=32, allow_nan=False)
+TABLES = st.tuples(st.integers(1, 12), st.integers(1, 19)).flatmap(
+    lambda shape: st.one_of(*(arrays.arrays(np.float32, shape, elements=e) for e in (FEW, ANY)))
+)
+
+
+def oracle(score: np.ndarray, budget: int) -> np.ndarray:
+    """bool [N, d] of the highest entries, equal ones by lowest index."""
+    order = np.argsort(-score.ravel().astype(np.float64), kind="stable")
+    mask = np.zeros(score.size, bool)
+    mask[order[:budget]] = True
+    return mask.reshape(score.shape)
+
+
+def cut(score: np.ndarray, budget: int, block: int) -> np.ndarray:
+    def blocks():
+        for start in range(0, len(score), block):
+            yield start, score[start : start + block]
+
+    bits = cut_mask(blocks, *score.shape, budget)
+    assert bits.dtype == np.uint8
+    assert bits.shape == (len(score), -(-score.shape[1] // 8))
+    unpacked = np.unpackbits(bits, axis=1)
+    assert not unpacked[:, score.shape[1] :].any()
+    return unpacked[:, : score.shape[1]].astype(bool)
+
+
+@given(TABLES, st.data())
+@settings(max_examples=60, deadline=None)  # each walk counts 65,536 buckets
+def test_against_a_stable_sort(score, data):
+    budget = data.draw(st.integers(0, score.size))
+    block = data.draw(st.integers(1, len(score) + 1))
+    np.testing.assert_array_equal(cut(score, budget, block), oracle(score, budget))
+
+
+def test_ties_by_lowest_index_across_blocks():
+    score = np.array([[0.5, 0.5], [0.7, 0.5], [0.5, 0.5]], np.float32)
+    expected = [[True, True], [True, False], [False, False]]
+    np.testing.assert_array_equal(cut(score, 3, block=1), expected)
+
+
+def test_negative_zero_is_zero():
+    score = np.array([[-0.0, 0.0, -0.0, -1.0]], np.float32)
+    np.testing.assert_array_equal(cut(score, 2, block=1), [[True, True, False, False]])
+
+
+def test_negative_scores_are_kept_when_the_budget_asks_for_them():
+    score = np.array([[-3.0, -1.0], [-2.0, 4.0]], np.float32)
+    np.testing.assert_array_equal(cut(score, 3, block=2), [[False, True], [True, True]])
+
+
+@pytest.mark.parametrize("dim", [1, 7, 8, 9])
+def test_nothing_and_everything(dim):
+    score = np.random.default_rng(0).normal(size=(5, dim)).astype(np.float32)
+    assert not cut(score, 0, block=2).any()
+    assert cut(score, score.size, block=2).all()
+
+
+def test_neighbours_in_float32_are_told_apart():
+    one = np.float32(1)
+    score = np.array([[one, np.nextafter(one, np.float32(2)), np.nextafter(one, np.float32(0))]])
+    np.testing.assert_array_equal(cut(score, 1, block=1), [[False, True, False]])
+    np.testing.assert_array_equal(cut(score, 2, block=1), [[True, True, False]])

@@ -1,0 +1,261 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from pep_tf.errors import RunError, TicketError
+from pep_tf.layers import PEPEmbedding
+from pep_tf.models import FM
+from pep_tf.training import Ticket, fit
+from pep_tf.training.prune import cut_ticket
+from pep_tf.training.state import load_state, save_state
+from pep_tf.training.weights import named_weights, snapshot
+from tests import tiny
+from tests.layers.test_pep_embedding import square_gate
+from tests.training.interrupted import assert_same
+
+BUDGET = 21
+FACTS = {"dataset": "tiny", "split_md5": {"train": "0f"}}
+
+
+def cut(model: keras.Model, budget: int = BUDGET) -> Ticket:
+    """A ticket of a model whose weights have moved a little since the start."""
+    initial = snapshot(model)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(weight + 0.1 * rng.normal(size=weight.shape))
+    return cut_ticket(model, initial, budget, 40, True, FACTS)
+
+
+@pytest.fixture(scope="module")
+def pruned():
+    return tiny.model("deepfm", threshold_init=-1.5)
+
+
+@pytest.fixture(scope="module")
+def initial(pruned):
+    return snapshot(pruned)
+
+
+@pytest.fixture(scope="module")
+def ticket(pruned, initial):
+    return cut(pruned)
+
+
+@pytest.fixture
+def path(ticket, tmp_path):
+    ticket.save(tmp_path / "ticket")
+    return tmp_path / "ticket"
+
+
+def test_keeps_the_highest_scores(ticket, pruned):
+    score = np.concatenate([score for *_, score in pruned.embedding.blocks()])
+    mask = ticket.mask()
+    assert mask.shape == (16, 4)
+    assert mask.sum() == ticket.nnz == ticket.budget == BUDGET
+    assert score[mask].min() > score[~mask].max()
+    assert (ticket.step, ticket.forced, ticket.facts) == (40, True, FACTS)
+
+
+def test_holds_only_what_is_kept_and_no_thresholds(ticket, pruned, initial):
+    mask = ticket.mask()
+    np.testing.assert_array_equal(
+        ticket.initial["embedding/table"], initial["embedding/table"][mask]
+    )
+    np.testing.assert_array_equal(
+        ticket.pruned["embedding/table"], pruned.embedding.effective_table()[mask]
+    )
+    for weights in (ticket.initial, ticket.pruned):
+        assert set(weights) == set(initial) - {"embedding/thresholds"}
+
+
+def test_rebuild_original(ticket, initial):
+    model = ticket.rebuild()
+    weights = snapshot(model)
+    np.testing.assert_array_equal(weights.pop("embedding/mask"), ticket.mask())
+    expected = {n: v for n, v in initial.items() if n != "embedding/thresholds"}
+    expected["embedding/table"] = expected["embedding/table"] * ticket.mask()
+    assert_same(weights, expected)
+    assert model.embedding.thresholds is None
+    assert model.embedding.nnz() == BUDGET
+    assert model.field_ids.fields == tiny.FIELDS
+
+
+def test_rebuild_pruned_gives_the_outputs_of_the_cut_model(pruned):
+    """With a budget that the thresholds had reached, nothing is lost in the cut."""
+    ticket = cut_ticket(pruned, snapshot(pruned), pruned.embedding.nnz(), 40, False, FACTS)
+    assert 0 < ticket.nnz < tiny.ENTRIES
+    ids = tiny.DATA.test.ids
+    np.testing.assert_allclose(ticket.rebuild("pruned")(ids), pruned(ids), atol=1e-6)
+
+
+def test_rebuild_random(ticket, initial):
+    tables = []
+    for seed in (1, 1, 2):
+        keras.utils.set_random_seed(seed)
+        model = ticket.rebuild("random")
+        assert model.embedding.nnz() == BUDGET
+        tables.append(model.embedding.table.numpy())
+        np.testing.assert_array_equal(tables[-1] != 0, ticket.mask())
+        kernel = "deep/dense_0/kernel"
+        assert not np.array_equal(named_weights(model)[kernel], initial[kernel])
+    np.testing.assert_array_equal(tables[0], tables[1])
+    assert not np.array_equal(tables[0], tables[2])
+    assert not np.array_equal(tables[0], initial["embedding/table"] * ticket.mask())
+
+
+def test_rebuild_something_else(ticket):
+    with pytest.raises(ValueError, match="`init` must be 'original', .* Received: 'zeros'"):
+        ticket.rebuild("zeros")
+
+
+@pytest.mark.parametrize("init", ["original", "random"])
+def test_as_many_non_zeros_after_retraining(init):
+    model = cut(tiny.model("fm")).rebuild(init)
+    before = model.embedding.table.numpy()
+    fit(model, tiny.DATA, tiny.settings(epochs=2))
+    assert model.embedding.nnz() == BUDGET
+    table = model.embedding.table.numpy()
+    np.testing.assert_array_equal(table != 0, before != 0)
+    assert np.abs(table - before).max() > 0.01
+
+
+@pytest.mark.parametrize("budget", [0, tiny.ENTRIES])
+def test_round_trip_of_nothing_and_everything(budget, tmp_path):
+    ticket = cut(tiny.model("fm"), budget)
+    ticket.save(tmp_path / "ticket")
+    model = Ticket.load(tmp_path / "ticket").rebuild()
+    assert model.embedding.nnz() == budget
+
+
+def test_round_trip(ticket, path):
+    again = Ticket.load(path)
+    np.testing.assert_array_equal(again.mask_bits, ticket.mask_bits)
+    assert_same(again.initial, ticket.initial)
+    assert_same(again.pruned, ticket.pruned)
+    for name in ("budget", "nnz", "step", "forced", "dim", "facts"):
+        assert getattr(again, name) == getattr(ticket, name)
+    assert json.dumps(again.model_config) == json.dumps(ticket.model_config)
+    for init in ("original", "pruned"):
+        assert_same(snapshot(again.rebuild(init)), snapshot(ticket.rebuild(init)))
+
+
+def test_the_file_holds_no_pickle_and_is_small(ticket, path):
+    content = safetensors.numpy.load_file(path)
+    assert {array.dtype.kind for array in content.values()} <= {"f", "u", "i", "b"}
+    assert content["initial/embedding/table"].nbytes == 4 * BUDGET
+
+
+def test_a_model_with_its_own_embedding_layer_and_gate(tmp_path):
+    embedding = PEPEmbedding(16, 3, gate=square_gate, threshold_init=0.1, name="mine")
+    model = FM(tiny.FIELDS, embedding)
+    model.build()
+    cut(model, 10).save(tmp_path / "ticket")
+    rebuilt = Ticket.load(tmp_path / "ticket").rebuild()
+    assert rebuilt.embedding.gate is square_gate
+    assert rebuilt.embedding.nnz() == 10
+
+
+def test_fields_must_be_those_of_the_data(ticket):
+    ticket.check_fields(tiny.FIELDS)
+    user, item, hour = tiny.FIELDS.items()
+    for other in (
+        [user, item],
+        [item, user, hour],
+        [user, item, ("hour", 5)],
+        [user, item, ("h", 4)],
+    ):
+        with pytest.raises(
+            TicketError, match="belongs to a table with the fields .*but the data has"
+        ):
+            ticket.check_fields(dict(other))
+
+
+def test_missing(tmp_path):
+    with pytest.raises(TicketError, match="a ticket .*gone is missing"):
+        Ticket.load(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+def test_truncated(path, share):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(TicketError, match="ticket is damaged or is not a ticket"):
+        Ticket.load(path)
+
+
+@pytest.mark.parametrize("facts", [{"stage": "prune"}, {"pep_tf_ticket": 2}, ["pep_tf_ticket"], 3])
+def test_a_state_file_of_another_kind(tmp_path, facts):
+    save_state(tmp_path / "x", {"a": np.zeros(2)}, facts)
+    with pytest.raises(TicketError, match="x is not a ticket of format 1 of this package"):
+        Ticket.load(tmp_path / "x")
+
+
+def spoil(path, arrays=(), without=(), **facts):
+    """Rewrites a ticket with other arrays or facts."""
+    old_arrays, old_facts = load_state(path, "a ticket")
+    new = {n: v for n, v in {**old_arrays, **dict(arrays)}.items() if n not in without}
+    facts = {n: v for n, v in {**old_facts, **facts}.items() if n not in without}
+    save_state(path, new, facts)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"without": ["mask_bits"]},
+        {"without": ["initial/embedding/table"]},
+        {"without": ["pruned/embedding/table"]},
+        {"without": ["nnz"]},
+        {"without": ["model_config"]},
+        {"unheard_of": 1},
+        {"nnz": BUDGET + 1},
+        {"dim": 3},
+        {"dim": 400},
+        {"dim": "four"},
+        {"model_config": None},
+        {"model_config": {"config": {}}},
+        {"arrays": {"mask_bits": np.zeros((16, 1), np.uint8)}},
+        {"arrays": {"mask_bits": np.zeros((16, 1), np.float32)}},
+        {"arrays": {"mask_bits": np.zeros(16, np.uint8)}},
+        {"arrays": {"mask_bits": np.full((8, 1), 0xF0, np.uint8)}, "nnz": 32},
+        {"arrays": {"initial/embedding/table": np.zeros(3, np.float32)}},
+    ],
+    ids=str,
+)
+def test_a_ticket_that_contradicts_itself(path, changes):
+    spoil(path, **changes)
+    with pytest.raises(TicketError, match="ticket is damaged: "):
+        Ticket.load(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"without": ["initial/deep/dense_0/kernel"]},
+        {"arrays": {"initial/deep/dense_0/kernel": np.zeros((2, 2), np.float32)}},
+        {"arrays": {"initial/deep/unheard_of": np.zeros(2, np.float32)}},
+        {"model_config": {"config": {"embedding": {"config": {"input_dim": 16, "output_dim": 4}}}}},
+    ],
+    ids=str,
+)
+def test_a_ticket_whose_weights_do_not_fit_its_model(path, changes):
+    spoil(path, **changes)
+    with pytest.raises(TicketError, match="does not fit its model|cannot be made"):
+        Ticket.load(path).rebuild()
+
+
+def test_an_unwritable_folder(ticket, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="Cannot write"):
+        ticket.save(tmp_path / "file" / "ticket")
+
+
+def test_subclasses_load_as_themselves(path):
+    @dataclasses.dataclass
+    class Mine(Ticket):
+        more: int = 0
+
+    assert type(Mine.load(path)) is Mine
