@@ -128,6 +128,10 @@ static void read_map_entry(Slice s, Tensor* tensors, int* count) {
   }
 }
 
+static int by_key(const void* a, const void* b) {
+  return strcmp(((const Tensor*)a)->key, ((const Tensor*)b)->key);
+}
+
 static int read_signature(const TF_Buffer* meta_graph, const char* wanted, Signature* signature) {
   Slice s = {meta_graph->data, (const uint8_t*)meta_graph->data + meta_graph->length};
   Slice entry, bytes;
@@ -145,6 +149,8 @@ static int read_signature(const TF_Buffer* meta_graph, const char* wanted, Signa
       if (field == 1) read_map_entry(bytes, signature->inputs, &signature->num_inputs);
       if (field == 2) read_map_entry(bytes, signature->outputs, &signature->num_outputs);
     }
+    /* A map has no order of its own: the file's differs from export to export. */
+    qsort(signature->outputs, (size_t)signature->num_outputs, sizeof(Tensor), by_key);
     return 1;
   }
   return 0;

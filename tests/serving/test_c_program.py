@@ -96,13 +96,13 @@ def test_ids_and_refusals_on_one_session(program, folder, tower):
     requests = [good, line("ids", []), *bad, good]
     code, answers = ask(program, folder, "ids", b"\n".join(requests))
     assert code == 2
-    assert answers[2:4] == [[b"probability"], [b"logit"]]
+    assert answers[2:4] == [[b"logit"], [b"probability"]]
     assert answers[4:-2] == [[b"refused", str(INVALID_ARGUMENT).encode()]] * len(bad)
     probability, logit = expected(tower, SCHEMA, TABLE, FIRST_ORDER, ids)
     for first in (0, len(answers) - 2):  # A refusal leaves the session as it was.
-        assert [row[0] for row in answers[first : first + 2]] == [b"probability", b"logit"]
-        np.testing.assert_allclose(np.float32(answers[first][1:]), probability, rtol=0, atol=1e-6)
-        np.testing.assert_allclose(np.float32(answers[first + 1][1:]), logit, rtol=0, atol=5e-6)
+        assert [row[0] for row in answers[first : first + 2]] == [b"logit", b"probability"]
+        np.testing.assert_allclose(np.float32(answers[first][1:]), logit, rtol=0, atol=5e-6)
+        np.testing.assert_allclose(np.float32(answers[first + 1][1:]), probability, rtol=0, atol=1e-6)
 
 
 def test_raw_features(program, folder, tower):
