@@ -9,7 +9,7 @@ prints one JSON object:
   Thresholds are measured in 10 lr, not in their start of 5 or 15: a mask sees |s_rowwise - s_dense|.
   Rows start at m = n = 0 and t = 0, gaps are log-uniform in 1..5000, dense is float64.
 - `masks`: entries that |V| - sigmoid(s) > 0 keeps in one and not in the other, in percent.
-- `never_seen`: the same error of rows without any touch, by the grid and by `catch_up`.
+- `never_seen`: the same error of rows without any touch.
 - `speed`: milliseconds a call for 10,300 rows a third of which have gaps in 1..10, 10..300 and
   300..20,000, inside one graph; `cpu_ms` is what both cores spent.
 """
@@ -26,7 +26,6 @@ from absl import app, flags
 from benchmarks.dense_histories import Case, State, dense, one_step, rowwise, touches
 from pep_tf.optimizers import Hyper
 from pep_tf.optimizers.catch_up import catch_up
-from pep_tf.optimizers.never_seen import never_seen, never_seen_start, never_seen_step
 
 _ROWS = flags.DEFINE_integer("rows", 300, "Rows of each history.", lower_bound=1)
 _DIM = flags.DEFINE_integer("dim", 24, "Entries a row.", lower_bound=1)
@@ -90,28 +89,21 @@ def _never_seen() -> dict[str, Any]:
     hyper, limit = Hyper(), 0.04
     start = np.random.default_rng(_SEED.value).uniform(-limit, limit, (500, 24)).astype(np.float32)
     state: State = (start.astype(np.float64), np.zeros(start.shape), np.zeros(start.shape))
-    grid = never_seen_start(limit)
-    advance = tf.function(lambda g, t: never_seen_step(g, t, hyper))
-    by_grid, by_catch_up = [], []
+    zero, last = np.zeros_like(start), np.zeros(len(start), np.int64)
+    errors = []
     for t in range(1, 5001):
         state = one_step(state, 0.0, float(t), hyper)
-        grid = advance(grid, tf.constant(t))
         if t in (1, 2, 5, 10, 20, 30, 40, 50, 70, 100, 200, 500, 1000, 2000, 5000):
-            zero = np.zeros_like(start)
-            last = np.zeros(len(start), np.int64)
-            by_grid.append(never_seen(grid, limit, start, hyper)[0] - state[0])
-            by_catch_up.append(catch_up(start, zero, zero, last, t, hyper)[0] - state[0])
-    return {
-        "grid": _percent(np.abs(np.stack(by_grid)) / limit),
-        "catch_up": _percent(np.abs(np.stack(by_catch_up)) / limit),
-    }
+            errors.append(catch_up(start, zero, zero, last, t, hyper)[0] - state[0])
+    return _percent(np.abs(np.stack(errors)) / limit)
 
 
-def _speed(dim: int, in_gap_order: bool) -> dict[str, Any]:
+def _speed(dim: int) -> dict[str, Any]:
     random = np.random.default_rng(_SEED.value)
     bounds = [(1, 10, 3434), (10, 300, 3433), (300, 20_000, 3433)]
-    gap = np.concatenate([np.exp(random.uniform(np.log(a), np.log(b), c)) for a, b, c in bounds])
-    gap = np.sort(gap) if in_gap_order else random.permutation(gap)
+    gap = np.sort(
+        np.concatenate([np.exp(random.uniform(np.log(a), np.log(b), c)) for a, b, c in bounds])
+    )
     shape = (gap.size, dim)
     size = np.exp(random.uniform(np.log(1e-4), np.log(1e-2), (gap.size, 1)))
     p = random.uniform(-0.01, 0.01, shape).astype(np.float32)
@@ -122,7 +114,7 @@ def _speed(dim: int, in_gap_order: bool) -> dict[str, Any]:
     @tf.function(autograph=False)
     def repeated(p: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> Any:
         def body(i: tf.Tensor, p: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tuple[Any, ...]:
-            new = catch_up(p, m, n, last, 100_000, hyper, in_gap_order)
+            new = catch_up(p, m, n, last, 100_000, hyper)
             return i + 1, *(x + 0.0 * y for x, y in zip((p, m, n), new, strict=True))
 
         return tf.while_loop(lambda i, *_: i < calls, body, (0, p, m, n), parallel_iterations=1)
@@ -137,7 +129,6 @@ def _speed(dim: int, in_gap_order: bool) -> dict[str, Any]:
         cpu.append((time.process_time() - began[1]) * 1e3 / calls)
     return {
         "dim": dim,
-        "in_gap_order": in_gap_order,
         "ms": float(np.median(wall)),
         "best_ms": min(wall),
         "cpu_ms": float(np.median(cpu)),
@@ -160,7 +151,7 @@ def main(_: list[str]) -> None:
         "errors": lambda: {name: _errors(case, at) for name, case in chosen.items()},
         "masks": _masks,
         "never_seen": _never_seen,
-        "speed": lambda: [_speed(dim, order) for dim in (24, 64) for order in (True, False)],
+        "speed": lambda: [_speed(dim) for dim in (24, 64)],
     }
     report = {name: parts[name]() for name in _PARTS.value}
     report["settings"] = {f.name: f.value for f in (_ROWS, _DIM, _STEPS, _REPEATS, _SEED)}

@@ -88,7 +88,7 @@ from pep_tf.optimizers.catch_up_stages import (
 from pep_tf.optimizers.hyper import Hyper
 
 # Entries brought up to date together: few enough to stay in a core's cache.
-_TILE_ENTRIES = 24576
+_TILE_ENTRIES = 1 << 15
 
 
 def catch_up(
@@ -98,12 +98,12 @@ def catch_up(
     last: tf.Tensor,
     step: tf.Tensor | int,
     hyper: Hyper,
-    in_gap_order: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """State of rows after every step up to `step`, none of which had a data gradient.
 
     A pure function: catching up in two pieces is not bit for bit the same as in one, so whoever only
-    looks must not store what comes out.
+    looks must not store what comes out. A row's state does not depend on the rows beside it; rows in
+    `gap_order` are faster, since a tile takes as long as its own longest gap.
 
     Args:
         p: float32 [U, d], values after step `last`; d must be known when the graph is built.
@@ -112,8 +112,6 @@ def catch_up(
         last: integer [U], the step each row is up to, 0 before the first.
         step: integer, a number or [U], the step asked for, at least `last`.
         hyper: the constants of the update; each value is compiled once.
-        in_gap_order: the rows already are in the order of `gap_order`, which saves sorting and
-            two copies: sort the ids before the table is read.
 
     Returns:
         p, m, n: float32 [U, d].
@@ -126,7 +124,7 @@ def catch_up(
     last = tf.cast(last, tf.int64)
     _check_shapes(p, m, n, last)
     step = tf.broadcast_to(tf.cast(step, tf.int64), tf.shape(last))
-    return _whole(hyper, p.shape[1], in_gap_order)(p, m, n, last, step)
+    return _whole(hyper, p.shape[1])(p, m, n, last, step)
 
 
 def gap_order(last: tf.Tensor, step: tf.Tensor | int) -> tf.Tensor:
@@ -149,25 +147,18 @@ def _check_shapes(p: tf.Tensor, m: tf.Tensor, n: tf.Tensor, last: tf.Tensor) -> 
 
 
 def tile_rows(dim: int) -> int:
-    """Rows of `dim` entries brought up to date together: a power of two from 16 to 512, which
-    divides each half of a bucket."""
-    rows = 512
+    """Rows of `dim` entries brought up to date together: a power of two from 16 to 2048."""
+    rows = 2048
     while rows > 16 and rows * dim > _TILE_ENTRIES:
         rows //= 2
     return rows
 
 
-def _bucket(count: tf.Tensor) -> tf.Tensor:
-    """The next of 1, 2, 3, 4, 6, 8, 12, ... times 2048: few shapes, so few compilations."""
-    sizes = [2048 * 2**k for k in range(19)] + [6144 * 2**k for k in range(18)]
-    return tf.reduce_min(tf.boolean_mask(tf.constant(sizes), tf.constant(sizes) >= count))
-
-
 @functools.lru_cache(maxsize=64)
-def _whole(hyper: Hyper, dim: int, in_gap_order: bool) -> Callable:
-    """Order, fill and compile: the rows run in tiles of similar gaps and in few shapes."""
+def _whole(hyper: Hyper, dim: int) -> Callable:
+    """Any number of rows, in tiles of one size, so that there is just one compilation."""
     table = [tf.TensorSpec([None, dim])] * 3
-    tiled = _tiled(hyper, dim)
+    size, tile = tile_rows(dim), _tile(hyper, dim)
 
     @tf.function(input_signature=[*table, *[tf.TensorSpec([None], tf.int64)] * 2], autograph=False)
     def whole(
@@ -175,66 +166,57 @@ def _whole(hyper: Hyper, dim: int, in_gap_order: bool) -> Callable:
     ) -> tuple[tf.Tensor, ...]:
         gap = tf.cast(tf.minimum(step - last, 2**31 - 1), tf.int32)
         tf.debugging.assert_non_negative(gap, "`last` must not be later than `step`.")
-        last = tf.cast(last, tf.float32)
         count = tf.shape(p)[0]
-        bucket = _bucket(count)
-        extra = bucket - count
-        order = tf.range(count) if in_gap_order else tf.argsort(gap)
-        # Every other row to each of two calls, which the two run side by side; filled with row 0.
-        filled = tf.pad(order, [[extra, 0]])
-        gaps = tf.pad(tf.gather(gap, order), [[extra, 0]])
+        inputs = (p, m, n, tf.cast(last, tf.float32), gap)
 
-        def sorted_first() -> tuple[tf.Tensor, ...]:
-            halves = []
-            for half in (0, 1):
-                rows = filled[half::2]
-                halves.append(tiled(*(tf.gather(x, rows) for x in (p, m, n, last)), gaps[half::2]))
-            place = tf.math.invert_permutation(order) + extra
-            back = (place % 2) * (bucket // 2) + place // 2
-            return tuple(tf.gather(tf.concat(pair, 0), back) for pair in zip(*halves, strict=True))
+        def tile_at(start: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            start = tf.minimum(start, count)
+            rows = tf.minimum(count - start, size)
+            found = tile(*(_filled(x[start : start + rows], size) for x in inputs))
+            return tuple(x[:rows] for x in found)
 
-        # Row 0 is the filling, so there must be one.
-        return tf.cond(count > 0, sorted_first, lambda: (p, m, n))
+        def body(i: tf.Tensor, arrays: tuple[Any, ...]) -> tuple[tf.Tensor, tuple[Any, ...]]:
+            # Two tiles a turn, which run side by side.
+            first, second = tile_at(2 * i * size), tile_at((2 * i + 1) * size)
+            pairs = zip(arrays, first, second, strict=True)
+            return i + 1, tuple(a.write(i, tf.concat([x, y], 0)) for a, x, y in pairs)
+
+        turns = -(-count // (2 * size))
+        arrays = tuple(tf.TensorArray(tf.float32, turns, infer_shape=False) for _ in range(3))
+        _, arrays = tf.while_loop(lambda i, _: i < turns, body, (0, arrays))
+        # Without a row there is nothing to put together.
+        return tf.cond(
+            count > 0,
+            lambda: tuple(tf.ensure_shape(a.concat(), [None, dim]) for a in arrays),
+            lambda: (p, m, n),
+        )
 
     return whole
 
 
+def _filled(rows: tf.Tensor, size: int) -> tf.Tensor:
+    """`size` rows: these and then zeros, which as rows without a gap cost next to nothing."""
+    filled = tf.pad(rows, [[0, size - tf.shape(rows)[0]], *[[0, 0]] * (rows.shape.rank - 1)])
+    return tf.ensure_shape(filled, [size, *rows.shape[1:]])
+
+
 @functools.lru_cache(maxsize=64)
-def _tiled(hyper: Hyper, dim: int) -> Callable:
-    """The compiled loop over tiles; a new number of rows is a new compilation."""
+def _tile(hyper: Hyper, dim: int) -> Callable:
+    """The compiled work on a tile."""
     rows = tile_rows(dim)
-    table = tf.TensorSpec([None, dim])
-    row = [tf.TensorSpec([None]), tf.TensorSpec([None], tf.int32)]
+    table = tf.TensorSpec([rows, dim])
+    row = [tf.TensorSpec([rows]), tf.TensorSpec([rows], tf.int32)]
 
     @tf.function(jit_compile=True, autograph=False, input_signature=[table, table, table, *row])
-    def tiled(
+    def tile(
         p: tf.Tensor, m: tf.Tensor, n: tf.Tensor, last: tf.Tensor, gap: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
-        tiles = tf.shape(p)[0] // rows
-        last, gap = tf.reshape(last, [-1, rows]), tf.reshape(gap, [-1, rows])
-        # Read and written in place: one copy of the rows in all.
-        arrays = tuple(
-            tf.TensorArray(tf.float32, tiles, element_shape=[rows, dim]).unstack(
-                tf.reshape(x, [-1, rows, dim])
-            )
-            for x in (p, m, n)
-        )
+        v, new_m, new_n = _advance(State(p - hyper.target, m, n), Plan(last, gap), hyper)
+        skipped = gap[:, None] > 0
+        pairs = ((v + hyper.target, p), (new_m, m), (new_n, n))
+        return tuple(tf.where(skipped, new, old) for new, old in pairs)
 
-        def body(i: tf.Tensor, arrays: tuple[Any, ...]) -> tuple[tf.Tensor, tuple[Any, ...]]:
-            old = tuple(a.read(i) for a in arrays)
-            plan = Plan(last[i], gap[i])
-            state = State(old[0] - hyper.target, *old[1:])
-            v, m, n = _advance(state, plan, hyper)
-            skipped = plan.gap[:, None] > 0
-            new = [
-                tf.where(skipped, x, y) for x, y in zip((v + hyper.target, m, n), old, strict=True)
-            ]
-            return i + 1, tuple(a.write(i, x) for a, x in zip(arrays, new, strict=True))
-
-        _, arrays = tf.while_loop(lambda i, _: i < tiles, body, (0, arrays))
-        return tuple(tf.reshape(a.stack(), [-1, dim]) for a in arrays)
-
-    return tiled
+    return tile
 
 
 def _advance(state: State, plan: Plan, hyper: Hyper) -> State:

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from pep_tf.layers import PEPEmbedding, Rows, StoredRows
-from pep_tf.optimizers.catch_up import catch_up
+from pep_tf.optimizers.catch_up import catch_up, gap_order
 from pep_tf.optimizers.hyper import Hyper
 
 
@@ -20,10 +20,32 @@ class Slot(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What a lookup found: distinct rows `ids` and the up-to-date state of each slot."""
+    """What a lookup found.
+
+    Attributes:
+        ids: distinct rows, those touched last before the others.
+        places: for each row that was asked for, its place among `ids`.
+        states: value, m and n of each slot, up to date, in the order of `ids`.
+    """
 
     ids: tf.Tensor
+    places: tf.Tensor
     states: tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], ...]
+
+
+class DistinctRows:
+    """The distinct rows of a batch, found once for all tables that are asked for the same batch."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, Any] | None = None
+        self._found: tuple[tf.Tensor, tf.Tensor]
+
+    def __call__(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Distinct rows [U], and for each of `rows`, flattened, its place among them."""
+        key = (_graph(), rows)
+        if self._key is None or any(a is not b for a, b in zip(key, self._key, strict=True)):
+            self._key, self._found = key, tuple(tf.unique(tf.reshape(rows, [-1])))
+        return self._found
 
 
 class LazyTable:
@@ -38,24 +60,29 @@ class LazyTable:
         slots: its table, then its thresholds if these have one row a feature.
         last: int32 [N].
         steps: the optimizer's counter of finished steps.
+        distinct: shared by the tables of a model.
     """
 
     def __init__(
-        self, layer: PEPEmbedding, slots: tuple[Slot, ...], last: keras.Variable, steps: Any
+        self,
+        layer: PEPEmbedding,
+        slots: tuple[Slot, ...],
+        last: keras.Variable,
+        steps: Any,
+        distinct: DistinctRows,
     ) -> None:
         self.layer, self.slots, self.last, self._steps = layer, slots, last, steps
+        self._distinct = distinct
         self._stored = StoredRows(layer)
         layer.supports_jit = False  # the number of distinct rows changes from batch to batch
         self._pending: list[tuple[Any, Taken]] = []
 
     def take(self, rows: tf.Tensor) -> Rows:
         """Distinct rows of a batch, up to date; their gradient goes to the layer's weights."""
-        ids, places = tf.unique(tf.reshape(rows, [-1]))
-        taken = self._current(ids)
+        taken = self._taken(*self._distinct(rows))
         self._pending.append((_graph(), taken))
         values = [self._differentiable(slot, taken, i) for i, slot in enumerate(self.slots)]
-        thresholds = values[1] if len(values) > 1 else self._stored.thresholds(ids)
-        return Rows(values[0], thresholds, ids, tf.reshape(places, tf.shape(rows)))
+        return self._rows(values, taken.ids, tf.reshape(taken.places, tf.shape(rows)))
 
     def _differentiable(self, slot: Slot, taken: Taken, index: int) -> tf.Tensor:
         stored = tf.gather(slot.value._value, taken.ids)
@@ -63,19 +90,29 @@ class LazyTable:
 
     def look(self, rows: tf.Tensor) -> Rows:
         """Rows, up to date, without writing."""
-        values = [state[0] for state in self._current(rows).states]
-        thresholds = values[1] if len(values) > 1 else self._stored.thresholds(rows)
-        return Rows(values[0], thresholds, rows)
+        taken = self._taken(rows, tf.range(tf.size(rows)))
+        values = [tf.gather(state[0], taken.places) for state in taken.states]
+        return self._rows(values, rows)
 
-    def _current(self, ids: tf.Tensor) -> Taken:
+    def _rows(
+        self, values: list[tf.Tensor], ids: tf.Tensor, places: tf.Tensor | None = None
+    ) -> Rows:
+        thresholds = values[1] if len(values) > 1 else self._stored.thresholds(ids)
+        return Rows(values[0], thresholds, ids, places)
+
+    def _taken(self, ids: tf.Tensor, places: tf.Tensor) -> Taken:
+        """Distinct rows `ids`, up to date; `places` point into them."""
         last = tf.gather(self.last._value, ids)
         now = tf.cast(self._steps._value, tf.int32)
+        order = gap_order(last, now)
+        ids, last = tf.gather(ids, order), tf.gather(last, order)
 
         def state_of(slot: Slot) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             value, m, n = (tf.gather(variable._value, ids) for variable in slot[:3])
             return catch_up(value, m, n, last, now, slot.hyper)
 
-        return Taken(ids, tuple(state_of(slot) for slot in self.slots))
+        places = tf.gather(tf.math.invert_permutation(order), places)
+        return Taken(ids, places, tuple(state_of(slot) for slot in self.slots))
 
     def pending(self, gradient: tf.IndexedSlices) -> tuple[Taken, tf.Tensor]:
         """The rows that a gradient is for, up to date, and its sum for each of them.
@@ -86,9 +123,10 @@ class LazyTable:
         graph = _graph()
         if len(self._pending) == 1 and self._pending[0][0] is graph:
             return self._pending[0][1], gradient.values
-        ids, places = tf.unique(gradient.indices)
-        values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(ids))
-        return self._current(ids), values
+        taken = self._taken(*tf.unique(gradient.indices))
+        return taken, tf.math.unsorted_segment_sum(
+            gradient.values, taken.places, tf.size(taken.ids)
+        )
 
     def place_of(self, slot: Slot) -> int:
         """Index of a slot among `slots`, and of its state in `Taken.states`."""
@@ -109,7 +147,8 @@ class LazyTable:
         """Writes every row up to date, in blocks, and gives the layer back its stored rows."""
         rows = max(1, (1 << 22) // self.layer.output_dim)
         for start in range(0, self.layer.input_dim, rows):
-            taken = self._current(tf.range(start, min(start + rows, self.layer.input_dim)))
+            ids = tf.range(start, min(start + rows, self.layer.input_dim))
+            taken = self._taken(ids, tf.range(tf.size(ids)))
             for slot, state in zip(self.slots, taken.states, strict=True):
                 self.write(slot, taken.ids, state)
             now = tf.cast(self._steps._value, tf.int32)

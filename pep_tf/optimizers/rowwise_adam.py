@@ -8,7 +8,7 @@ import tensorflow as tf
 from pep_tf.layers import PEPEmbedding
 from pep_tf.optimizers.coupled_adam import CoupledAdam
 from pep_tf.optimizers.hyper import Hyper
-from pep_tf.optimizers.lazy_table import LazyTable, Slot
+from pep_tf.optimizers.lazy_table import DistinctRows, LazyTable, Slot
 
 
 @keras.saving.register_keras_serializable(package="pep_tf")
@@ -91,10 +91,11 @@ class RowwiseAdam(CoupledAdam):
         if not self._attached:
             raise ValueError("Call `attach(model)` on the built model before its first step.")
         super().build(variables)
+        distinct = DistinctRows()
         for layer in self._layers:
-            self._adopt(layer)
+            self._adopt(layer, distinct)
 
-    def _adopt(self, layer: PEPEmbedding) -> None:
+    def _adopt(self, layer: PEPEmbedding, distinct: DistinctRows) -> None:
         rate = float(self._learning_rate.numpy())
         weights = [layer.table]
         if layer.thresholds is not None and layer.granularity.by_feature:
@@ -106,7 +107,7 @@ class RowwiseAdam(CoupledAdam):
             hyper = Hyper(group[0], group[1], self.beta_1, self.beta_2, self.epsilon, group[2])
             slots.append(Slot(weight, self._m[index], self._n[index], hyper))
         last = self.add_variable((layer.input_dim,), "zeros", "int32", name="last")
-        lazy = LazyTable(layer, tuple(slots), last, self.iterations)
+        lazy = LazyTable(layer, tuple(slots), last, self.iterations, distinct)
         for slot in slots:
             self._tables[self._get_variable_index(slot.value)] = (lazy, slot)
         layer.source = lazy

@@ -120,7 +120,7 @@ def test_order_of_rows_does_not_matter() -> None:
     found = catch_up(*state, last, 4000, Hyper())
     order = gap_order(last, 4000).numpy()
     assert (np.diff(4000 - last[order]) >= 0).all()
-    ordered = catch_up(*(x[order] for x in state), last[order], 4000, Hyper(), in_gap_order=True)
+    ordered = catch_up(*(x[order] for x in state), last[order], 4000, Hyper())
     for a, b in zip(found, ordered, strict=True):
         np.testing.assert_array_equal(a.numpy()[order], b.numpy())
 
