@@ -24,6 +24,7 @@ from pep_tf.data.synthetic_rows import RowSource
 from pep_tf.models import CTRModel, build_model
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 from pep_tf.training import Settings
+from pep_tf.training.step import train_step
 
 _START = 100_000
 _GRADIENT = 1e-4
@@ -70,7 +71,7 @@ def measure() -> dict[str, Any]:
             model
         )
         facts = _steady_state(optimizer, source, batches[0][0])
-        step = _train_step(model, optimizer)
+        step = tf.function(lambda ids, labels: train_step(model, optimizer, ids, labels))
     times = []
     for ids, labels in batches:
         started = time.perf_counter()
@@ -132,20 +133,6 @@ def _steady_state(optimizer: CoupledAdam, source: RowSource, ids: tf.Tensor) -> 
     ).tolist()
     facts["state_mb"] = round((state_bytes + last.nbytes) / 2**20)
     return facts
-
-
-def _train_step(model: CTRModel, optimizer: CoupledAdam) -> Callable[..., tf.Tensor]:
-    @tf.function
-    def step(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            logits = model(ids, training=True)[:, 0]
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses)
-        variables = model.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
-
-    return step
 
 
 def _floor_step(model: CTRModel) -> Callable[..., tf.Tensor]:

@@ -11,7 +11,7 @@ from pep_tf import training
 from pep_tf.data import CTRData, FeatureSchema
 from pep_tf.errors import RunError
 from pep_tf.export.saved_model import export_saved_model
-from pep_tf.layers import PEPEmbedding
+from pep_tf.layers import PEPEmbedding, TicketEmbedding
 from pep_tf.training import FitResult, Reporter, Settings
 from pep_tf.training.budgets import Budget
 
@@ -127,9 +127,10 @@ def export(model: keras.Model, folder: pathlib.Path | str, **metadata: Any) -> p
     Raises:
         RunError: a model without a PEPEmbedding, or a folder that cannot be written.
     """
-    if not isinstance(getattr(model, "embedding", None), PEPEmbedding):
+    if not isinstance(getattr(model, "embedding", None), PEPEmbedding | TicketEmbedding):
         raise RunError(
-            "`model` must have an attribute `embedding` that is a PEPEmbedding. "
+            "`model` must have an attribute `embedding` that is a PEPEmbedding or a "
+            "TicketEmbedding. "
             f"Received: {type(model).__name__} with {getattr(model, 'embedding', None)!r}"
         )
     first_order = model.first_order

@@ -32,4 +32,4 @@ def model(name: str = "fm", **options) -> CTRModel:
 def settings(**options) -> Settings:
     """Settings under which the tiny models learn something within three epochs."""
     common = {"batch_size": 32, "learning_rate": 0.02, "epochs": 3, "prune_epochs": 3}
-    return Settings(**{"updates": "dense", **common, **options})
+    return Settings(**{"updates": "dense", "dense_below": 0, **common, **options})

@@ -84,8 +84,8 @@ HELP = {
     "mlp_widths": "hidden units of the MLP (deepfm, autoint), comma-separated",
     "dropout": "dropout of the MLP (deepfm, autoint)",
     "attention_dropout": "dropout of the attention weights (autoint)",
-    "updates": "dense: the paper's update of every entry at each step; rowwise: only the rows of the batch, "
-    "the same up to a small error, for large tables",
+    "updates": "rowwise: large tables only at the rows of the batch, the same up to a small error; "
+    "dense: the paper's update of every entry at each step",
     "seed": "of split, initial weights, shuffling and dropout",
     "check_every": "steps between two counts of the non-zeros while pruning",
     "checkpoint_every": "steps between two checkpoints",
@@ -99,7 +99,7 @@ def dataset_defaults(dataset: str, train_rows: int) -> dict[str, Any]:
 
     The small MovieLens set has 62 steps an epoch: at the paper's s0 of -15 pruning would take 250
     epochs, so its thresholds start where the steps available allow. Click logs have the paper's
-    MLP and, at full size, its s0; their tables are too large for the dense update.
+    MLP and, at full size, its s0.
     """
     if dataset == "movielens-1m":
         return {}
@@ -109,7 +109,6 @@ def dataset_defaults(dataset: str, train_rows: int) -> dict[str, Any]:
         "threshold_init": -150.0 if train_rows >= _FULL_ROWS else AUTO,
         "mlp_widths": (400, 400, 400),
         "attention_dropout": 0.0,
-        "updates": "rowwise",
         "epochs": 10,
         "prune_epochs": 10,
         "patience": 2,

@@ -10,6 +10,8 @@ from pep_tf.optimizers.coupled_adam import CoupledAdam
 from pep_tf.optimizers.hyper import Hyper
 from pep_tf.optimizers.lazy_table import DistinctRows, LazyTable, Slot
 
+DENSE_BELOW = 1 << 20  # entries of a table for which the dense update costs less than finding rows
+
 
 @keras.saving.register_keras_serializable(package="pep_tf")
 class RowwiseAdam(CoupledAdam):
@@ -19,8 +21,8 @@ class RowwiseAdam(CoupledAdam):
     some steps ago is first brought to where the dense update would have it by now (`catch_up`, which
     says how exactly), so that lookups see the same values as with `CoupledAdam`; rows that are in
     every batch agree to float32 rounding. Repeated ids are looked up, and updated, once. Table,
-    first-order weights and thresholds with one row a feature are treated so; all other variables
-    are updated as by `CoupledAdam`.
+    first-order weights and thresholds with one row a feature are treated so; all other variables,
+    and tables so small that it costs less, are updated as by `CoupledAdam`.
 
     The cost of a step grows with the distinct rows of the batch and the logarithm of their gaps, not
     with N; nothing of the table's size is made besides m, n and the last step of each row.
@@ -34,6 +36,7 @@ class RowwiseAdam(CoupledAdam):
 
     Args:
         *args, **kwargs: as in `CoupledAdam`; `learning_rate` must be a number.
+        dense_below: tables of fewer entries (N x d) are updated whole, which is exact.
 
     Raises:
         ValueError: a schedule or another learning rate later on, constants for which `Hyper` has
@@ -46,7 +49,7 @@ class RowwiseAdam(CoupledAdam):
         >>> model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, dense_below: int = DENSE_BELOW, **kwargs: Any) -> None:
         kwargs.setdefault("name", "rowwise_adam")
         super().__init__(*args, **kwargs)
         if not isinstance(self._learning_rate, keras.Variable):
@@ -54,6 +57,7 @@ class RowwiseAdam(CoupledAdam):
                 "`learning_rate` must be a number: a row's skipped steps are made up for later, at "
                 f"one rate. Received: {self._learning_rate!r}. Use CoupledAdam for a schedule."
             )
+        self.dense_below = int(dense_below)
         self._attached = False
         self._layers: list[PEPEmbedding] = []
         self._tables: dict[int, tuple[LazyTable, Slot]] = {}
@@ -61,7 +65,8 @@ class RowwiseAdam(CoupledAdam):
     def attach(self, model: keras.Model) -> None:
         """Takes charge of the tables of a built model; call it before the first step."""
         self._attached = True
-        self._layers = [x for x in model._flatten_layers() if isinstance(x, PEPEmbedding)]
+        found = (x for x in model._flatten_layers() if isinstance(x, PEPEmbedding))
+        self._layers = [x for x in found if x.input_dim * x.output_dim >= self.dense_below]
         super().attach(model)
 
     @property
@@ -135,3 +140,6 @@ class RowwiseAdam(CoupledAdam):
         m = hyper.beta_1 * m + (1 - hyper.beta_1) * gradient
         n = hyper.beta_2 * n + (1 - hyper.beta_2) * tf.square(gradient)
         return value - size * m / (tf.sqrt(n) + floor), m, n
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dense_below": self.dense_below}

@@ -13,6 +13,7 @@ from pep_tf.errors import RunError
 from pep_tf.optimizers import CoupledAdam
 from pep_tf.training.settings import Settings
 from pep_tf.training.state import load_state, save_state
+from pep_tf.training.step import train_step
 
 _STEPS_A_CALL = 50  # steps between two looks of Python at what the graph does
 
@@ -52,17 +53,8 @@ class Loop:
         total = tf.zeros(())
         for _ in tf.range(count):
             ids, labels = next(batches)
-            total += self._train_step(ids, labels)
+            total += train_step(self.model, self.optimizer, ids, labels)
         return total / tf.cast(count, tf.float32)
-
-    def _train_step(self, ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            logits = self.model(ids, training=True)[:, 0]
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses)
-        variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
 
     def run(self, steps: int) -> float:
         """Trains for `steps` steps, or to the end of the epoch if that comes first.
@@ -108,13 +100,22 @@ class Loop:
         arrays = {f"variable/{name}": v for name, v in self._values().items()}
         place = {"epoch": self.epoch, "batch": self.batch, "step": self.step}
         extra = {f"extra/{name}": value for name, value in extra.items()}
-        save_state(path, arrays | extra, {"stage": self.stage, "place": place, "facts": facts})
+        save_state(
+            path,
+            arrays | extra,
+            {
+                "stage": self.stage,
+                "place": place,
+                "facts": facts,
+                "settings": self._settings.get_config(),
+            },
+        )
 
     def restore(self, path: pathlib.Path) -> tuple[dict[str, np.ndarray], Any]:
         """Takes up a checkpoint; returns its extra arrays and facts.
 
         Raises:
-            RunError: a damaged file, or a checkpoint of another model or stage.
+            RunError: a damaged file, or a checkpoint of another model, stage or settings.
         """
         arrays, saved = load_state(path, "a checkpoint")
         stage = saved.get("stage") if isinstance(saved, dict) else None
@@ -127,6 +128,12 @@ class Loop:
             raise RunError(
                 f"{path} is the checkpoint of another model or stage ({stage!r}, here "
                 f"{self.stage!r}). Use the run folder's own configuration, or another folder."
+            )
+        if wrong := self._settings.difference(saved.get("settings", {})):
+            told = ", ".join(f"{k}={a!r} (there {b!r})" for k, (a, b) in wrong.items())
+            raise RunError(
+                f"{path} was written with other settings: {told}. Resume with the settings of "
+                "the checkpoint, or start in another folder."
             )
         for name, variable in current.items():
             variable.assign(arrays[f"variable/{name}"].reshape(variable.shape))

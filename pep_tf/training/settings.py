@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from pep_tf.errors import RunError
-from pep_tf.optimizers import CoupledAdam, RowwiseAdam
+from pep_tf.optimizers import DENSE_BELOW, CoupledAdam, RowwiseAdam
 
 UPDATES = ("rowwise", "dense")
 
@@ -28,6 +28,8 @@ class Settings:
             stalls near 10 % of the entries; above 0 they keep rising.
         updates: `"rowwise"`: only the rows of the batch at each step, the others made up for when
             they come; `"dense"`: every entry of the table at each step.
+        dense_below: tables of fewer entries are updated densely all the same: it is exact, and
+            costs less there.
         seed: of shuffling, and of dropout and new weights when a ticket is retrained.
         check_every: steps between two counts of the non-zeros while pruning.
         checkpoint_every: steps between two checkpoints; while pruning those that are also checks.
@@ -45,7 +47,8 @@ class Settings:
     threshold_learning_rate: float | None = None
     threshold_l2: float | None = None
     threshold_target: float = 15.0
-    updates: str = "dense"
+    updates: str = "rowwise"
+    dense_below: int = DENSE_BELOW
     seed: int = 0
     check_every: int = 50
     checkpoint_every: int = 1000
@@ -63,17 +66,32 @@ class Settings:
 
     def optimizer(self, model: keras.Model) -> CoupledAdam:
         """A fresh optimizer, built for a built model."""
-        kind = RowwiseAdam if self.updates == "rowwise" else CoupledAdam
-        optimizer = kind(
-            self.learning_rate,
-            self.l2,
-            threshold_learning_rate=self.threshold_learning_rate,
-            threshold_l2=self.threshold_l2,
-            threshold_target=self.threshold_target,
-        )
+        options: dict[str, Any] = {
+            "learning_rate": self.learning_rate,
+            "l2": self.l2,
+            "threshold_learning_rate": self.threshold_learning_rate,
+            "threshold_l2": self.threshold_l2,
+            "threshold_target": self.threshold_target,
+        }
+        if self.updates == "rowwise":
+            optimizer: CoupledAdam = RowwiseAdam(**options, dense_below=self.dense_below)
+        else:
+            optimizer = CoupledAdam(**options)
         optimizer.attach(model)
         return optimizer
 
     def get_config(self) -> dict[str, Any]:
         """The settings as JSON-ready values."""
         return dataclasses.asdict(self)
+
+    def difference(self, other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """What steps depend on and `other`, a `get_config`, has otherwise: {name: (here, there)}.
+
+        How long to train, when to look and when to save may change from one resumption to the next.
+        """
+        free = {"epochs", "patience", "prune_epochs", "check_every", "checkpoint_every"}
+        return {
+            name: (value, other.get(name))
+            for name, value in self.get_config().items()
+            if name not in free and other.get(name) != value
+        }

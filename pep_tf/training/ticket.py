@@ -1,6 +1,5 @@
 """The lottery ticket: which entries of a table stay, and what everything started from."""
 
-import copy
 import dataclasses
 import pathlib
 from typing import Any, Self
@@ -9,6 +8,7 @@ import keras
 import numpy as np
 
 from pep_tf.errors import TicketError
+from pep_tf.layers import TicketEmbedding
 from pep_tf.training.state import load_state, save_state
 from pep_tf.training.weights import assign, named_weights
 
@@ -49,7 +49,7 @@ class Ticket:
         return np.unpackbits(self.mask_bits, axis=1, count=self.dim).astype(bool)
 
     def rebuild(self, init: str = "original") -> keras.Model:
-        """The model with the mask on and thresholds off.
+        """The model whose embedding is a `TicketEmbedding` of what the mask keeps.
 
         Args:
             init: `"original"`: weights from before pruning (the lottery ticket); `"pruned"`: those
@@ -61,20 +61,44 @@ class Ticket:
         """
         if init not in ("original", "pruned", "random"):
             raise ValueError(f"`init` must be 'original', 'pruned' or 'random'. Received: {init!r}")
-        model = _masked(self.model_config)
-        mask = self.mask()
-        table = named_weights(model)[TABLE]
+        model = self._sparse_model()
         if init == "random":
-            values = {TABLE: np.where(mask, table._value.numpy(), 0)}
+            values = {TABLE: self._random_entries()}
         else:
             values = dict(self.initial if init == "original" else self.pruned)
-            scattered = np.zeros(mask.shape, np.float32)
-            scattered[mask] = values[TABLE]
-            values[TABLE] = scattered
-        values["embedding/mask"] = mask
-        self._check_fit(named_weights(model), values, partly=init == "random")
+        # A layer has one entry at least; it is beyond all rows in a ticket that keeps nothing.
+        entries = np.zeros((max(1, self.nnz), 1), np.float32)
+        entries[: self.nnz, 0] = values[TABLE]
+        values[TABLE] = entries
+        self._check_fit(_without_places(model), values, partly=init == "random")
         assign(model, values)
         return model
+
+    def _sparse_model(self) -> keras.Model:
+        """A model of the ticket's configuration, built, whose embedding holds what the mask keeps."""
+        told = self.model_config["config"]["embedding"]["config"]
+        embedding = TicketEmbedding.of_mask(
+            self.mask_bits, self.dim, dtype=told.get("dtype"), name=told.get("name")
+        )
+        config = {**self.model_config["config"]}
+        config["embedding"] = keras.saving.serialize_keras_object(embedding)
+        try:
+            model = keras.saving.deserialize_keras_object({**self.model_config, "config": config})
+            if not model.built:
+                model.build()
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise TicketError(
+                f"The model of the ticket cannot be made: {error} Import the module that registers "
+                "its classes and functions; if it is imported, the ticket is damaged."
+            ) from error
+        model.embedding.assign_places(self.mask_bits)
+        return model
+
+    def _random_entries(self) -> np.ndarray:
+        """What a new table would hold under the mask, float32 [nnz]."""
+        told = self.model_config["config"]["embedding"]["config"]
+        initializer = keras.initializers.get(told["embeddings_initializer"])
+        return initializer(self.mask().shape).numpy()[self.mask()]
 
     @staticmethod
     def _check_fit(weights: dict[str, Any], values: dict[str, np.ndarray], partly: bool) -> None:
@@ -138,17 +162,7 @@ def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
 
 
-def _masked(model_config: dict[str, Any]) -> keras.Model:
-    """A model of that configuration, built, with a mask instead of thresholds."""
-    model_config = copy.deepcopy(model_config)
-    model_config["config"]["embedding"]["config"]["pruning"] = "mask"
-    try:
-        model = keras.saving.deserialize_keras_object(model_config)
-        if not model.built:
-            model.build()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise TicketError(
-            f"The model of the ticket cannot be made: {error} Import the module that registers "
-            "its classes and functions; if it is imported, the ticket is damaged."
-        ) from error
-    return model
+def _without_places(model: keras.Model) -> dict[str, keras.Variable]:
+    """Weights by name but for those that say where the entries of the table belong."""
+    places = {id(v) for v in model.embedding.weights if not v.trainable}
+    return {name: v for name, v in named_weights(model).items() if id(v) not in places}

@@ -1,5 +1,7 @@
 """The rowwise update against the dense one, which is its oracle."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from pep_tf.layers import GRANULARITIES, PEPEmbedding
 from pep_tf.models import build_model
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 
+lazy_adam = functools.partial(RowwiseAdam, dense_below=0)  # however small the table
 FIELDS = {"user": 40, "item": 60, "place": 25}
 
 
@@ -61,7 +64,7 @@ def test_rows_of_every_batch_follow_the_dense_update(granularity):
     rng = np.random.default_rng(1)
     data = [(ids, (rng.random(8) < 0.5).astype(np.float32)) for _ in range(60)]
     dense = train(CoupledAdam(), model_of(granularity, fields=fields), data)
-    rowwise = train(RowwiseAdam(), model_of(granularity, fields=fields), data)
+    rowwise = train(lazy_adam(), model_of(granularity, fields=fields), data)
     for one, other in zip(dense, rowwise, strict=True):
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-6)
 
@@ -71,7 +74,7 @@ def test_gaps_are_made_up_for(granularity):
     data = list(batches(400))
     hyper = {"learning_rate": 1e-3, "l2": 1e-5}
     dense = train(CoupledAdam(**hyper), model_of(granularity), data)
-    rowwise = train(RowwiseAdam(**hyper), model_of(granularity), data)
+    rowwise = train(lazy_adam(**hyper), model_of(granularity), data)
     error = np.abs(rowwise[0] - dense[0]) / 0.22  # limit of V0 for a table of 125 x 4
     assert np.quantile(error, 0.99) < 0.03
     assert error.max() < 0.1
@@ -81,14 +84,14 @@ def test_gaps_are_made_up_for(granularity):
 
 def test_looking_changes_nothing():
     data = list(batches(60))
-    watched = train(RowwiseAdam(), model_of(), data, look=True)
-    alone = train(RowwiseAdam(), model_of(), data)
+    watched = train(lazy_adam(), model_of(), data, look=True)
+    alone = train(lazy_adam(), model_of(), data)
     for one, other in zip(watched, alone, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_settling_stores_what_was_seen():
-    model, optimizer = model_of(), RowwiseAdam()
+    model, optimizer = model_of(), lazy_adam()
     table, thresholds = train(optimizer, model, batches(50))
     optimizer.settle()
     np.testing.assert_array_equal(model.embedding.table.numpy(), table)
@@ -100,7 +103,7 @@ def test_first_order_weights_are_updated_alike():
     data = list(batches(200))
     dense, rowwise = model_of(), model_of()
     train(CoupledAdam(), dense, data)
-    train(RowwiseAdam(), rowwise, data)
+    train(lazy_adam(), rowwise, data)
     one, _ = dense.first_order.current()
     other, _ = rowwise.first_order.current()
     np.testing.assert_allclose(other, one, atol=3e-4)
@@ -108,8 +111,8 @@ def test_first_order_weights_are_updated_alike():
 
 def test_fit_does_what_a_custom_loop_does():
     data = list(batches(30))
-    by_loop = train(RowwiseAdam(), model_of(), data)
-    model, optimizer = model_of(), RowwiseAdam()
+    by_loop = train(lazy_adam(), model_of(), data)
+    model, optimizer = model_of(), lazy_adam()
     optimizer.attach(model)
     model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
     ids = np.concatenate([ids for ids, _ in data])
@@ -135,11 +138,11 @@ def test_a_layer_that_is_used_twice_in_a_step():
         model.fit(rng.integers(0, 10, (64, 4)), rng.random((64, 1)), shuffle=False, verbose=0)
         return layer.current()[0]
 
-    np.testing.assert_allclose(trained(RowwiseAdam()), trained(CoupledAdam()), atol=1e-5)
+    np.testing.assert_allclose(trained(lazy_adam()), trained(CoupledAdam()), atol=1e-5)
 
 
 def test_steps_beyond_float32_integers_stay_exact():
-    model, optimizer = model_of(), RowwiseAdam()
+    model, optimizer = model_of(), lazy_adam()
     optimizer.attach(model)
     start = 2**24 + 1
     optimizer.iterations.assign(start)
@@ -158,7 +161,7 @@ def test_steps_beyond_float32_integers_stay_exact():
 
 def test_a_first_step_without_attach_is_refused():
     model = model_of()
-    model.compile(RowwiseAdam(), "mse")
+    model.compile(lazy_adam(), "mse")
     with pytest.raises(ValueError, match="attach"):
         model.fit(np.zeros([8, 3], np.int32), np.zeros(8), verbose=0)
 
@@ -166,6 +169,19 @@ def test_a_first_step_without_attach_is_refused():
 def test_learning_rates_that_change_are_refused():
     schedule = keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.9)
     with pytest.raises(ValueError, match="`learning_rate` must be a number"):
-        RowwiseAdam(schedule)
+        lazy_adam(schedule)
     with pytest.raises(ValueError, match="cannot change"):
-        RowwiseAdam().learning_rate = 0.1
+        lazy_adam().learning_rate = 0.1
+
+
+def test_small_tables_are_updated_densely():
+    data = list(batches(30))
+    model, optimizer = model_of(), RowwiseAdam()
+    found = train(optimizer, model, data)
+    assert optimizer.tables() == []
+    for one, other in zip(found, train(CoupledAdam(), model_of(), data), strict=True):
+        np.testing.assert_array_equal(one, other)
+    exactly = RowwiseAdam(dense_below=125 * 4)  # the embedding has as many, the weights fewer
+    exactly.attach(model_of())
+    assert len(exactly.tables()) == 2
+    assert RowwiseAdam.from_config(exactly.get_config()).dense_below == 500

@@ -65,7 +65,7 @@ def test_where_it_stands():
 
 @pytest.mark.parametrize(
     ("name", "updates"),
-    [("deepfm", "dense"), pytest.param("fm", "rowwise", marks=pytest.mark.slow)],
+    [("deepfm", "dense"), ("fm", "rowwise")],
 )
 def test_restored_in_mid_epoch_it_continues_bit_for_bit(name, updates, tmp_path):
     """DeepFM has dropout, whose random state is not among the weights."""
@@ -111,6 +111,14 @@ def test_checkpoint_of_another_model_or_stage(trained, tmp_path, other):
         loop.restore(path)
     assert_same(state_of(loop), before)
     assert loop.step == 0
+
+
+def test_checkpoint_of_other_settings(trained, tmp_path):
+    path = tmp_path / "checkpoint"
+    trained.save(path, {}, None)
+    with pytest.raises(RunError, match=r"other settings: l2=0.5 \(there 1e-05\)\. Resume"):
+        make(l2=0.5).restore(path)
+    make(epochs=99, checkpoint_every=3).restore(path)  # these do not touch a step
 
 
 def test_ticket_or_results_in_place_of_a_checkpoint(tmp_path):

@@ -126,7 +126,6 @@ def test_the_model_is_left_as_it_stands(whole):
     assert np.isfinite(Evaluator(model)(tiny.DATA.test).logloss)
 
 
-@pytest.mark.slow
 def test_rowwise_updates_leave_the_table_up_to_date():
     """The rows that no batch held as well, such as those of a user who is not in the data."""
     model = start()

@@ -12,7 +12,7 @@ from pep_tf.models import FM
 from pep_tf.training import Ticket, fit
 from pep_tf.training.prune import cut_ticket
 from pep_tf.training.state import load_state, save_state
-from pep_tf.training.weights import named_weights, snapshot
+from pep_tf.training.weights import assign, named_weights, snapshot
 from tests import tiny
 from tests.layers.test_pep_embedding import square_gate
 from tests.training.interrupted import assert_same
@@ -75,11 +75,14 @@ def test_holds_only_what_is_kept_and_no_thresholds(ticket, pruned, initial):
 def test_rebuild_original(ticket, initial):
     model = ticket.rebuild()
     weights = snapshot(model)
-    np.testing.assert_array_equal(weights.pop("embedding/mask"), ticket.mask())
+    for name in ("rows", "starts", "columns"):
+        weights.pop(f"embedding/{name}")
     expected = {n: v for n, v in initial.items() if n != "embedding/thresholds"}
-    expected["embedding/table"] = expected["embedding/table"] * ticket.mask()
+    mask = ticket.mask()
+    expected["embedding/table"] = expected["embedding/table"][mask][:, None]
     assert_same(weights, expected)
-    assert model.embedding.thresholds is None
+    table = model.embedding.effective_table()
+    np.testing.assert_array_equal(table, initial["embedding/table"] * mask)
     assert model.embedding.nnz() == BUDGET
     assert model.field_ids.fields == tiny.FIELDS
 
@@ -98,7 +101,7 @@ def test_rebuild_random(ticket, initial):
         keras.utils.set_random_seed(seed)
         model = ticket.rebuild("random")
         assert model.embedding.nnz() == BUDGET
-        tables.append(model.embedding.table.numpy())
+        tables.append(model.embedding.effective_table())
         np.testing.assert_array_equal(tables[-1] != 0, ticket.mask())
         kernel = "deep/dense_0/kernel"
         assert not np.array_equal(named_weights(model)[kernel], initial[kernel])
@@ -115,12 +118,31 @@ def test_rebuild_something_else(ticket):
 @pytest.mark.parametrize("init", ["original", "random"])
 def test_as_many_non_zeros_after_retraining(init):
     model = cut(tiny.model("fm")).rebuild(init)
-    before = model.embedding.table.numpy()
+    before = model.embedding.effective_table()
     fit(model, tiny.DATA, tiny.settings(epochs=2))
     assert model.embedding.nnz() == BUDGET
-    table = model.embedding.table.numpy()
+    table = model.embedding.effective_table()
     np.testing.assert_array_equal(table != 0, before != 0)
     assert np.abs(table - before).max() > 0.01
+
+
+@pytest.mark.parametrize("updates", ["dense", "rowwise"])
+def test_retrains_as_a_masked_table_would(updates):
+    ticket = cut(tiny.model("fm"))
+    masked = tiny.model("fm", pruning="mask")
+    values = dict(ticket.initial)
+    table = np.zeros(ticket.mask().shape, np.float32)
+    table[ticket.mask()] = values.pop("embedding/table")
+    assign(masked, {**values, "embedding/table": table, "embedding/mask": ticket.mask()})
+    sparse = ticket.rebuild()
+    settings = tiny.settings(epochs=2, updates="dense")
+    oracle = fit(masked, tiny.DATA, settings)
+    result = fit(sparse, tiny.DATA, dataclasses.replace(settings, updates=updates))
+    assert result.best_epoch == oracle.best_epoch
+    np.testing.assert_allclose(
+        sparse.embedding.effective_table(), masked.embedding.effective_table(), atol=2e-6
+    )
+    assert result.test.auc == pytest.approx(oracle.test.auc, abs=1e-4)
 
 
 @pytest.mark.parametrize("budget", [0, tiny.ENTRIES])
@@ -155,8 +177,8 @@ def test_a_model_with_its_own_embedding_layer_and_gate(tmp_path):
     model.build()
     cut(model, 10).save(tmp_path / "ticket")
     rebuilt = Ticket.load(tmp_path / "ticket").rebuild()
-    assert rebuilt.embedding.gate is square_gate
     assert rebuilt.embedding.nnz() == 10
+    assert rebuilt.embedding.name == "mine"
 
 
 def test_fields_must_be_those_of_the_data(ticket):

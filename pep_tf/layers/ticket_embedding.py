@@ -1,0 +1,149 @@
+"""An embedding table that holds only what a ticket keeps: retraining without the rest of the table."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.layers.pep_embedding import PEPEmbedding
+
+_BLOCK_ROWS = 1 << 16  # rows unpacked at a time when the whole table is looked at
+
+
+@keras.saving.register_keras_serializable(package="pep_tf")
+class TicketEmbedding(keras.layers.Layer):
+    """Looks up rows of `V * mask`, storing the entries under the mask and where they belong.
+
+    Gives the same rows, and in training the same updates, as a `PEPEmbedding` under that mask. Memory
+    is 4 bytes an entry kept (and as much for each moment of an optimizer), its column (1 byte for
+    d up to 256), and 8 bytes a row with a survivor; a row without one costs nothing. The entries are
+    a table of one column, so that an optimizer treats them as any other table.
+
+    Args:
+        input_dim: number of features N.
+        output_dim: embedding dimension d.
+        nnz: entries kept.
+        num_rows: rows with at least one of them.
+
+    Call arguments:
+        rows: integers of any shape, in [0, N).
+
+    Returns:
+        `compute_dtype` tensor, shape `rows.shape + (d,)`.
+
+    Raises:
+        ValueError: counts that contradict each other.
+
+    Example:
+        >>> mask = np.array([[True, False], [False, False], [True, True]])
+        >>> layer = TicketEmbedding.of_mask(np.packbits(mask, axis=1), 2)
+        >>> layer.entries.table.assign([[1.0], [2.0], [3.0]])
+        >>> layer(np.array([2, 1, 0])).numpy().tolist()
+        [[2.0, 3.0], [0.0, 0.0], [1.0, 0.0]]
+    """
+
+    def __init__(
+        self, input_dim: int, output_dim: int, nnz: int, num_rows: int, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= num_rows <= min(nnz, input_dim) or nnz > num_rows * output_dim:
+            raise ValueError(
+                "`num_rows` rows of `output_dim` must hold `nnz` entries, one each or more. "
+                f"Received: {nnz=}, {num_rows=}, {input_dim=}, {output_dim=}"
+            )
+        self.input_dim, self.output_dim = int(input_dim), int(output_dim)
+        self._nnz, self.num_rows = int(nnz), int(num_rows)
+        self.entries = PEPEmbedding(
+            max(1, self._nnz),
+            1,
+            pruning="none",
+            embeddings_initializer="zeros",
+            dtype="float32",
+            name="entries",
+        )
+
+    @classmethod
+    def of_mask(cls, mask_bits: np.ndarray, output_dim: int, **kwargs: Any) -> "TicketEmbedding":
+        """A built layer with zeros under this mask: uint8 [N, ceil(d / 8)] by `numpy.packbits`."""
+        rows, starts, columns = _places(mask_bits, output_dim)
+        layer = cls(len(mask_bits), output_dim, len(columns), len(rows), **kwargs)
+        layer.build()
+        layer.assign_places(mask_bits)
+        return layer
+
+    def build(self, input_shape: Any = None) -> None:
+        self.entries.build()
+
+        def index(name: str, size: int, dtype: str) -> keras.Variable:
+            return self.add_weight(
+                name=name, shape=(size,), dtype=dtype, initializer="zeros", trainable=False
+            )
+
+        self.rows = index("rows", self.num_rows, "int32")
+        self.starts = index("starts", self.num_rows + 1, "int32")
+        self.columns = index("columns", self._nnz, "uint8" if self.output_dim <= 256 else "int32")
+        self.built = True
+
+    def assign_places(self, mask_bits: np.ndarray) -> None:
+        """Says where the entries belong; see `of_mask`."""
+        places = _places(mask_bits, self.output_dim)
+        for variable, value in zip((self.rows, self.starts, self.columns), places, strict=True):
+            variable.assign(value)
+
+    def call(self, rows: tf.Tensor) -> tf.Tensor:
+        ids, places = tf.unique(tf.reshape(tf.cast(rows, tf.int32), [-1]))
+        values = tf.cast(self._rows_of(ids), self.compute_dtype)
+        shape = tf.concat([tf.shape(rows), [self.output_dim]], 0)
+        return tf.reshape(tf.gather(values, places), shape)
+
+    def _rows_of(self, ids: tf.Tensor) -> tf.Tensor:
+        """Dense rows, float32 [U, d], of distinct ids [U]."""
+        at = tf.searchsorted(self.rows._value, ids)
+        # The added row lies beyond the table, so that a search past the end finds something.
+        known = tf.concat([self.rows._value, [self.input_dim]], 0)
+        owners = tf.where(tf.gather(known, at) == ids)[:, 0]
+        at = tf.gather(at, owners)
+        starts, ends = tf.gather(self.starts._value, at), tf.gather(self.starts._value, at + 1)
+        entries = tf.ragged.range(starts, ends)
+        owners = tf.gather(owners, entries.value_rowids())
+        columns = tf.cast(tf.gather(self.columns._value, entries.values), tf.int64)
+        values = tf.cast(self.entries(entries.values), tf.float32)[:, 0]
+        shape = tf.cast([tf.size(ids), self.output_dim], tf.int64)
+        return tf.scatter_nd(tf.stack([owners, columns], 1), values, shape)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape, self.output_dim)
+
+    def nnz(self) -> int:
+        """Number of entries that are not zero."""
+        return self.entries.nnz() if self._nnz else 0
+
+    def effective_table(self) -> np.ndarray:
+        """V * mask, float32 [N, d]: as large as the table that was pruned."""
+        table = np.zeros((self.input_dim, self.output_dim), np.float32)
+        rows = np.repeat(self.rows._value.numpy(), np.diff(self.starts._value.numpy()))
+        values = self.entries.effective_table()[: self._nnz, 0]
+        table[rows, self.columns._value.numpy().astype(np.int64)] = values
+        return table
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "input_dim": self.input_dim,
+            "output_dim": self.output_dim,
+            "nnz": self._nnz,
+            "num_rows": self.num_rows,
+        }
+
+
+def _places(mask_bits: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows with a survivor [K], where the entries of each start [K + 1], columns [nnz]."""
+    counts, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for start in range(0, len(mask_bits), _BLOCK_ROWS):
+        block = np.unpackbits(mask_bits[start : start + _BLOCK_ROWS], axis=1, count=dim)
+        counts.append(block.sum(axis=1, dtype=np.int64))
+        columns.append(np.nonzero(block)[1])
+    count = np.concatenate(counts)
+    (rows,) = np.nonzero(count)
+    return rows, np.concatenate([[0], np.cumsum(count[rows])]), np.concatenate(columns)
