@@ -51,7 +51,7 @@ class MadeUpTicket:
         schema = FeatureSchema.of({f"f{i}": n for i, n in enumerate(sizes)})
         rows = np.concatenate([o + p for o, p in zip(schema.offsets, by_frequency, strict=True)])
         counts = np.empty(num_features, np.int64)
-        counts[rows] = rng.binomial(dim, _rates(steepness * np.log(frequency), kept))
+        counts[rows] = rng.binomial(dim, survivor_rates(steepness * np.log(frequency), kept))
         return cls(schema, dim, counts, by_frequency)
 
     def blocks(self, seed: int = 0, scale: float = 0.01) -> Iterator[np.ndarray]:
@@ -97,8 +97,8 @@ def _harmonic(n: int) -> float:
     return float(np.sum(1 / np.arange(1, n + 1)))
 
 
-def _rates(log_odds: np.ndarray, kept: float) -> np.ndarray:
-    """Rates with these log odds up to a constant, whose mean is `kept` (found by bisection)."""
+def survivor_rates(log_odds: np.ndarray, kept: float) -> np.ndarray:
+    """Shares of the rows' entries that survive, with these log odds up to a constant and mean `kept`."""
     low, high = -100.0, 200.0
     for _ in range(100):
         middle = (low + high) / 2

@@ -20,7 +20,9 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from benchmarks.serving_model import survivor_rates
 from pep_tf.data.synthetic_rows import RowSource
+from pep_tf.layers import TicketEmbedding
 from pep_tf.models import CTRModel, build_model
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 from pep_tf.training import Settings
@@ -34,6 +36,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     flags.DEFINE_enum("updates", "rowwise", ["rowwise", "dense", "none"], "none: no thresholds")
+    flags.DEFINE_float("kept", 0.0, "retrain a ticket that keeps this share of the entries")
     flags.DEFINE_bool("floor", False, "the tower alone: forward, backward, its Adam")
     flags.DEFINE_enum("model", "deepfm", ["fm", "deepfm", "autoint"], "model")
     flags.DEFINE_integer("num_features", 2_000_000, "N")
@@ -61,6 +64,7 @@ def measure() -> dict[str, Any]:
         seed=FLAGS.seed,
         mlp_widths=(400, 400, 400),
         attention={"dropout": 0.0},
+        embedding=_ticket_embedding(source) if FLAGS.kept else None,
     )
     batches = _batches(source, FLAGS.steps + FLAGS.warmup)
     facts: dict[str, Any] = {}
@@ -70,7 +74,7 @@ def measure() -> dict[str, Any]:
         optimizer = Settings(updates="dense" if FLAGS.updates == "dense" else "rowwise").optimizer(
             model
         )
-        facts = _steady_state(optimizer, source, batches[0][0])
+        facts = _steady_state(model, optimizer, source, batches[0][0])
         step = tf.function(lambda ids, labels: train_step(model, optimizer, ids, labels))
     times = []
     for ids, labels in batches:
@@ -88,8 +92,34 @@ def measure() -> dict[str, Any]:
     }
 
 
-_SETTINGS = ("updates", "floor", "model", "num_features", "num_fields", "dim", "granularity")
+_SETTINGS = (
+    "updates",
+    "kept",
+    "floor",
+    "model",
+    "num_features",
+    "num_fields",
+    "dim",
+    "granularity",
+)
 _SETTINGS += ("batch_size", "steps", "warmup", "seed")
+
+
+def _ticket_embedding(source: RowSource) -> TicketEmbedding:
+    """A ticket whose frequent features keep more, as in `benchmarks.serving`."""
+    rng = np.random.default_rng(FLAGS.seed + 2)
+    frequency = source.truth.frequency(np.arange(source.schema.num_features))
+    counts = rng.binomial(FLAGS.dim, survivor_rates(1.5 * np.log(frequency), FLAGS.kept))
+    bits = [
+        np.packbits(
+            rng.random((len(block), FLAGS.dim), np.float32).argsort(1).argsort(1) < block[:, None],
+            axis=1,
+        )
+        for block in np.array_split(counts, 1 + len(counts) // (1 << 16))
+    ]
+    layer = TicketEmbedding.of_mask(np.concatenate(bits), FLAGS.dim, name="embedding")
+    layer.entries.table.assign(rng.normal(0, 1e-3, layer.entries.table.shape))
+    return layer
 
 
 def _batches(source: RowSource, count: int) -> list[tuple[tf.Tensor, tf.Tensor]]:
@@ -103,7 +133,9 @@ def _batches(source: RowSource, count: int) -> list[tuple[tf.Tensor, tf.Tensor]]
     ]
 
 
-def _steady_state(optimizer: CoupledAdam, source: RowSource, ids: tf.Tensor) -> dict[str, Any]:
+def _steady_state(
+    model: CTRModel, optimizer: CoupledAdam, source: RowSource, ids: tf.Tensor
+) -> dict[str, Any]:
     """Puts the optimizer at step 100,000; returns what a batch is like then."""
     optimizer.iterations.assign(_START)
     rows = ids.numpy() + source.schema.offsets
@@ -114,14 +146,15 @@ def _steady_state(optimizer: CoupledAdam, source: RowSource, ids: tf.Tensor) -> 
     rng = np.random.default_rng(FLAGS.seed + 1)
     share = source.truth.frequency(np.arange(source.schema.num_features))
     a_step = -np.expm1(FLAGS.batch_size * np.log1p(-np.minimum(share, 1 - 1e-12)))
-    gap = rng.geometric(np.maximum(a_step, 1e-9))
-    last = np.maximum(_START - gap, 0).astype(np.int32)
+    last = np.maximum(_START - rng.geometric(np.maximum(a_step, 1e-9)), 0).astype(np.int32)
     state_bytes = 0
     for lazy, slot in optimizer.tables():
-        lazy.last.assign(last)
+        # The entries of a ticket come when their row does.
+        own = last if lazy.layer.input_dim == len(last) else _by_entry(last, model.embedding)
+        lazy.last.assign(own)
         state_bytes += sum(4 * int(np.prod(v.shape)) for v in slot[:3])
-        for start in range(0, len(last), 1 << 18):  # in blocks: the measure is also of memory
-            seen = last[start : start + (1 << 18), None] > 0
+        for start in range(0, len(own), 1 << 18):  # in blocks: the measure is also of memory
+            seen = own[start : start + (1 << 18), None] > 0
             shape = (len(seen), slot.value.shape[1])
             block = slice(start, start + len(seen))
             m = np.where(seen, rng.normal(0, _GRADIENT * 0.3, shape), 0)
@@ -133,6 +166,11 @@ def _steady_state(optimizer: CoupledAdam, source: RowSource, ids: tf.Tensor) -> 
     ).tolist()
     facts["state_mb"] = round((state_bytes + last.nbytes) / 2**20)
     return facts
+
+
+def _by_entry(by_row: np.ndarray, embedding: TicketEmbedding) -> np.ndarray:
+    """A number a row, for each entry that the row keeps."""
+    return np.repeat(by_row[embedding.rows.numpy()], np.diff(embedding.starts.numpy()))
 
 
 def _floor_step(model: CTRModel) -> Callable[..., tf.Tensor]:

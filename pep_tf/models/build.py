@@ -27,6 +27,7 @@ def build_model(
     mlp_widths: tuple[int, ...] = (100, 100),
     dropout: float = 0.2,
     attention: Mapping[str, Any] | None = None,
+    embedding: keras.layers.Layer | None = None,
 ) -> CTRModel:
     """Builds FM, DeepFM, AutoInt or Linear with weights that depend on `seed` alone.
 
@@ -37,6 +38,7 @@ def build_model(
         seed: of all initial weights; sets Keras's global seed.
         mlp_widths, dropout: see `MLP`; used by DeepFM and AutoInt.
         attention: see `AutoInt`.
+        embedding: a layer to use in place of a new `PEPEmbedding`.
 
     Returns:
         A built model.
@@ -50,14 +52,17 @@ def build_model(
     model = _model(
         name,
         fields,
-        lambda: PEPEmbedding(
-            FieldIds(fields).num_features,
-            embedding_dim,
-            granularity=granularity,
-            threshold_init=threshold_init,
-            pruning=pruning,
-            field_sizes=tuple(fields.values()),
-            name="embedding",
+        lambda: (
+            embedding
+            or PEPEmbedding(
+                FieldIds(fields).num_features,
+                embedding_dim,
+                granularity=granularity,
+                threshold_init=threshold_init,
+                pruning=pruning,
+                field_sizes=tuple(fields.values()),
+                name="embedding",
+            )
         ),
         {"mlp_widths": mlp_widths, "dropout": dropout},
         attention,

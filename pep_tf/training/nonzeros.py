@@ -32,22 +32,16 @@ class Nonzeros:
             self._scale = embedding.input_dim / sample_rows
         self._count = tf.function(self._count_sample)
 
-    def __call__(self) -> int:
-        """Number of non-zero entries of E as it stands."""
+    def __call__(self) -> tuple[int, np.ndarray]:
+        """Number of non-zero entries of E as it stands, and s of the rows that were looked at."""
         if self.exact:
-            return self._embedding.nnz()
-        return round(int(self._count()) * self._scale)
+            _, thresholds = self._embedding.current()
+            assert thresholds is not None, "only tables with thresholds are pruned"
+            return self._embedding.nnz(), thresholds
+        count, thresholds = self._count()
+        return round(int(count) * self._scale), thresholds.numpy()
 
-    def thresholds(self) -> np.ndarray:
-        """s as it stands, of the rows that are counted."""
-        if self.exact:
-            _, found = self._embedding.current()
-        else:
-            looked = self._embedding.source.look(self._sample).thresholds
-            found = None if looked is None else looked.numpy()
-        assert found is not None, "only tables with thresholds are pruned"
-        return found
-
-    def _count_sample(self) -> tf.Tensor:
-        entries, _ = self._embedding.effective(self._embedding.source.look(self._sample))
-        return tf.math.count_nonzero(entries)
+    def _count_sample(self) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = self._embedding.source.look(self._sample)
+        entries, _ = self._embedding.effective(rows)
+        return tf.math.count_nonzero(entries), rows.thresholds

@@ -122,9 +122,8 @@ class _Pruning:
 
     def _check(self, loss: float) -> None:
         """Looks at the table, and cuts the tickets whose budget is reached."""
-        nnz = self.nonzeros()
+        nnz, thresholds = self.nonzeros()
         seen: dict[str, float] = {"step": self.loop.step, "nnz": nnz, "loss": loss}
-        thresholds = self.nonzeros.thresholds()
         seen["threshold"] = float(np.mean(thresholds))
         if self.loop.batch == 0:
             seen["validation_auc"] = self.evaluate(self.data.validation).auc
