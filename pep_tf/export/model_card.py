@@ -10,12 +10,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pep_tf.data.raw import MISSING
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import DataError
 from pep_tf.export.serving_module import ServingModule, Table
 
 MODEL_CARD = "assets.extra/model_card.json"
-MISSING = ""  # how a request says that it has no value, in a column of strings
 
 
 def model_card(
@@ -42,7 +42,7 @@ def model_card(
     if module.transform is not None:
         spec = module.transform.raw_spec()
         card["raw_columns"] = {name: column.dtype.name for name, column in spec.items()}
-        card["missing_value"] = MISSING
+        card["missing_values"] = {name: MISSING[column.dtype] for name, column in spec.items()}
     return card
 
 
@@ -79,7 +79,9 @@ def read_card(version: str | Path) -> dict[str, Any]:
 
 
 def tensor_bytes(variable: tf.Variable) -> int:
-    """Bytes of a variable's numbers."""
+    """Bytes of a variable's numbers, or of its texts without what surrounds them in memory."""
+    if variable.dtype == tf.string:
+        return int(tf.reduce_sum(tf.strings.length(variable)))
     return int(variable.shape.num_elements() * variable.dtype.size)
 
 

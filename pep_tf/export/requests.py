@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.raw import MISSING
 from pep_tf.data.schema import FeatureSchema
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
@@ -28,14 +29,14 @@ def sample_inputs(
     Args:
         schema: gives the rows of `ids`: the first and the last id of every field.
         raw_spec: type of each raw column, or None without raw features.
-        examples: `{column: values}`, some rows of the log; else all values are missing (or 0).
+        examples: `{column: values}`, some rows of the log; else all values are missing.
     """
     ids = np.array([np.zeros(schema.num_fields), np.array(schema.sizes) - 1], np.int32)
     if raw_spec is None:
         return {"ids": {"ids": ids}, "serving_default": {"ids": ids}}
     raw = {
         name: np.array(
-            list(examples[name]) if examples is not None else _nothing(spec.dtype),
+            list(examples[name]) if examples is not None else [MISSING[spec.dtype]] * 2,
             object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype,
         )
         for name, spec in raw_spec.items()
@@ -113,10 +114,6 @@ def write_requests(
                 log.predict_log.request.CopyFrom(predict_request(model, name, repeated))
                 writer.write(log.SerializeToString())
     return True
-
-
-def _nothing(dtype: tf.DType) -> list[Any]:
-    return [b"", b""] if dtype == tf.string else [0, 0]
 
 
 def _bytes(values: np.ndarray) -> np.ndarray | list[bytes]:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.raw import RawTransform
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.dense_table import DenseTable
 from pep_tf.export.model_card import MODEL_CARD, model_card, vocabulary_bytes, write_card
 from pep_tf.export.packed_table import PackedTable
 from pep_tf.export.requests import sample_inputs, write_requests
-from pep_tf.export.serving_module import RawTransform, ServingModule, Table
+from pep_tf.export.serving_module import ServingModule, Table
 from pep_tf.export.tower import FrozenTower, Interaction
 from pep_tf.export.value_code import DTYPES
 from pep_tf.export.version_folder import publish_version
@@ -120,11 +121,11 @@ def build_module(
         linear = _table(first_order, "first_order", dtype, packed, worth)
     _check_tables(schema, main, linear)
     if transform is not None:
-        transform_sizes = getattr(transform, "schema", schema).sizes
-        if transform_sizes != schema.sizes:
+        sizes = transform.schema.sizes
+        if sizes != schema.sizes:
             raise ValueError(
                 f"`transform` must give ids of the schema's sizes {schema.sizes}. Received sizes:"
-                f" {transform_sizes}"
+                f" {sizes}"
             )
     frozen = FrozenTower(
         tower,

@@ -1,10 +1,10 @@
 """The graph that is served: ids to rows, rows to numbers, numbers to a probability."""
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import tensorflow as tf
 
+from pep_tf.data.raw import UNKNOWN, RawTransform
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.tower import FrozenTower
 
@@ -26,18 +26,6 @@ class Table(Protocol):
 
     def parts(self) -> dict[str, int]:
         """Bytes by part."""
-        ...
-
-
-class RawTransform(Protocol):
-    """Raw columns to ids, as in training; a `tf.Module` where it has variables."""
-
-    def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """int32 [B, F], per-field ids, of `{column: tensor [B]}`."""
-        ...
-
-    def raw_spec(self) -> dict[str, tf.TensorSpec]:
-        """Type of each column, all of shape [None]."""
         ...
 
 
@@ -79,8 +67,11 @@ class ServingModule(tf.Module):
 
     def _from_raw(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         assert self.transform is not None
-        answer = self.answer(self.rows(self.transform(raw)))
-        return {"probability": answer["probability"]}
+        ids = self.transform(raw)
+        known = ids != UNKNOWN
+        # Id 0 stands in for an unknown value, whose numbers become zeros after the lookup.
+        rows = self.rows(tf.where(known, ids, 0))
+        return {"probability": self.answer(rows, known)["probability"]}
 
     def lite_function(self) -> Any:
         """`ids` for LiteRT: a failing lookup says no there, since it has no assertions."""
@@ -107,14 +98,18 @@ class ServingModule(tf.Module):
     def _outside(self, ids: tf.Tensor) -> tf.Tensor:
         return tf.logical_or(ids < 0, ids >= tf.constant(self._sizes, tf.int32))
 
-    def answer(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`probability` and `logit`, float32 [B], of table rows int32 [B, F]."""
+    def answer(self, rows: tf.Tensor, known: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """`probability` and `logit`, float32 [B], of table rows int32 [B, F].
+
+        Where `known`, bool [B, F], is False, the feature adds nothing.
+        """
         flat = tf.reshape(rows, [-1])
         different, places = tf.unique(flat)
 
         def numbers(table: Table) -> tf.Tensor:
             found = table.spread(flat, different, places)
-            return tf.reshape(found, [-1, rows.shape[1], table.dim])
+            found = tf.reshape(found, [-1, rows.shape[1], table.dim])
+            return found if known is None else tf.where(known[:, :, tf.newaxis], found, 0.0)
 
         first_order = None if self.first_order is None else numbers(self.first_order)
         logit = self.tower(numbers(self.table), first_order)
