@@ -36,9 +36,7 @@ def time_bucket(timestamps: np.ndarray) -> np.ndarray:
     return np.where(v > 2, np.log(np.maximum(v, 1)) ** 2, v - 2).astype(np.int64)
 
 
-def encode(
-    frame: pd.DataFrame, fields: Sequence[str]
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def encode(frame: pd.DataFrame, fields: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Turns columns into ids.
 
     The vocabulary of a field is what occurs in `frame`, sorted (numbers by value, text by code

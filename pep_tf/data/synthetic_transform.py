@@ -64,10 +64,14 @@ class _HexIds(tf.Module):
         characters = tf.io.decode_raw(texts, tf.uint8, fixed_length=_DIGITS)
         digits = tf.gather(tf.constant(_digit_of()), tf.cast(characters, tf.int32))
         weights = tf.constant(16 ** np.arange(_DIGITS - 1, -1, -1))
-        number = tf.reduce_sum(tf.where(digits == _NO_DIGIT, tf.zeros_like(digits), digits) * weights, 1)
+        number = tf.reduce_sum(
+            tf.where(digits == _NO_DIGIT, tf.zeros_like(digits), digits) * weights, 1
+        )
         # The product wraps at 2^64; its lower 32 bits are right all the same.
         inverse = tf.constant(pow(HEX_FACTOR, -1, 2**32), tf.int64)
-        ids = tf.bitwise.bitwise_and((number - self._first) * inverse, tf.constant(2**32 - 1, tf.int64))
+        ids = tf.bitwise.bitwise_and(
+            (number - self._first) * inverse, tf.constant(2**32 - 1, tf.int64)
+        )
         spelled = (tf.strings.length(texts) == _DIGITS) & tf.reduce_all(digits < _NO_DIGIT, axis=1)
         return tf.cast(tf.where(spelled & (ids < self._size), ids, UNKNOWN), tf.int32)
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from pep_tf.errors import RunError
+from pep_tf.export.check import FORMATS
+from pep_tf.export.value_code import DTYPES
 from pep_tf.layers import GRANULARITIES
 from pep_tf.training import Settings, resolve_budgets
 from pep_tf.training.settings import UPDATES
 
 AUTO = "auto"
+BOTH = "both"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Config:
     seed: int = 0
     check_every: int = 50
     checkpoint_every: int = 1000
+    export_dtype: str = "float32"
+    export_format: str = "savedmodel"
+
+    def formats(self) -> tuple[str, ...]:
+        """The formats to export in."""
+        return FORMATS if self.export_format == BOTH else (self.export_format,)
 
     def settings(self) -> Settings:
         """The part that the training loop takes."""
@@ -57,6 +66,8 @@ CHOICES = {
     "granularity": GRANULARITIES,
     "updates": UPDATES,
     "ticket_init": ("original", "random"),
+    "export_dtype": DTYPES,
+    "export_format": (*FORMATS, BOTH),
 }
 _ANY_TABLE = 1 << 62  # more entries than any table: checks how a budget is written, not its size
 
@@ -89,6 +100,8 @@ HELP = {
     "seed": "of split, initial weights, shuffling and dropout",
     "check_every": "steps between two counts of the non-zeros while pruning",
     "checkpoint_every": "steps between two checkpoints",
+    "export_dtype": "how an export stores the surviving numbers: float32, float16, int8",
+    "export_format": "savedmodel (TF Serving), litert (a .tflite), both",
 }
 
 _FULL_ROWS = 10_000_000  # a click log of at least this many training rows gets the paper's s0

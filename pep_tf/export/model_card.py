@@ -11,23 +11,21 @@ import keras
 import tensorflow as tf
 
 from pep_tf.data.raw import MISSING
-from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import DataError
 from pep_tf.export.serving_module import ServingModule, Table
 
 MODEL_CARD = "assets.extra/model_card.json"
 
 
-def model_card(
-    schema: FeatureSchema, module: ServingModule, dtype: str, metadata: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def model_card(module: ServingModule, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     """The card without its file list: the caller's facts, then sizes, types and versions."""
+    schema = module.schema
     card: dict[str, Any] = {
         **(metadata or {}),
         "fields": schema.get_config(),
         "num_features": schema.num_features,
         "embedding_dim": module.table.dim,
-        "export_dtype": dtype,
+        "export_dtype": module.dtype,
         "table": _describe(module.table),
         "first_order": None if module.first_order is None else _describe(module.first_order),
         "tower_bytes": sum(tensor_bytes(v) for v in module.tower.variables),

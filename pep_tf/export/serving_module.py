@@ -37,6 +37,7 @@ class ServingModule(tf.Module):
         table: the embedding table, N rows.
         first_order: the first-order weights as a table of width 1, or None.
         tower: the arithmetic after the lookup.
+        dtype: how the numbers of the tables are stored.
         transform: raw columns to ids, or None to serve ids alone.
     """
 
@@ -46,11 +47,12 @@ class ServingModule(tf.Module):
         table: Table,
         first_order: Table | None,
         tower: FrozenTower,
+        dtype: str,
         transform: RawTransform | None = None,
     ) -> None:
         super().__init__(name="pep")
         self.table, self.first_order, self.tower = table, first_order, tower
-        self.transform = transform
+        self.schema, self.dtype, self.transform = schema, dtype, transform
         self._names = list(schema.names)
         self._sizes = list(schema.sizes)
         self._offsets = schema.offsets.tolist()

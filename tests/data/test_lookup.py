@@ -9,7 +9,9 @@ from pep_tf.data.lookup import NumberLookup, TextLookup
 
 def test_places_by_hand():
     numbers = NumberLookup(np.array([-5, 0, 2**62]), "age")
-    assert numbers(tf.constant([0, 2**62, -5, 1, 2**63 - 1, -(2**63)], tf.int64)).numpy().tolist() == [
+    assert numbers(
+        tf.constant([0, 2**62, -5, 1, 2**63 - 1, -(2**63)], tf.int64)
+    ).numpy().tolist() == [
         *(1, 2, 0),
         *(-1, -1, -1),
     ]

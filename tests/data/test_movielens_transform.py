@@ -43,7 +43,11 @@ def test_unknown_and_missing_values_have_no_id():
 
 
 def test_times_outside_those_of_training_get_the_nearest_bucket():
-    assert ids([0, FIRST + 1, FIRST + 10**9], ["9"] * 3, [1] * 3) == [[0, 1, 0], [0, 1, 0], [3, 1, 0]]
+    assert ids([0, FIRST + 1, FIRST + 10**9], ["9"] * 3, [1] * 3) == [
+        [0, 1, 0],
+        [0, 1, 0],
+        [3, 1, 0],
+    ]
 
 
 def test_the_spec():
