@@ -19,6 +19,7 @@ from pep_tf.experiments.results import Results, Row, stored_bytes
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.export.check import check_litert
 from pep_tf.export.model_card import read_card
+from pep_tf.layers import PEPEmbedding
 from pep_tf.models import CTRModel, build_model
 from pep_tf.training import FitResult, Reporter, resolve_budgets
 from pep_tf.training.prune import facts_of
@@ -43,7 +44,7 @@ class Run:
         self.config, self.data, self.folder, self.reporter = config, data, folder, reporter
         self.threshold_init, rate = self._threshold_schedule()
         self.settings = dataclasses.replace(config.settings(), threshold_learning_rate=rate)
-        self.entries = data.schema.num_features * config.embedding_dim
+        self.entries = config.entries(data.schema.num_features)
         resolve_budgets(config.budgets, self.entries)  # refuses a count that is too large
         if "litert" in config.formats():
             check_litert()  # before hours of training, not after them
@@ -69,6 +70,7 @@ class Run:
             granularity=config.granularity,
             threshold_init=self.threshold_init,
             pruning=pruning,
+            prune_linear=config.prune_linear,
             seed=config.seed,
             mlp_widths=config.mlp_widths,
             dropout=config.dropout,
@@ -165,8 +167,9 @@ class Run:
                 )
 
     def _row(self, stage: str, init: str, budget: int, model: Any, result: FitResult) -> Row:
-        nnz = model.embedding.nnz() if stage != "baseline" else self.entries
-        others = _other_parameters(model)
+        covered = [model.embedding, model.first_order][: 1 + self.config.prune_linear]
+        nnz = sum(t.nnz() for t in covered) if stage != "baseline" else self.entries
+        others = _other_parameters(model, covered)
         return Row(
             stage=stage,
             model=self.config.model,
@@ -197,7 +200,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _other_parameters(model: keras.Model) -> int:
-    """Numbers besides the embedding table and its mask: first-order weights and tower."""
-    apart = {id(variable) for variable in model.embedding.weights}
+def _other_parameters(model: keras.Model, covered: list[PEPEmbedding]) -> int:
+    """Numbers besides the tables that the budget covers, and their masks."""
+    apart = {id(variable) for table in covered for variable in table.weights}
     return sum(int(np.prod(v.shape)) for v in model.weights if id(v) not in apart)

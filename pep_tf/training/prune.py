@@ -19,8 +19,15 @@ from pep_tf.training.loop import Loop
 from pep_tf.training.metrics import Evaluator
 from pep_tf.training.nonzeros import Nonzeros
 from pep_tf.training.progress import Reporter, Silent
+from pep_tf.training.pruned_tables import (
+    EMBEDDING,
+    FIRST_ORDER,
+    pruned_tables,
+    scores,
+    widths,
+)
 from pep_tf.training.settings import Settings
-from pep_tf.training.ticket import TABLE, Ticket
+from pep_tf.training.ticket import Ticket
 from pep_tf.training.weights import snapshot
 
 _ROWS_TO_JUDGE = 1 << 16
@@ -59,6 +66,9 @@ def prune(
     those with the highest `|V| - g(s)` stay, exactly as many as the budget allows. What is not
     reached within `settings.prune_epochs` is cut in the same way from the last state.
 
+    Where the first-order weights have thresholds too (`build_model(..., prune_linear=True)`), a
+    budget covers both tables as if they were one of N x (d + 1).
+
     Args:
         model: a built model whose `embedding` is a `PEPEmbedding` with `pruning="threshold"`.
         data: trains on `data.train`; `data.validation` is only watched.
@@ -86,17 +96,19 @@ class _Pruning:
         folder: pathlib.Path | None,
         reporter: Reporter,
     ) -> None:
-        self.embedding = _prunable(model)
+        if not model.built:
+            model.build()
+        self.tables = pruned_tables(model)
         self.model, self.data, self.settings = model, data, settings
         self.folder, self.reporter = folder, reporter
-        entries = self.embedding.input_dim * self.embedding.output_dim
+        entries = sum(layer.input_dim * layer.output_dim for layer in self.tables.values())
         self.pending = resolve_budgets(budgets, entries)
         self.initial = snapshot(model)
         self.tickets: list[Ticket] = []
         self.history: list[dict[str, float]] = []
         self.loop = Loop("prune", model, settings.optimizer(model), data.train, settings)
         self.evaluate = Evaluator(model)
-        self.nonzeros = Nonzeros(self.embedding)
+        self.nonzeros = {name: Nonzeros(layer) for name, layer in self.tables.items()}
         self.started = time.perf_counter()
         self.warned = False
         self._resume()
@@ -122,9 +134,9 @@ class _Pruning:
 
     def _check(self, loss: float) -> None:
         """Looks at the table, and cuts the tickets whose budget is reached."""
-        nnz = self.nonzeros()
+        nnz = sum(count() for count in self.nonzeros.values())
         seen: dict[str, float] = {"step": self.loop.step, "nnz": nnz, "loss": loss}
-        thresholds = self.nonzeros.thresholds()
+        thresholds = self.nonzeros[EMBEDDING].thresholds()
         seen["threshold"] = float(np.mean(thresholds))
         if self.loop.batch == 0:
             seen["validation_auc"] = self.evaluate(self.data.validation).auc
@@ -156,7 +168,8 @@ class _Pruning:
         pace = (last["threshold"] - first["threshold"]) / max(1, last["step"] - first["step"])
         left = self.settings.prune_epochs * per_epoch - self.loop.step
         reach = last["threshold"] + pace * left
-        if float(self.embedding.gate(tf.constant(reach))) >= _typical_weight(self.embedding):
+        embedding = self.tables[EMBEDDING]
+        if float(embedding.gate(tf.constant(reach))) >= _typical_weight(embedding):
             return
         self.warned = True
         self.reporter.note(
@@ -203,27 +216,27 @@ def cut_ticket(
     facts: dict[str, Any],
 ) -> Ticket:
     """Cuts a ticket of exactly `budget` entries from the model as it stands."""
-    embedding = model.embedding
-    bits = cut_mask(
-        lambda: ((start, score.numpy()) for start, _, score in embedding.blocks()),
-        embedding.input_dim,
-        embedding.output_dim,
-        budget,
-    )
-    mask = np.unpackbits(bits, axis=1, count=embedding.output_dim).astype(bool)
+    tables = pruned_tables(model)
+    num_features, width = model.embedding.input_dim, sum(widths(tables))
+    bits = cut_mask(lambda: scores(tables), num_features, width, budget)
+    joint = np.unpackbits(bits, axis=1, count=width).astype(bool)
+    columns = np.split(joint, np.cumsum(widths(tables))[:-1], axis=1)
+    masks = dict(zip(tables, columns, strict=True))
     now = snapshot(model)
-    now[TABLE] = embedding.effective_table()
+    for name, layer in tables.items():
+        now[f"{name}/table"] = layer.effective_table()
     return Ticket(
         budget=budget,
-        nnz=int(mask.sum()),
+        nnz=int(joint.sum()),
         step=step,
         forced=forced,
-        mask_bits=bits,
-        dim=embedding.output_dim,
-        initial=_kept(initial, mask),
-        pruned=_kept(now, mask),
+        mask_bits=np.packbits(masks[EMBEDDING], axis=1),
+        dim=model.embedding.output_dim,
+        initial=_kept(initial, masks),
+        pruned=_kept(now, masks),
         model_config=keras.saving.serialize_keras_object(model),
         facts=facts,
+        linear_bits=np.packbits(masks[FIRST_ORDER]) if FIRST_ORDER in masks else None,
     )
 
 
@@ -233,23 +246,11 @@ def facts_of(data: CTRData) -> dict[str, Any]:
     return {"dataset": data.name, "split_md5": {name: s.md5 for name, s in splits.items()}}
 
 
-def _kept(weights: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, np.ndarray]:
-    """Weights without thresholds, and of the table only the entries under the mask."""
-    kept = {name: value for name, value in weights.items() if name != "embedding/thresholds"}
-    kept[TABLE] = weights[TABLE][mask]
-    return kept
-
-
-def _prunable(model: keras.Model) -> PEPEmbedding:
-    embedding = getattr(model, "embedding", None)
-    if not isinstance(embedding, PEPEmbedding) or embedding.pruning != "threshold":
-        raise RunError(
-            "`model` must have an attribute `embedding` that is a PEPEmbedding with "
-            f"pruning='threshold'. Received: {type(model).__name__} with {embedding!r}"
-        )
-    if not model.built:
-        model.build()
-    return embedding
+def _kept(weights: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights without thresholds, and of the tables only the entries under their masks."""
+    thresholds = {f"{name}/thresholds" for name in masks}
+    kept = {name: value for name, value in weights.items() if name not in thresholds}
+    return kept | {f"{n}/table": weights[f"{n}/table"][mask] for n, mask in masks.items()}
 
 
 def _typical_weight(embedding: PEPEmbedding) -> float:

@@ -3,17 +3,18 @@
 import copy
 import dataclasses
 import pathlib
+from collections.abc import Iterable
 from typing import Any, Self
 
 import keras
 import numpy as np
 
 from pep_tf.errors import TicketError
+from pep_tf.training.pruned_tables import EMBEDDING, FIRST_ORDER
 from pep_tf.training.state import load_state, save_state
 from pep_tf.training.weights import assign, named_weights
 
 _FORMAT = 1
-TABLE = "embedding/table"
 
 
 @dataclasses.dataclass
@@ -27,10 +28,12 @@ class Ticket:
         forced: whether the thresholds alone had not reached the budget.
         mask_bits: uint8 [N, ceil(d / 8)], rows of the mask by `numpy.packbits`.
         dim: d.
-        initial: weights before pruning, by name; of the table only the kept entries, float32 [nnz].
-        pruned: weights when the ticket was cut, in the same form (the table's are those of E).
+        initial: weights before pruning, by name; of a pruned table only the kept entries, float32.
+        pruned: weights when the ticket was cut, in the same form (a table's are those of E).
         model_config: configuration of the pruned model.
         facts: JSON-ready origin: data set, split md5, settings, versions.
+        linear_bits: uint8 [ceil(N / 8)], the mask of the first-order weights by `numpy.packbits`,
+            where the budget covers them; else None.
     """
 
     budget: int
@@ -43,10 +46,19 @@ class Ticket:
     pruned: dict[str, np.ndarray]
     model_config: dict[str, Any]
     facts: dict[str, Any]
+    linear_bits: np.ndarray | None = None
 
     def mask(self) -> np.ndarray:
         """bool [N, d]."""
         return np.unpackbits(self.mask_bits, axis=1, count=self.dim).astype(bool)
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """The masks by table: `embedding` [N, d], and `first_order` [N, 1] if it is covered."""
+        masks = {EMBEDDING: self.mask()}
+        if self.linear_bits is not None:
+            linear = np.unpackbits(self.linear_bits, count=len(self.mask_bits))
+            masks[FIRST_ORDER] = linear[:, None].astype(bool)
+        return masks
 
     def rebuild(self, init: str = "original") -> keras.Model:
         """The model with the mask on and thresholds off.
@@ -61,17 +73,16 @@ class Ticket:
         """
         if init not in ("original", "pruned", "random"):
             raise ValueError(f"`init` must be 'original', 'pruned' or 'random'. Received: {init!r}")
-        model = _masked(self.model_config)
-        mask = self.mask()
-        table = named_weights(model)[TABLE]
-        if init == "random":
-            values = {TABLE: np.where(mask, table._value.numpy(), 0)}
-        else:
-            values = dict(self.initial if init == "original" else self.pruned)
-            scattered = np.zeros(mask.shape, np.float32)
-            scattered[mask] = values[TABLE]
-            values[TABLE] = scattered
-        values["embedding/mask"] = mask
+        masks = self.masks()
+        model = _masked(self.model_config, masks)
+        values = dict({"original": self.initial, "pruned": self.pruned}.get(init, {}))
+        for name, mask in masks.items():
+            table = f"{name}/table"
+            start = np.zeros(mask.shape, np.float32)
+            if init == "random":
+                values[table] = named_weights(model)[table]._value.numpy()[mask]
+            start[mask] = values[table]
+            values |= {table: start, f"{name}/mask": mask}
         self._check_fit(named_weights(model), values, partly=init == "random")
         assign(model, values)
         return model
@@ -89,6 +100,8 @@ class Ticket:
     def save(self, path: pathlib.Path) -> None:
         """Writes the ticket to one file, without pickle; raises RunError if it cannot."""
         arrays = {"mask_bits": self.mask_bits}
+        if self.linear_bits is not None:
+            arrays["linear_bits"] = self.linear_bits
         arrays |= {f"initial/{name}": value for name, value in self.initial.items()}
         arrays |= {f"pruned/{name}": value for name, value in self.pruned.items()}
         scalars = ("budget", "nnz", "step", "forced", "dim", "model_config", "facts")
@@ -110,19 +123,31 @@ class Ticket:
                 mask_bits=arrays["mask_bits"],
                 initial=_below("initial/", arrays),
                 pruned=_below("pruned/", arrays),
+                linear_bits=arrays.get("linear_bits"),
                 **facts,
             )
-            table = ticket.model_config["config"]["embedding"]["config"]
-            told = (table["input_dim"], table["output_dim"])
-            mask = ticket.mask()
-            sizes = {int(mask.sum()), len(ticket.initial[TABLE]), len(ticket.pruned[TABLE])}
+            told, masks = ticket._shapes(), ticket.masks()
+            kept = {name: int(mask.sum()) for name, mask in masks.items()}
+            sizes = {sum(kept.values())}
+            for weights in (ticket.initial, ticket.pruned):
+                sizes.add(sum(len(weights[f"{name}/table"]) for name in kept))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise TicketError(f"{path} is damaged: {type(error).__name__} {error}") from error
-        if mask.shape != told:
-            raise TicketError(f"{path} is damaged: a mask of {mask.shape} for a table of {told}.")
+        if (found := {name: mask.shape for name, mask in masks.items()}) != told:
+            raise TicketError(f"{path} is damaged: masks of {found} for tables of {told}.")
         if sizes != {ticket.nnz}:
             raise TicketError(f"{path} is damaged: it says nnz={ticket.nnz} but holds {sizes}.")
         return ticket
+
+    def _shapes(self) -> dict[str, tuple[int, int]]:
+        """Shapes of the pruned tables by the configuration of the model."""
+        layers = {n: self.model_config["config"].get(n) for n in (EMBEDDING, FIRST_ORDER)}
+        tables = {name: layer["config"] for name, layer in layers.items() if layer}
+        return {
+            name: (table["input_dim"], table["output_dim"])
+            for name, table in tables.items()
+            if name == EMBEDDING or table.get("pruning") == "threshold"
+        }
 
     def check_fields(self, fields: dict[str, int]) -> None:
         """Raises TicketError unless the ticket's table was made for these fields, in this order."""
@@ -138,10 +163,11 @@ def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
 
 
-def _masked(model_config: dict[str, Any]) -> keras.Model:
-    """A model of that configuration, built, with a mask instead of thresholds."""
+def _masked(model_config: dict[str, Any], tables: Iterable[str]) -> keras.Model:
+    """A model of that configuration, built, whose `tables` have masks instead of thresholds."""
     model_config = copy.deepcopy(model_config)
-    model_config["config"]["embedding"]["config"]["pruning"] = "mask"
+    for name in tables:
+        model_config["config"][name]["config"]["pruning"] = "mask"
     try:
         model = keras.saving.deserialize_keras_object(model_config)
         if not model.built:

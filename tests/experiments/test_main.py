@@ -63,10 +63,14 @@ def test_a_saved_model_needs_neither_the_package_nor_keras(finished):
 def test_every_form_of_export(tmp_path):
     pytest.importorskip("ai_edge_litert", reason="needs requirements-export.txt")
     flags = ["--no_retrain", "--export_format=both", "--export_dtype=int8", "--budgets=1000"]
+    flags += ["--prune_linear"]
     code, _, err = run(*SHORT, "--epochs=1", "--prune_epochs=1", *flags, f"--run_dir={tmp_path}")
     assert code == 0, err
     assert err.count("int8 changes a probability by at most") == 2
     assert (tmp_path / "export/ticket_1000/1/saved_model.pb").exists()
+    rows = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    assert [row["budget"] for row in rows] == [10_213 * 9, 1000]  # d + 1 = 9
+    assert {row["parameters"] - row["nnz"] for row in rows} == {1}  # the bias
     assert (tmp_path / "export/ticket_1000_litert/1/model.tflite").exists()
 
 
@@ -121,6 +125,7 @@ def test_killed_ten_times_ends_with_the_same_results(finished, tmp_path):
         (["--ticket_init=random", "--no_retrain"], "no effect"),
         (["--config=nowhere.py"], "nowhere.py"),
         (["surplus"], "surplus"),
+        (["--prune_linear", "--model=autoint"], "`model=autoint` has not"),
         (["--export_dtype=float64"], "float64"),
         (["--export_format=onnx"], "onnx"),
         (["--resume"], "no run"),
