@@ -15,18 +15,24 @@ class NumberLookup(tf.Module):
     Args:
         values: int64 [n], sorted.
         name: of the vocabulary.
+        kept: bool [n], which values are known; the others keep their places and are not found.
     """
 
     dtype = tf.int64
 
-    def __init__(self, values: np.ndarray, name: str) -> None:
+    def __init__(self, values: np.ndarray, name: str, kept: np.ndarray | None = None) -> None:
         super().__init__(name=name)
-        self._values = tf.Variable(values.astype(np.int64), trainable=False, name=name)
+        self._vocabulary = values
+        ids = _places_of(values, kept)
+        self._values = tf.Variable(values[ids].astype(np.int64), trainable=False, name=name)
+        self._ids = tf.Variable(ids, trainable=False, name=f"{name}_ids")
+
+    def without(self, empty: np.ndarray) -> "NumberLookup":
+        """The same without the values at these places, bool [n]."""
+        return NumberLookup(self._vocabulary, self.name, ~empty)
 
     def __call__(self, numbers: tf.Tensor) -> tf.Tensor:
-        values = self._values.read_value()
-        place = _place(values, numbers)
-        return tf.where(tf.gather(values, place) == numbers, place, UNKNOWN)
+        return _found(self._values, self._ids, numbers, numbers, self._values)
 
 
 class TextLookup(tf.Module):
@@ -35,6 +41,7 @@ class TextLookup(tf.Module):
     Args:
         values: texts [n], str (which become UTF-8) or bytes, without repeats.
         name: of the vocabulary.
+        kept: as for `NumberLookup`.
 
     Raises:
         DataError: two texts with the same 63-bit hash.
@@ -42,28 +49,43 @@ class TextLookup(tf.Module):
 
     dtype = tf.string
 
-    def __init__(self, values: np.ndarray, name: str) -> None:
+    def __init__(self, values: np.ndarray, name: str, kept: np.ndarray | None = None) -> None:
         super().__init__(name=name)
+        self._vocabulary = values
         texts = [v.encode() if isinstance(v, str) else v for v in values.tolist()]
         hashes = _hash(tf.constant(texts)).numpy()
         if len(np.unique(hashes)) < len(hashes):
             raise DataError(f"Two values of {name!r} have the same 63-bit hash: drop one of them.")
-        order = np.argsort(hashes)
-        ordered = [texts[place] for place in order]
-        self._hashes = tf.Variable(hashes[order], trainable=False, name=f"{name}_hashes")
+        ids = _places_of(values, kept)
+        ids = ids[np.argsort(hashes[ids])]
+        ordered = tf.constant([texts[place] for place in ids], tf.string)
+        self._hashes = tf.Variable(hashes[ids], trainable=False, name=f"{name}_hashes")
         self._texts = tf.Variable(ordered, trainable=False, name=f"{name}_texts")
-        self._ids = tf.Variable(order.astype(np.int32), trainable=False, name=f"{name}_ids")
+        self._ids = tf.Variable(ids, trainable=False, name=f"{name}_ids")
+
+    def without(self, empty: np.ndarray) -> "TextLookup":
+        """The same without the values at these places, bool [n]."""
+        return TextLookup(self._vocabulary, self.name, ~empty)
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
-        place = _place(self._hashes.read_value(), _hash(texts))
-        found = tf.gather(self._texts.read_value(), place) == texts
-        return tf.where(found, tf.gather(self._ids.read_value(), place), UNKNOWN)
+        return _found(self._hashes, self._ids, _hash(texts), texts, self._texts)
+
+
+def _places_of(values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
+    """int32: the places of the values that are kept, never none: a table needs one to compare."""
+    kept = np.ones(len(values), bool) if kept is None else kept
+    return np.flatnonzero(kept if kept.any() else np.arange(len(values)) == 0).astype(np.int32)
+
+
+def _found(
+    keys: tf.Variable, ids: tf.Variable, wanted: tf.Tensor, asked: tf.Tensor, own: tf.Variable
+) -> tf.Tensor:
+    """The id whose key is `wanted` and whose own value is `asked`, else `UNKNOWN`; int32."""
+    sorted_keys = keys.read_value()
+    place = tf.minimum(tf.searchsorted(sorted_keys, wanted), tf.size(sorted_keys) - 1)
+    same = tf.gather(own.read_value(), place) == asked
+    return tf.where(same, tf.gather(ids.read_value(), place), UNKNOWN)
 
 
 def _hash(texts: tf.Tensor) -> tf.Tensor:
     return tf.strings.to_hash_bucket_fast(texts, _BUCKETS)
-
-
-def _place(values: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-    """The only place in the sorted values where `wanted` can be, int32."""
-    return tf.minimum(tf.searchsorted(values, wanted), tf.size(values) - 1)

@@ -1,5 +1,6 @@
 """MovieLens: raw values to the ids that the reader gave them, inside a serving graph."""
 
+import copy
 from collections.abc import Mapping
 
 import numpy as np
@@ -46,6 +47,17 @@ class MovieLensTransform(tf.Module):
                     kind = NumberLookup if values.dtype.kind == "i" else TextLookup
                     self._fields[name] = kind(values, name)
 
+    def without(self, empty: np.ndarray) -> "MovieLensTransform":
+        """See `RawTransform.without`: unknown values add nothing, so any empty feature may go."""
+        smaller = copy.copy(self)
+        parts = np.split(empty, self.schema.offsets[1:])
+        with tf.device("CPU"):
+            smaller._fields = {
+                name: field.without(part)
+                for (name, field), part in zip(self._fields.items(), parts, strict=True)
+            }
+        return smaller
+
     def raw_spec(self) -> dict[str, tf.TensorSpec]:
         """Type of each column: string or int64, [None]."""
         types = {column_of(name): field.dtype for name, field in self._fields.items()}
@@ -73,6 +85,11 @@ class _TimeBuckets(tf.Module):
         # Buckets -2, -1, 0 start 0, 1 and 2 seconds after the first time, see `time_bucket`.
         starts = np.concatenate([[0, 1, 2], log_steps()])[buckets + 2]
         self._starts = tf.Variable(starts + first_time, trainable=False, name="bucket_starts")
+
+    def without(self, empty: np.ndarray) -> "_TimeBuckets":
+        """All buckets: they divide time between them, so none can go."""
+        del empty
+        return self
 
     def __call__(self, times: tf.Tensor) -> tf.Tensor:
         place = tf.searchsorted(self._starts.read_value(), times, side="right") - 1

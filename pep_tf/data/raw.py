@@ -29,6 +29,16 @@ class RawTransform(Protocol):
         """int32 [B, F], per-field ids or `UNKNOWN`, of `{column: tensor [B]}`."""
         ...
 
+    def without(self, empty: np.ndarray) -> "RawTransform":
+        """The transform of a model to which the features `empty`, bool [N], add nothing.
+
+        It may leave values out of its vocabulary, by one rule: a feature that is left out gets what
+        an unknown value gets, so this must add nothing either. Where a field keeps an id for
+        unknown values, all features of the field stay unless that one is empty as well: a known
+        feature without a survivor must not turn into the unknown one.
+        """
+        ...
+
     def raw_spec(self) -> dict[str, tf.TensorSpec]:
         """Type of each column, all of shape [None]: string, or int64 of numbers from 0."""
         ...

@@ -41,6 +41,11 @@ class SyntheticTransform(tf.Module):
                 for field, (column, size) in enumerate(zip(columns, schema.sizes, strict=True))
             ]
 
+    def without(self, empty: np.ndarray) -> "SyntheticTransform":
+        """See `RawTransform.without`: this one has no vocabulary worth a cut."""
+        del empty
+        return self
+
     def raw_spec(self) -> dict[str, tf.TensorSpec]:
         """Type of each column: string [None]."""
         names = self.schema.names

@@ -49,6 +49,8 @@ def build_module(
                 f"`transform` must give ids of the schema's sizes {schema.sizes}. Received sizes:"
                 f" {sizes}"
             )
+        occupied = main.occupied if linear is None else main.occupied | linear.occupied
+        transform = transform.without(~occupied)
     frozen = FrozenTower(
         tower,
         num_fields=schema.num_fields,

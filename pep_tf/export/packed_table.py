@@ -53,6 +53,7 @@ class PackedTable(tf.Module):
         super().__init__(name=name)
         parts = _Parts.of(blocks)
         self.dim, self.num_rows = parts.dim, len(parts.occupied)
+        self.occupied = parts.occupied
         self.nnz, self.dtype = len(parts.values), dtype
         self.bound_bytes = bound_bytes(parts.histogram)
         if integers is None:

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.raw import UNKNOWN, RawTransform
@@ -10,12 +11,20 @@ from pep_tf.export.tower import FrozenTower
 
 
 class Table(Protocol):
-    """A table in any form: looked up once for each different row of a batch."""
+    """A table in any form: looked up once for each different row of a batch.
+
+    Attributes:
+        dim, num_rows: d and N.
+        nnz: entries that are not zero.
+        bound_bytes: see `pep_tf.export.bound`.
+        occupied: bool [N], False where a row adds nothing.
+    """
 
     dim: int
     num_rows: int
     nnz: int
     bound_bytes: float
+    occupied: np.ndarray
 
     def spread(self, rows: tf.Tensor, different: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         """float32 [n, d] of `rows` int32 [n], each in [0, num_rows).

@@ -37,3 +37,17 @@ def test_every_text_is_found_and_no_other(known, asked):
     asked = [*values, *asked]
     found = TextLookup(np.array(values, object), "text")(tf.constant(asked)).numpy().tolist()
     assert found == [values.index(a) if a in known else -1 for a in asked]
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    [NumberLookup(np.array([3, 5, 9]), "n"), TextLookup(np.array(["3", "5", "9"]), "t")],
+    ids=["number", "text"],
+)
+@pytest.mark.parametrize("empty", [[0, 1, 0], [1, 0, 1], [0, 0, 0]])
+def test_values_that_are_left_out_are_unknown_and_the_others_keep_their_ids(lookup, empty):
+    smaller = lookup.without(np.array(empty, bool))
+    asked = tf.constant([3, 5, 9, 4], tf.int64)
+    asked = asked if lookup.dtype == tf.int64 else tf.strings.as_string(asked)
+    expected = [-1 if out else place for place, out in enumerate(empty)]
+    assert smaller(asked).numpy().tolist() == [*expected, -1]

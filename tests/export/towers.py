@@ -68,6 +68,9 @@ class BucketTransform(tf.Module):
         columns = {"user": tf.string, "device": tf.string, "hour": tf.int64}
         return {name: tf.TensorSpec([None], dtype, name=name) for name, dtype in columns.items()}
 
+    def without(self, empty):
+        return self
+
     def __call__(self, raw):
         hour = tf.where((raw["hour"] >= 0) & (raw["hour"] < 24), raw["hour"], 0)
         ids = [
