@@ -82,6 +82,18 @@ def test_positions_of_64_bits_give_the_same(kept):
     np.testing.assert_array_equal(unpacked(packed), table)
 
 
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.3, 1.0])
+@pytest.mark.parametrize("dim", [1, 24])
+def test_spread_decodes_each_row_once_and_gives_back_all(kept, dim):
+    table = zipf_table(2000, dim, kept) if 0 < kept < 1 else np.full((2000, dim), kept, np.float32)
+    rows = np.random.default_rng(1).integers(0, 2000, 700).astype(np.int32)
+    packed = PackedTable([table])
+    np.testing.assert_array_equal(packed.spread(tf.constant(rows), *tf.unique(rows)), table[rows])
+    assert packed.spread(tf.zeros([0], tf.int32), *tf.unique(tf.zeros([0], tf.int32))).shape == (
+        *(0, dim),
+    )
+
+
 def test_lookup_takes_rows_in_any_order_and_none():
     table = zipf_table(200, 8, 0.2)
     packed = PackedTable([table])
