@@ -4,13 +4,19 @@ import tensorflow as tf
 
 from pep_tf.export.litert import MODEL, export_litert
 from pep_tf.export.model_card import read_card
-from tests.export.towers import DIM, SCHEMA, SmallTower, expected, random_ids, sparse_table
+from tests.export.towers import (
+    FIRST_ORDER,
+    SCHEMA,
+    TABLE,
+    SmallTower,
+    expected,
+    random_ids,
+    sparse_table,
+)
 
 interpreter = pytest.importorskip(
     "ai_edge_litert.interpreter", reason="needs requirements-export.txt"
 )
-TABLE = sparse_table(SCHEMA.num_features, DIM, kept=0.3)
-FIRST_ORDER = sparse_table(SCHEMA.num_features, 1, kept=0.5, seed=1)
 
 
 @pytest.fixture(scope="module")

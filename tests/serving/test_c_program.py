@@ -14,7 +14,9 @@ from pep_tf.export.saved_model import export_saved_model
 from tests.data.clicklogs.rows_for_tests import REAL_AVAZU, REAL_CRITEO
 from tests.export.towers import (
     DIM,
+    FIRST_ORDER,
     SCHEMA,
+    TABLE,
     BucketTransform,
     SmallTower,
     expected,
@@ -23,8 +25,6 @@ from tests.export.towers import (
 )
 
 SOURCE = Path(__file__).with_name("predict.c")
-TABLE = sparse_table(SCHEMA.num_features, DIM, kept=0.3)
-FIRST_ORDER = sparse_table(SCHEMA.num_features, 1, kept=0.5, seed=1)
 INVALID_ARGUMENT = 3
 
 
