@@ -5,6 +5,11 @@
 The model is a DeepFM 400-400-400 (or `--model=fm`) with a made-up ticket (`MadeUpTicket`) and
 first-order weights pruned to the same fraction. `dense` stores and looks up every number. All forms
 run in sessions of the loader that TF Serving uses; memory is measured in fresh processes.
+
+The latency of each form is that of the signature `ids`, ids drawn at training frequency. Beside it, of
+dense and packed alone: `uniform_ids`; `serving_default`, Criteo's raw columns through the hash (which
+deals the frequent values out at random, to rows that are mostly empty); `fm`, the same with an FM; and
+`lookup`, the embeddings alone, without first-order weights and tower.
 """
 
 import argparse
@@ -13,8 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +27,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from benchmarks.serving_model import MadeUpTicket  # noqa: E402
-from benchmarks.serving_session import open_session  # noqa: E402
+from benchmarks.serving_latency import Inputs, latency  # noqa: E402
+from benchmarks.serving_model import FirstNumber, MadeUpTicket  # noqa: E402
 from pep_tf.data.schema import FeatureSchema  # noqa: E402
 from pep_tf.export.model_card import read_card  # noqa: E402
 from pep_tf.export.saved_model import export_saved_model  # noqa: E402
@@ -36,7 +40,6 @@ FORMS: dict[str, dict[str, Any]] = {
     "packed_float16": {"dtype": "float16"},
     "packed_int8": {"dtype": "int8"},
 }
-BATCHES = (1, 32, 1024)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,9 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report = _sizes(versions) | {"flags": vars(flags), "tensorflow": tf.__version__}
         if not flags.sizes_only:
             memory = _memory(ticket, versions, tiny, Path(folder), flags.seed)
-            latency = _latency(ticket, versions, flags)
-            report |= {name: memory[name] | latency[name] for name in FORMS}
-            report["uniform_ids"] = _latency(ticket, versions, flags, uniform=True)
+            rng = np.random.default_rng([flags.seed, 4])
+
+            def draw(rows: int) -> Inputs:
+                return {"ids": ticket.ids(rows, rng)}
+
+            times = latency(versions, draw, flags.seconds)
+            report |= {name: memory[name] | times[name] for name in FORMS}
+            report |= _more_latency(ticket, versions, flags, Path(folder), draw)
     print(json.dumps(report, indent=1))
 
 
@@ -86,6 +94,7 @@ def _export(
             table=ticket.blocks(),
             first_order=first_order,
             tower=tower,
+            transform=ticket.transform(),
             **how,
         )
         tiny[name] = export_saved_model(
@@ -97,6 +106,45 @@ def _export(
             **how,
         )
     return versions, tiny
+
+
+def _more_latency(
+    ticket: MadeUpTicket,
+    versions: dict[str, Path],
+    flags: argparse.Namespace,
+    folder: Path,
+    draw: Callable[[int], Inputs],
+) -> dict[str, Any]:
+    """What has no bar, of dense and packed."""
+    both = {name: versions[name] for name in ("dense", "packed")}
+    rng = np.random.default_rng([flags.seed, 5])
+    report = {
+        "uniform_ids": latency(
+            both, lambda rows: {"ids": ticket.ids(rows, rng, uniform=True)}, flags.seconds
+        ),
+        "serving_default": latency(
+            both, lambda rows: ticket.raw(rows, rng), flags.seconds, "serving_default"
+        ),
+    }
+    ones = dict.fromkeys(ticket.schema.names, 1)
+    fm = build_model("fm", ones, embedding_dim=flags.dim, pruning="none")
+    for name, tower, weights in (
+        ("fm", fm, ticket.first_order(flags.kept)),
+        ("lookup", FirstNumber(), None),
+    ):
+        exported = {
+            form: export_saved_model(
+                folder / f"{name}_{form}",
+                schema=ticket.schema,
+                table=ticket.blocks(),
+                first_order=weights,
+                tower=tower,
+                **FORMS[form],
+            )
+            for form in both
+        }
+        report[name] = latency(exported, draw, flags.seconds)
+    return report
 
 
 def _sparse_rows(rows: int, dim: int) -> np.ndarray:
@@ -154,40 +202,6 @@ def _child(warm: Path, model: Path, batches: Path) -> dict[str, float]:
     command += [str(warm), str(model), str(batches)]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1])
-
-
-def _latency(
-    ticket: MadeUpTicket,
-    versions: dict[str, Path],
-    flags: argparse.Namespace,
-    uniform: bool = False,
-) -> dict[str, dict[str, float]]:
-    """p50 and p99 in ms of each form, the forms taking turns batch by batch."""
-    runs = {name: open_session(version) for name, version in versions.items()}
-    rng = np.random.default_rng([flags.seed, 4])
-    report: dict[str, dict[str, float]] = {name: {} for name in runs}
-    for rows in BATCHES:
-        pool = [{"ids": ticket.ids(rows, rng, uniform)} for _ in range(20)]
-        times: dict[str, list[float]] = {name: [] for name in runs}
-        end = time.perf_counter() + flags.seconds
-        turn = 0
-        while time.perf_counter() < end or turn < 30:
-            for name, run in runs.items():
-                ids = pool[turn % len(pool)]
-                start = time.perf_counter()
-                run(ids)
-                if turn >= 10:  # The first calls allocate.
-                    times[name].append(1000 * (time.perf_counter() - start))
-            turn += 1
-        dense = np.percentile(times["dense"], 50)
-        for name, measured in times.items():
-            p50, p99 = np.percentile(measured, [50, 99])
-            report[name] |= {
-                f"p50_ms_batch_{rows}": round(float(p50), 3),
-                f"p99_ms_batch_{rows}": round(float(p99), 3),
-                f"p50_over_dense_batch_{rows}": round(float(p50 / dense), 3),
-            }
-    return report
 
 
 if __name__ == "__main__":

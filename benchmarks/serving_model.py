@@ -2,12 +2,17 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import numpy as np
+import tensorflow as tf
 
+from pep_tf.data.clicklogs import CRITEO, HashEncoding, Transform
+from pep_tf.data.clicklogs.formats import default_features
 from pep_tf.data.schema import FeatureSchema
 
 NUM_FIELDS = 39
+_LEAST_SIZE = 2  # what a hash asks of a field
 _BLOCK = 65_536
 # How Criteo's features spread over its 39 fields: 13 small numeric ones, 26 categories of which a
 # few hold nearly all features. Only the proportions are used.
@@ -38,7 +43,7 @@ class MadeUpTicket:
         """Counts are binomial with rate `c f^s / (1 + c f^s)`, f = frequency, s = `steepness`.
 
         Args:
-            num_features: N, at least 39.
+            num_features: N, at least 78.
             dim: d.
             kept: fraction of the N x d entries that are kept on average; it fixes c.
             steepness: how much more the frequent features keep.
@@ -73,22 +78,55 @@ class MadeUpTicket:
 
     def ids(self, rows: int, rng: np.random.Generator, uniform: bool = False) -> np.ndarray:
         """int32 [rows, 39], drawn at training frequency (1 / rank) or uniformly."""
+        if uniform:
+            places = [rng.integers(0, n, rows) for n in self.schema.sizes]
+        else:
+            places = self._ranks(rows, rng)
+        ids = [order[place] for order, place in zip(self.by_frequency, places, strict=True)]
+        return np.stack(ids, axis=1).astype(np.int32)
+
+    def transform(self) -> Transform:
+        """Criteo's raw columns to ids of this schema, by the hash."""
+        return Transform("criteo", default_features(CRITEO), HashEncoding(self.schema.sizes))
+
+    def raw(self, rows: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Raw columns, bytes [rows] each: integers and 8 hex digits, the frequent ones 1 / rank."""
+        ranks = self._ranks(rows, rng)
+        return {
+            feature.column: np.array(
+                [b"%d" % r if feature.kind == "integer" else b"%08x" % (r * 7919) for r in column],
+                object,
+            )
+            for feature, column in zip(default_features(CRITEO), ranks, strict=True)
+        }
+
+    def _ranks(self, rows: int, rng: np.random.Generator) -> list[np.ndarray]:
+        """For each field int64 [rows], from 0, rank k with a chance of 1 / (k + 1)."""
         columns = []
-        for order in self.by_frequency:
-            if uniform:
-                places = rng.integers(0, len(order), rows)
-            else:
-                ranks = np.cumsum(1 / np.arange(1, len(order) + 1))
-                places = np.searchsorted(ranks, rng.random(rows) * ranks[-1], side="right")
-            columns.append(order[np.minimum(places, len(order) - 1)])
-        return np.stack(columns, axis=1).astype(np.int32)
+        for size in self.schema.sizes:
+            odds = np.cumsum(1 / np.arange(1, size + 1))
+            places = np.searchsorted(odds, rng.random(rows) * odds[-1], side="right")
+            columns.append(np.minimum(places, size - 1))
+        return columns
+
+
+class FirstNumber:
+    """A tower that looks at one number of the embeddings: what is left is the lookup."""
+
+    variables: ClassVar[list[Any]] = []
+
+    def interact(self, embedded: tf.Tensor, first_order: None) -> tf.Tensor:
+        """The first number of each row's embeddings, [B]."""
+        del first_order
+        return embedded[:, 0, 0]
 
 
 def _field_sizes(num_features: int) -> list[int]:
-    if num_features < NUM_FIELDS:
-        raise ValueError(f"`num_features` must be at least {NUM_FIELDS}. Received: {num_features}")
+    least = _LEAST_SIZE * NUM_FIELDS
+    if num_features < least:
+        raise ValueError(f"`num_features` must be at least {least}. Received: {num_features}")
     shares = np.array(_SHARES) / sum(_SHARES)
-    sizes = 1 + np.floor(shares * (num_features - NUM_FIELDS)).astype(int)
+    sizes = _LEAST_SIZE + np.floor(shares * (num_features - least)).astype(int)
     sizes[np.argmax(sizes)] += num_features - sizes.sum()
     return sizes.tolist()
 

@@ -2,18 +2,24 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from pep_tf import training
 from pep_tf.data import CTRData, FeatureSchema
 from pep_tf.errors import RunError
+from pep_tf.export.check import FORMATS, Check
+from pep_tf.export.litert import export_litert
 from pep_tf.export.saved_model import export_saved_model
+from pep_tf.export.value_code import DTYPES
 from pep_tf.layers import PEPEmbedding, TicketEmbedding
 from pep_tf.training import FitResult, Reporter, Settings
 from pep_tf.training.budgets import Budget
+
+_ROWS_TO_CHECK = 1024
 
 
 @dataclasses.dataclass
@@ -23,10 +29,12 @@ class Ticket(training.Ticket):
     Attributes:
         model: the retrained model, None before `retrain`.
         result: what retraining came to, None before `retrain`.
+        data: what it was retrained on, None before `retrain`; gives the export its raw features.
     """
 
     model: keras.Model | None = None
     result: FitResult | None = None
+    data: CTRData | None = None
 
     def retrain(
         self,
@@ -60,7 +68,7 @@ class Ticket(training.Ticket):
         settings = dataclasses.replace(settings or Settings(), **changes)
         # For dropout, and for random weights, which must not be those that were pruned.
         keras.utils.set_random_seed(settings.seed + (init == "random"))
-        self.model = self.rebuild(init)
+        self.model, self.data = self.rebuild(init), data
         self.result = training.fit(
             self.model,
             data,
@@ -71,16 +79,25 @@ class Ticket(training.Ticket):
         )
         return self.result
 
-    def export(self, folder: pathlib.Path | str, **metadata: Any) -> pathlib.Path:
-        """Writes a SavedModel for TF Serving to `<folder>/<version>/` and returns that folder.
+    def export(
+        self,
+        folder: pathlib.Path | str,
+        *,
+        dtype: str = "float32",
+        format: str = "savedmodel",
+        **metadata: Any,
+    ) -> pathlib.Path:
+        """Writes the retrained model to `<folder>/<version>/` and returns that folder.
+
+        The arguments and errors are those of `pep_tf.export_model`.
 
         Raises:
-            RunError: before `retrain`, or when the folder cannot be written.
+            RunError: before `retrain`.
         """
         if self.model is None:
             raise RunError("A ticket must be retrained before it is exported: call `retrain`.")
         card = {"budget": self.budget, "nnz": self.nnz, **self.facts, **metadata}
-        return export(self.model, folder, **card)
+        return export(self.model, folder, data=self.data, dtype=dtype, format=format, metadata=card)
 
 
 def prune(
@@ -113,19 +130,35 @@ def prune(
     return [Ticket(**vars(ticket)) for ticket in result.tickets]
 
 
-def export(model: keras.Model, folder: pathlib.Path | str, **metadata: Any) -> pathlib.Path:
-    """Writes a trained model as a SavedModel for TF Serving, `<folder>/<version>/`.
+def export(
+    model: keras.Model,
+    folder: pathlib.Path | str,
+    *,
+    data: CTRData | None = None,
+    dtype: str = "float32",
+    format: str = "savedmodel",
+    metadata: Mapping[str, Any] | None = None,
+) -> pathlib.Path:
+    """Writes a trained model for serving, `<folder>/<version>/`.
 
     Args:
         model: a built model of `pep_tf.models` with an embedding.
-        folder: gets version 1, or the latest version + 1.
-        **metadata: JSON-ready facts for the model card.
+        folder: gets version 1, or the latest version + 1; one folder for each format.
+        data: what the model was trained on. With it `serving_default` takes raw features by name,
+            and what was written is checked: its answers on a validation batch must be the model's,
+            within 1e-6 for float32 (1e-5 in LiteRT) and 1e-3 for float16; the largest difference
+            stands in the model card.
+        dtype: `"float32"`, `"float16"` or `"int8"`, see `export_saved_model`.
+        format: `"savedmodel"` for TF Serving, or `"litert"` for a `.tflite` with the `ids`
+            signature.
+        metadata: JSON-ready facts for the model card.
 
     Returns:
         The folder of the new version.
 
     Raises:
-        RunError: a model without a PEPEmbedding, or a folder that cannot be written.
+        RunError: a model without a PEPEmbedding, an unknown `dtype` or `format`, answers that
+            differ, or a folder that cannot be written. Nothing is left half-written.
     """
     if not isinstance(getattr(model, "embedding", None), PEPEmbedding | TicketEmbedding):
         raise RunError(
@@ -133,12 +166,27 @@ def export(model: keras.Model, folder: pathlib.Path | str, **metadata: Any) -> p
             "TicketEmbedding. "
             f"Received: {type(model).__name__} with {getattr(model, 'embedding', None)!r}"
         )
+    for name, value, allowed in (("dtype", dtype, DTYPES), ("format", format, FORMATS)):
+        if value not in allowed:
+            raise RunError(f"`{name}` must be one of {list(allowed)}. Received: {value!r}")
     first_order = model.first_order
-    return export_saved_model(
-        folder,
-        schema=FeatureSchema.of(model.fields),
-        table=model.embedding.effective_table(),
-        tower=model,
-        first_order=None if first_order is None else first_order.effective_table(),
-        metadata=metadata,
-    )
+    arguments: dict[str, Any] = {
+        "schema": FeatureSchema.of(model.fields),
+        "table": model.embedding.effective_table(),
+        "tower": model,
+        "first_order": None if first_order is None else first_order.effective_table(),
+        "metadata": metadata,
+        "check": None if data is None else _answers(model, data),
+        "dtype": dtype,
+    }
+    if format == "litert":
+        return export_litert(folder, **arguments)
+    if data is not None:
+        arguments |= {"transform": data.transform, "examples": data.examples}
+    return export_saved_model(folder, **arguments)
+
+
+def _answers(model: keras.Model, data: CTRData) -> Check:
+    """What the model answers to the first validation rows."""
+    ids, _ = next(iter(data.validation.batches(_ROWS_TO_CHECK)))
+    return Check(ids.numpy(), tf.sigmoid(model(ids, training=False))[:, 0].numpy())

@@ -1,5 +1,6 @@
 import dataclasses
 import importlib
+import pathlib
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 import pep_tf
 from pep_tf.data import ArraySplit, CTRData, FeatureSchema
 from pep_tf.errors import RunError, TicketError
+from pep_tf.export.model_card import read_card
 from pep_tf.models import FM
 from tests import tiny
 from tests.training.interrupted import Diary, Interrupt
@@ -116,6 +118,65 @@ def test_export(retrained, tmp_path):
     for fact in ('"hello"', '"tiny"', tiny.DATA.train.md5, '"budget": 9', '"nnz": 9'):
         assert fact in card
     assert retrained.export(tmp_path / "ticket_9").name == "2"
+
+
+def answer_of(folder: pathlib.Path, **inputs) -> np.ndarray:
+    loaded = tf.saved_model.load(folder)
+    tensors = {name: tf.constant(values) for name, values in inputs.items()}
+    return loaded.signatures["serving_default"](**tensors)["probability"].numpy()
+
+
+def test_export_with_data_serves_raw_features(tmp_path):
+    data = pep_tf.data.load("movielens-small")
+    model = pep_tf.build_model("fm", data.schema.size_by_name, embedding_dim=4, threshold_init=-4.5)
+    rng = np.random.default_rng(0)
+    model.first_order.table.assign(rng.normal(0, 0.3, model.first_order.table.shape))
+    assert 0 < model.embedding.nnz() < 0.8 * 4 * data.schema.num_features
+    folder = pep_tf.export_model(model, tmp_path / "model", data=data)
+    ids = data.transform({name: tf.constant(v) for name, v in data.examples.items()})
+    expected = tf.sigmoid(model(ids, training=False)[:, 0])
+    np.testing.assert_allclose(answer_of(folder, **data.examples), expected, atol=1e-6)
+    # A user whom training has not seen adds nothing: no first-order weight and no pair.
+    stranger = {**data.examples, "user": np.array([10**12, -1])}
+    rows = model.field_ids(ids)
+    known = np.arange(5) != 0
+    logit = model.interact(
+        model.embedding(rows) * known[:, None], model.first_order(rows) * known[:, None]
+    )
+    np.testing.assert_allclose(
+        answer_of(folder, **stranger), tf.sigmoid(logit)[:, 0], rtol=0, atol=1e-6
+    )
+    card = read_card(folder)
+    assert card["check"]["rows"] == 1024
+    assert card["check"]["largest_difference"] <= 1e-6
+    assert card["missing_values"]["genres"] == ""
+    assert card["missing_values"]["timestamp"] == -1
+    assert 0 < card["vocabulary_bytes"] < 12 * data.schema.num_features + 30_000
+
+
+@pytest.mark.parametrize("format", ["savedmodel", "litert"])
+@pytest.mark.parametrize(("dtype", "least"), [("float32", 0), ("float16", 1e-9), ("int8", 1e-6)])
+def test_export_in_every_form_is_checked(retrained, tmp_path, format, dtype, least):
+    if format == "litert":
+        pytest.importorskip("ai_edge_litert", reason="needs requirements-export.txt")
+    card = read_card(retrained.export(tmp_path / "ticket", dtype=dtype, format=format))
+    assert (card["format"], card["export_dtype"]) == (format, dtype)
+    assert least <= card["check"]["largest_difference"] < 1e-2
+
+
+def test_an_export_that_answers_otherwise_is_refused(retrained, tmp_path, monkeypatch):
+    monkeypatch.setattr("pep_tf.export.saved_model.saved_model_answer", lambda *_: np.zeros(120))
+    with pytest.raises(RunError, match="does not answer as the trained model does"):
+        retrained.export(tmp_path / "ticket")
+    assert not list((tmp_path / "ticket").iterdir())
+
+
+@pytest.mark.parametrize("wrong", [{"dtype": "float8"}, {"format": "onnx"}])
+def test_export_in_an_unknown_form(retrained, tmp_path, wrong):
+    (name,) = wrong
+    with pytest.raises(RunError, match=f"`{name}` must be one of"):
+        retrained.export(tmp_path / "ticket", **wrong)
+    assert not (tmp_path / "ticket").exists()
 
 
 def test_export_of_a_model_that_was_pruned_but_not_retrained(tmp_path):

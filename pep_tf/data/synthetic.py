@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
-from pep_tf.data.synthetic_text import write_raw_text
+from pep_tf.data.synthetic_text import tokens, write_raw_text
+from pep_tf.data.synthetic_transform import SyntheticTransform
 from pep_tf.data.synthetic_truth import Truth
 from pep_tf.errors import DataError
 
@@ -82,7 +83,21 @@ def synthetic(
         "useful_features": int(source.truth.useful.sum()),
         "useful_entries": source.truth.useful_entries,
     }
-    return CTRData(f"synthetic-{shape}", source.schema, train, validation, test, details)
+    splits = (train, validation, test)
+    return CTRData(f"synthetic-{shape}", source.schema, *splits, details, *_raw(source))
+
+
+def _raw(
+    source: RowSource,
+) -> tuple[SyntheticTransform, dict[str, np.ndarray]] | tuple[None, None]:
+    """Text to ids and the text of two rows; None where an integer column has ids without text."""
+    ids, _, _ = source.block(0)
+    try:
+        transform = SyntheticTransform(source.shape, source.schema)
+    except DataError:
+        return None, None
+    names = enumerate(source.schema.names)
+    return transform, {name: tokens(source.shape, f, ids[f, :2]) for f, name in names}
 
 
 class SyntheticSplit:

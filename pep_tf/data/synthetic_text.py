@@ -17,7 +17,7 @@ from pep_tf.errors import DataError
 MAX_INTEGER_ID = 1900  # its token still fits a 64-bit integer
 AVAZU_FIRST_ROW_ID = 10**18
 
-_HEX_FACTOR = 2654435761  # odd, so multiplication modulo 2**32 can be undone
+HEX_FACTOR = 2654435761  # odd, so multiplication modulo 2**32 can be undone
 _FIRST_HOUR = np.datetime64("2014-10-21T00", "h")
 
 
@@ -104,7 +104,7 @@ def ids_of(shape: str, field: int, raw: np.ndarray) -> np.ndarray:
     if column.kind == "hex":
         value = np.array([int(token, 16) for token in raw.ravel()], np.uint64).reshape(raw.shape)
         shifted = value - np.uint64(zlib.crc32(column.name.encode()))  # wraps, as it should
-        factor = np.uint64(pow(_HEX_FACTOR, -1, 2**32))
+        factor = np.uint64(pow(HEX_FACTOR, -1, 2**32))
         return (shifted * factor & np.uint64(0xFFFFFFFF)).astype(np.int64)
     if column.kind == "decimal":
         return raw.astype(np.int64)
@@ -118,7 +118,7 @@ def ids_of(shape: str, field: int, raw: np.ndarray) -> np.ndarray:
 
 
 def _hex(ids: np.ndarray, name: str) -> np.ndarray:
-    mixed = ids.astype(np.uint64) * np.uint64(_HEX_FACTOR) + np.uint64(zlib.crc32(name.encode()))
+    mixed = ids.astype(np.uint64) * np.uint64(HEX_FACTOR) + np.uint64(zlib.crc32(name.encode()))
     octets = mixed.astype(np.uint32).astype(">u4")[..., None].view(np.uint8)
     return _HEX_PAIRS[octets].view("S8")[..., 0]
 

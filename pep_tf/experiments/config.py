@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pep_tf.errors import RunError
+from pep_tf.export.check import FORMATS
+from pep_tf.export.value_code import DTYPES
 from pep_tf.layers import GRANULARITIES
+from pep_tf.models.build import LINEAR_AND_MORE
 from pep_tf.training import Settings, resolve_budgets
 from pep_tf.training.settings import UPDATES
 
 AUTO = "auto"
+BOTH = "both"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Config:
     threshold_learning_rate: float | None = None
     threshold_l2: float | None = None
     threshold_target: float = Settings.threshold_target
+    prune_linear: bool = False
     budgets: tuple[str, ...] = ("50%", "20%", "10%", "5%", "1%")
     ticket_init: str = "original"
     no_retrain: bool = False
@@ -45,6 +50,16 @@ class Config:
     seed: int = 0
     check_every: int = 50
     checkpoint_every: int = 1000
+    export_dtype: str = "float32"
+    export_format: str = "savedmodel"
+
+    def entries(self, num_features: int) -> int:
+        """How many entries a budget is a part of: N x d, with first-order weights N x (d + 1)."""
+        return num_features * (self.embedding_dim + self.prune_linear)
+
+    def formats(self) -> tuple[str, ...]:
+        """The formats to export in."""
+        return FORMATS if self.export_format == BOTH else (self.export_format,)
 
     def settings(self) -> Settings:
         """The part that the training loop takes."""
@@ -57,6 +72,8 @@ CHOICES = {
     "granularity": GRANULARITIES,
     "updates": UPDATES,
     "ticket_init": ("original", "random"),
+    "export_dtype": DTYPES,
+    "export_format": (*FORMATS, BOTH),
 }
 _ANY_TABLE = 1 << 62  # more entries than any table: checks how a budget is written, not its size
 
@@ -72,6 +89,8 @@ HELP = {
     "threshold_l2": "L2 of the thresholds, if not the common one",
     "threshold_target": "value that L2 pulls thresholds to; 0 is the published method, which stalls "
     "near 10 % of the entries",
+    "prune_linear": "prune the first-order weights (fm, deepfm) too: budgets then cover both tables, "
+    "N x (d + 1) entries",
     "budgets": "entries to keep, comma-separated: counts (26425), fractions (0.1), percentages (10%)",
     "ticket_init": "retrain from the 'original' or from 'random' initial weights",
     "no_retrain": "report the tickets as they were cut, without retraining",
@@ -89,6 +108,8 @@ HELP = {
     "seed": "of split, initial weights, shuffling and dropout",
     "check_every": "steps between two counts of the non-zeros while pruning",
     "checkpoint_every": "steps between two checkpoints",
+    "export_dtype": "how an export stores the surviving numbers: float32, float16, int8",
+    "export_format": "savedmodel (TF Serving), litert (a .tflite), both",
 }
 
 _FULL_ROWS = 10_000_000  # a click log of at least this many training rows gets the paper's s0
@@ -146,6 +167,11 @@ def _checked(values: Mapping[str, Any]) -> Config:
     resolve_budgets(config.budgets, _ANY_TABLE)
     if config.no_retrain and config.ticket_init == "random":
         raise RunError("`ticket_init=random` has no effect with `no_retrain`: give one of them.")
+    if config.prune_linear and config.model not in LINEAR_AND_MORE:
+        raise RunError(
+            f"`prune_linear` needs first-order weights, which `model={config.model}` has not. "
+            f"Choose one of {', '.join(LINEAR_AND_MORE)}."
+        )
     if config.threshold_init != AUTO:
         try:
             config = dataclasses.replace(config, threshold_init=float(config.threshold_init))

@@ -21,6 +21,7 @@ def describe(config: Config, data: CTRData) -> str:
         embedding_dim=config.embedding_dim,
         granularity=config.granularity,
         mlp_widths=config.mlp_widths,
+        prune_linear=config.prune_linear,
     )
     loop = Loop("dry run", model, settings.optimizer(model), data.train, settings)
     loop.run(_STEPS)  # compiles
@@ -28,7 +29,7 @@ def describe(config: Config, data: CTRData) -> str:
     steps = loop.step
     loop.run(_STEPS)
     pace = (time.perf_counter() - started) / max(1, loop.step - steps)
-    entries = data.schema.num_features * config.embedding_dim
+    entries = config.entries(data.schema.num_features)
     budgets = resolve_budgets(config.budgets, entries)
     trained = 0 if config.no_retrain else len(budgets)
     most = (settings.prune_epochs + settings.epochs * (1 + trained)) * loop.batches_per_epoch

@@ -19,9 +19,10 @@ class Row:
         stage: `"baseline"`, `"ticket"` (retrained) or `"pruned"` (as it was cut, not retrained).
         model, granularity, init: what was trained, and from which weights.
         budget: entries asked for; of the baseline all of them.
-        nnz: entries of the table that are not zero.
-        fraction: nnz / (N d).
-        parameters: numbers in all: nnz, first-order weights, tower.
+        nnz: entries that are not zero, of what the budget covers: the table, and with
+            `prune_linear` the first-order weights.
+        fraction: nnz / (N d), or with `prune_linear` nnz / (N (d + 1)).
+        parameters: numbers in all: nnz, what the budget does not cover, tower.
         bytes: what these take when stored, with the indices of the non-zeros; see `stored_bytes`.
         validation_auc, validation_logloss, test_auc, test_logloss: exact, over the whole split.
         best_epoch, epochs, seconds: of the training.

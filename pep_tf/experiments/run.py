@@ -10,23 +10,22 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from pep_tf import api, training
 from pep_tf.data import CTRData
-from pep_tf.errors import RunError
 from pep_tf.experiments.config import AUTO, Config
 from pep_tf.experiments.plots import plot_frontier
 from pep_tf.experiments.results import Results, Row, stored_bytes
 from pep_tf.experiments.run_folder import RunFolder
+from pep_tf.export.check import check_litert
+from pep_tf.export.model_card import read_card
+from pep_tf.layers import PEPEmbedding
 from pep_tf.models import CTRModel, build_model
 from pep_tf.training import FitResult, Reporter, resolve_budgets
 from pep_tf.training.prune import facts_of
 from pep_tf.training.state import save_text
 from pep_tf.training.threshold_start import threshold_schedule
 from pep_tf.version import __version__
-
-_EXPORT_TOLERANCE = 1e-6  # largest difference of a probability between model and SavedModel
 
 
 class Run:
@@ -45,8 +44,10 @@ class Run:
         self.config, self.data, self.folder, self.reporter = config, data, folder, reporter
         self.threshold_init, rate = self._threshold_schedule()
         self.settings = dataclasses.replace(config.settings(), threshold_learning_rate=rate)
-        self.entries = data.schema.num_features * config.embedding_dim
+        self.entries = config.entries(data.schema.num_features)
         resolve_budgets(config.budgets, self.entries)  # refuses a count that is too large
+        if "litert" in config.formats():
+            check_litert()  # before hours of training, not after them
 
     def __call__(self) -> Results:
         """Does what is not done yet and returns all rows."""
@@ -69,6 +70,7 @@ class Run:
             granularity=config.granularity,
             threshold_init=self.threshold_init,
             pruning=pruning,
+            prune_linear=config.prune_linear,
             seed=config.seed,
             mlp_widths=config.mlp_widths,
             dropout=config.dropout,
@@ -131,7 +133,7 @@ class Run:
 
     def _retrain(self, stage: str, ticket: api.Ticket) -> Row:
         if self.config.no_retrain:
-            ticket.model = ticket.rebuild("pruned")
+            ticket.model, ticket.data = ticket.rebuild("pruned"), self.data
             evaluate = training.Evaluator(ticket.model)
             validation, test = evaluate(self.data.validation), evaluate(self.data.test)
             ticket.result = FitResult(validation, test, 0, 0, 0.0)
@@ -152,23 +154,22 @@ class Run:
         return row
 
     def _export(self, stage: str, ticket: api.Ticket, row: Row) -> None:
-        """Exports a ticket, and checks that the SavedModel answers as the model does."""
-        folder = self.folder.export / stage
-        shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
-        path = ticket.export(folder, metrics=dataclasses.asdict(row))
-        assert ticket.model is not None
-        ids, _ = next(iter(self.data.validation.batches(1024)))
-        expected = tf.sigmoid(ticket.model(ids, training=False))[:, 0].numpy()
-        served = tf.saved_model.load(str(path)).signatures["ids"](ids=ids)["probability"].numpy()
-        if (difference := float(np.abs(expected - served).max())) > _EXPORT_TOLERANCE:
-            raise RunError(
-                f"{path} does not answer as the trained model does: a probability differs by "
-                f"{difference:.2e}. Do not serve it."
-            )
+        """Exports a ticket, in a folder of its own for each format."""
+        for kind in self.config.formats():
+            folder = self.folder.export / (stage if kind == "savedmodel" else f"{stage}_{kind}")
+            shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
+            dtype = self.config.export_dtype
+            path = ticket.export(folder, dtype=dtype, format=kind, metrics=dataclasses.asdict(row))
+            if dtype != "float32":
+                difference = read_card(path)["check"]["largest_difference"]
+                self.reporter.note(
+                    f"{path}: {dtype} changes a probability by at most {difference:.1e}."
+                )
 
     def _row(self, stage: str, init: str, budget: int, model: Any, result: FitResult) -> Row:
-        nnz = model.embedding.nnz() if stage != "baseline" else self.entries
-        others = _other_parameters(model)
+        covered = [model.embedding, model.first_order][: 1 + self.config.prune_linear]
+        nnz = sum(t.nnz() for t in covered) if stage != "baseline" else self.entries
+        others = _other_parameters(model, covered)
         return Row(
             stage=stage,
             model=self.config.model,
@@ -199,7 +200,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _other_parameters(model: keras.Model) -> int:
-    """Numbers besides the embedding table and its mask: first-order weights and tower."""
-    apart = {id(variable) for variable in model.embedding.weights}
+def _other_parameters(model: keras.Model, covered: list[PEPEmbedding]) -> int:
+    """Numbers besides the tables that the budget covers, and their masks."""
+    apart = {id(variable) for table in covered for variable in table.weights}
     return sum(int(np.prod(v.shape)) for v in model.weights if id(v) not in apart)

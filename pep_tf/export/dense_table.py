@@ -20,6 +20,7 @@ class DenseTable(tf.Module):
         super().__init__(name=name)
         rows = np.concatenate(list(blocks)).astype(np.float32, copy=False)
         self.num_rows, self.dim = rows.shape
+        self.occupied = np.ones(len(rows), bool)  # each row is stored, zeros too
         self.nnz = int(np.count_nonzero(rows))
         self.bound_bytes = bound_bytes(count_histogram(rows))
         self.values = tf.Variable(rows, trainable=False, name=f"{name}_values")

@@ -7,13 +7,13 @@ from typing import Any
 import tensorflow as tf
 
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.export.build_module import Rows, build_module
+from pep_tf.export.check import Check, litert_answer
 from pep_tf.export.model_card import model_card, write_card
-from pep_tf.export.saved_model import Rows, build_module
 from pep_tf.export.serving_module import ServingModule
 from pep_tf.export.tower import Interaction
 from pep_tf.export.version_folder import publish_version
 
-LITERT_DTYPES = ("float32", "int8")
 MODEL = "model.tflite"
 
 
@@ -25,6 +25,7 @@ def export_litert(
     tower: Interaction,
     first_order: Rows | None = None,
     metadata: Mapping[str, Any] | None = None,
+    check: Check | None = None,
     dtype: str = "float32",
 ) -> Path:
     """Writes `<folder>/<latest + 1>/model.tflite`, which `ai-edge-litert` runs without Flex ops.
@@ -32,19 +33,15 @@ def export_litert(
     Its signature takes `ids` int32 [B, F] to `probability` and `logit`, float32 [B]. An id outside
     its field makes the invocation fail (a lookup out of bounds), since LiteRT has no assertions.
 
-    Args: as for `export_saved_model`. `dtype` is `"float32"` or `"int8"`; LiteRT has no lookup in
-        float16, and unpacking to float32 on load would lose what is won. Vectors and matrices of
-        the tower are float32.
+    Args: as for `export_saved_model`, the tolerance of `check` being 1e-5 for float32. The tower is
+        float32 whatever the `dtype`: LiteRT would unpack its matrices on load.
 
     Returns:
         The folder of the new version.
 
     Raises:
-        ValueError: as `export_saved_model`, and for a `dtype` of float16.
-        RunError: the folder cannot be written. Nothing is left half-written.
+        ValueError, RunError: as `export_saved_model`.
     """
-    if dtype not in LITERT_DTYPES:
-        raise ValueError(f"`dtype` must be one of {list(LITERT_DTYPES)}. Received: {dtype!r}")
     module = build_module(
         schema=schema,
         table=table,
@@ -54,7 +51,10 @@ def export_litert(
         tower_dtype="float32",
     )
     content = convert(module)
-    card = {**model_card(schema, module, dtype, metadata), "format": "litert"}
+    card = {**model_card(module, metadata), "format": "litert"}
+    if check is not None:
+        answer = litert_answer(content, check.ids)
+        card["check"] = check.compare(answer, "litert", dtype, Path(folder))
 
     def write(draft: Path) -> None:
         (draft / MODEL).write_bytes(content)

@@ -10,24 +10,22 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pep_tf.data.schema import FeatureSchema
+from pep_tf.data.raw import MISSING
 from pep_tf.errors import DataError
 from pep_tf.export.serving_module import ServingModule, Table
 
 MODEL_CARD = "assets.extra/model_card.json"
-MISSING = ""  # how a request says that it has no value, in a column of strings
 
 
-def model_card(
-    schema: FeatureSchema, module: ServingModule, dtype: str, metadata: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def model_card(module: ServingModule, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     """The card without its file list: the caller's facts, then sizes, types and versions."""
+    schema = module.schema
     card: dict[str, Any] = {
         **(metadata or {}),
         "fields": schema.get_config(),
         "num_features": schema.num_features,
         "embedding_dim": module.table.dim,
-        "export_dtype": dtype,
+        "export_dtype": module.dtype,
         "table": _describe(module.table),
         "first_order": None if module.first_order is None else _describe(module.first_order),
         "tower_bytes": sum(tensor_bytes(v) for v in module.tower.variables),
@@ -42,7 +40,7 @@ def model_card(
     if module.transform is not None:
         spec = module.transform.raw_spec()
         card["raw_columns"] = {name: column.dtype.name for name, column in spec.items()}
-        card["missing_value"] = MISSING
+        card["missing_values"] = {name: MISSING[column.dtype] for name, column in spec.items()}
     return card
 
 
@@ -79,7 +77,9 @@ def read_card(version: str | Path) -> dict[str, Any]:
 
 
 def tensor_bytes(variable: tf.Variable) -> int:
-    """Bytes of a variable's numbers."""
+    """Bytes of a variable's numbers, or of its texts without what surrounds them in memory."""
+    if variable.dtype == tf.string:
+        return int(tf.reduce_sum(tf.strings.length(variable)))
     return int(variable.shape.num_elements() * variable.dtype.size)
 
 

@@ -12,6 +12,7 @@ from pep_tf.export.row_index import RowIndex
 from pep_tf.export.value_code import Values
 
 _INT32_ROOM = 2**31 - 2**16
+_FEW = 32  # columns for which a product beats a cumulative sum
 
 
 class PackedTable(tf.Module):
@@ -53,6 +54,7 @@ class PackedTable(tf.Module):
         super().__init__(name=name)
         parts = _Parts.of(blocks)
         self.dim, self.num_rows = parts.dim, len(parts.occupied)
+        self.occupied = parts.occupied
         self.nnz, self.dtype = len(parts.values), dtype
         self.bound_bytes = bound_bytes(parts.histogram)
         if integers is None:
@@ -76,16 +78,28 @@ class PackedTable(tf.Module):
         return {"values": self.values.nbytes, "rows": self.rows.nbytes, "masks": sum(masks)}
 
     def spread(self, rows: tf.Tensor, different: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-        """float32 [n, d] of `rows`, each of the `different` ones decoded once."""
+        """float32 [n, d] of `rows`, each of the `different` ones decoded once, the empty ones never."""
         del rows
-        return tf.gather(self.lookup(different), places)
+        found = self.rows.find(different)
+        if not self.rows.levels or self.octets is None:  # no empty row, or as cheap as a full one
+            return tf.gather(self._decoded(found), places)
+        occupied = found > 0
+        # Place 0, the row of zeros, comes first: all empty rows are looked up there.
+        filled = tf.concat([[0], tf.gather(found, tf.where(occupied)[:, 0])], axis=0)
+        flags = tf.cast(occupied, tf.int32)
+        ranks = tf.cumsum(flags) * flags
+        return tf.gather(self._decoded(filled), tf.gather(ranks, places))
 
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
         """float32 [n, d] of the table rows int32 [n], each in [0, N).
 
         Repeated rows are decoded each time; see `tf.unique`.
         """
-        places = tf.cast(self.rows.find(rows), self._integers)
+        return self._decoded(self.rows.find(rows))
+
+    def _decoded(self, places: tf.Tensor) -> tf.Tensor:
+        """float32 [n, d] of the occupied rows with these places int32 [n]; place 0 is all zeros."""
+        places = tf.cast(places, self._integers)
         if self.octets is None:
             return self.values.at(_span(places, self.dim))
         start, octets = self._octets_of(places)
@@ -111,7 +125,12 @@ class PackedTable(tf.Module):
 
     def _before(self, octets: tf.Tensor) -> tf.Tensor:
         """Set bits in the bytes of the same row [n, k] that lie before each, shape of `octets`."""
-        return tf.cumsum(ones(octets, self._integers), axis=1, exclusive=True)
+        width = octets.shape[1]
+        if width > _FEW:
+            return tf.cumsum(ones(octets, self._integers), axis=1, exclusive=True)
+        # A product with a triangle of ones is faster over so few columns, and exact.
+        earlier = np.triu(np.ones((width, width), np.float32), 1)
+        return tf.cast(ones(octets, tf.float32) @ tf.constant(earlier), self._integers)
 
 
 def _columns(found: tf.Tensor, width: int) -> tf.Tensor:

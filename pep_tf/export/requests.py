@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.schema import FeatureSchema
+from pep_tf.data.raw import MISSING, Examples
+from pep_tf.export.serving_module import ServingModule
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 REQUESTS = "assets.extra/requests"
@@ -18,29 +19,26 @@ _WARMUP_BATCHES = (1, 32)
 Inputs = dict[str, np.ndarray]
 
 
-def sample_inputs(
-    schema: FeatureSchema,
-    raw_spec: Mapping[str, tf.TensorSpec] | None,
-    examples: Mapping[str, Any] | None = None,
-) -> dict[str, Inputs]:
+def sample_inputs(module: ServingModule, examples: Examples | None = None) -> dict[str, Inputs]:
     """Two rows for each signature: `{signature: {input: array}}`.
 
     Args:
-        schema: gives the rows of `ids`: the first and the last id of every field.
-        raw_spec: type of each raw column, or None without raw features.
-        examples: `{column: values}`, some rows of the log; else all values are missing (or 0).
+        module: gives the rows of `ids`, the first and the last id of every field, and the type of
+            each raw column.
+        examples: `{column: values}`, some rows of the log; else all values are missing.
     """
-    ids = np.array([np.zeros(schema.num_fields), np.array(schema.sizes) - 1], np.int32)
-    if raw_spec is None:
-        return {"ids": {"ids": ids}, "serving_default": {"ids": ids}}
+    sizes = np.array(module.schema.sizes, np.int32)
+    ids = {"ids": np.stack([np.zeros_like(sizes), sizes - 1])}
+    if module.transform is None:
+        return {"ids": ids, "serving_default": ids}
     raw = {
         name: np.array(
-            list(examples[name]) if examples is not None else _nothing(spec.dtype),
+            list(examples[name]) if examples is not None else [MISSING[spec.dtype]] * 2,
             object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype,
         )
-        for name, spec in raw_spec.items()
+        for name, spec in module.transform.raw_spec().items()
     }
-    return {"ids": {"ids": ids}, "serving_default": raw}
+    return {"ids": ids, "serving_default": raw}
 
 
 def rest_body(signature: str, inputs: Inputs) -> dict[str, Any]:
@@ -113,10 +111,6 @@ def write_requests(
                 log.predict_log.request.CopyFrom(predict_request(model, name, repeated))
                 writer.write(log.SerializeToString())
     return True
-
-
-def _nothing(dtype: tf.DType) -> list[Any]:
-    return [b"", b""] if dtype == tf.string else [0, 0]
 
 
 def _bytes(values: np.ndarray) -> np.ndarray | list[bytes]:

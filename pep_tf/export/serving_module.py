@@ -1,21 +1,30 @@
 """The graph that is served: ids to rows, rows to numbers, numbers to a probability."""
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.raw import UNKNOWN, RawTransform
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.tower import FrozenTower
 
 
 class Table(Protocol):
-    """A table in any form: looked up once for each different row of a batch."""
+    """A table in any form: looked up once for each different row of a batch.
+
+    Attributes:
+        dim, num_rows: d and N.
+        nnz: entries that are not zero.
+        bound_bytes: see `pep_tf.export.bound`.
+        occupied: bool [N], False where a row adds nothing.
+    """
 
     dim: int
     num_rows: int
     nnz: int
     bound_bytes: float
+    occupied: np.ndarray
 
     def spread(self, rows: tf.Tensor, different: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         """float32 [n, d] of `rows` int32 [n], each in [0, num_rows).
@@ -29,18 +38,6 @@ class Table(Protocol):
         ...
 
 
-class RawTransform(Protocol):
-    """Raw columns to ids, as in training; a `tf.Module` where it has variables."""
-
-    def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """int32 [B, F], per-field ids, of `{column: tensor [B]}`."""
-        ...
-
-    def raw_spec(self) -> dict[str, tf.TensorSpec]:
-        """Type of each column, all of shape [None]."""
-        ...
-
-
 class ServingModule(tf.Module):
     """Lookup and tower as one `tf.Module`, so that each variable is saved once.
 
@@ -49,6 +46,7 @@ class ServingModule(tf.Module):
         table: the embedding table, N rows.
         first_order: the first-order weights as a table of width 1, or None.
         tower: the arithmetic after the lookup.
+        dtype: how the numbers of the tables are stored.
         transform: raw columns to ids, or None to serve ids alone.
     """
 
@@ -58,11 +56,12 @@ class ServingModule(tf.Module):
         table: Table,
         first_order: Table | None,
         tower: FrozenTower,
+        dtype: str,
         transform: RawTransform | None = None,
     ) -> None:
         super().__init__(name="pep")
         self.table, self.first_order, self.tower = table, first_order, tower
-        self.transform = transform
+        self.schema, self.dtype, self.transform = schema, dtype, transform
         self._names = list(schema.names)
         self._sizes = list(schema.sizes)
         self._offsets = schema.offsets.tolist()
@@ -79,8 +78,11 @@ class ServingModule(tf.Module):
 
     def _from_raw(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         assert self.transform is not None
-        answer = self.answer(self.rows(self.transform(raw)))
-        return {"probability": answer["probability"]}
+        ids = self.transform(raw)
+        known = ids != UNKNOWN
+        # Id 0 stands in for an unknown value, whose numbers become zeros after the lookup.
+        rows = self.rows(tf.where(known, ids, 0))
+        return {"probability": self.answer(rows, known)["probability"]}
 
     def lite_function(self) -> Any:
         """`ids` for LiteRT: a failing lookup says no there, since it has no assertions."""
@@ -107,14 +109,18 @@ class ServingModule(tf.Module):
     def _outside(self, ids: tf.Tensor) -> tf.Tensor:
         return tf.logical_or(ids < 0, ids >= tf.constant(self._sizes, tf.int32))
 
-    def answer(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`probability` and `logit`, float32 [B], of table rows int32 [B, F]."""
+    def answer(self, rows: tf.Tensor, known: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """`probability` and `logit`, float32 [B], of table rows int32 [B, F].
+
+        Where `known`, bool [B, F], is False, the feature adds nothing.
+        """
         flat = tf.reshape(rows, [-1])
         different, places = tf.unique(flat)
 
         def numbers(table: Table) -> tf.Tensor:
             found = table.spread(flat, different, places)
-            return tf.reshape(found, [-1, rows.shape[1], table.dim])
+            found = tf.reshape(found, [-1, rows.shape[1], table.dim])
+            return found if known is None else tf.where(known[:, :, tf.newaxis], found, 0.0)
 
         first_order = None if self.first_order is None else numbers(self.first_order)
         logit = self.tower(numbers(self.table), first_order)

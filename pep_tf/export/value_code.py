@@ -1,5 +1,7 @@
 """How the surviving numbers are stored: float32, float16, or int8 with a scale for each block."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -13,7 +15,8 @@ class Values(tf.Module):
     Args:
         values: float32 [nnz].
         dtype: one of `DTYPES`. int8 keeps `round(127 v / max |v|)`, the maximum being that of 64
-            neighbours: the error is at most 1/254 of it.
+            neighbours: the error is at most 1/254 of it. float16 is kept as the 16 bits of an int16,
+            since LiteRT looks up no float16, in units that make the largest value about 2^15.
         name: prefix of the variables' names.
         zeros: number of zeros put before the first value: what is read for an absent entry.
     """
@@ -26,7 +29,7 @@ class Values(tf.Module):
         self.scales: tf.Variable | None = None
         stored = values
         if dtype == "float16":
-            stored = _to_float16(values)
+            stored, self._unit = _to_float16(values)
         elif dtype == "int8":
             stored, scales = _to_int8(values)
             self.scales = tf.Variable(scales, trainable=False, name=f"{name}_scales")
@@ -35,21 +38,23 @@ class Values(tf.Module):
 
     def at(self, positions: tf.Tensor) -> tf.Tensor:
         """float32, shape of `positions`."""
-        values = tf.cast(tf.gather(self.stored, positions), tf.float32)
-        return (
-            values if self.scales is None else values * tf.gather(self.scales, positions // _BLOCK)
-        )
+        # One number a place: `gather_nd` copies it straight, `gather` calls memcpy for it.
+        found = tf.gather_nd(self.stored.read_value(), tf.expand_dims(positions, -1))
+        if found.dtype == tf.int16:
+            return tf.cast(tf.bitcast(found, tf.float16), tf.float32) * self._unit
+        if self.scales is None:
+            return found
+        return tf.cast(found, tf.float32) * tf.gather(self.scales, positions // _BLOCK)
 
 
-def _to_float16(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        stored = values.astype(np.float16)
-    if not np.isfinite(stored).all():
-        raise ValueError(
-            "`dtype` 'float16' must hold every value, up to 65504. Received a largest value of "
-            f"{np.abs(values).max()}"
-        )
-    return stored
+def _to_float16(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """The 16 bits of each value in units that make the largest one about 2^15, and the unit.
+
+    A unit is a power of two, so that it costs no precision, and small values keep all 11 bits.
+    """
+    largest = float(np.abs(values).max(initial=0))
+    unit = 2.0 ** max(math.frexp(largest)[1] - 15, -126) if largest else 1.0
+    return (values / np.float32(unit)).astype(np.float16).view(np.int16), unit
 
 
 def _to_int8(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

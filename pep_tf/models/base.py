@@ -9,15 +9,25 @@ import tensorflow as tf
 from pep_tf.layers import FieldIds, PEPEmbedding
 
 
-def first_order_weights(fields: Mapping[str, int], dtype: Any = None) -> PEPEmbedding:
-    """One weight a feature, zero at the start, not pruned: the linear term of a model."""
+def first_order_weights(
+    fields: Mapping[str, int], dtype: Any = None, **pruned: Any
+) -> PEPEmbedding:
+    """One weight a feature: the linear term of a model.
+
+    Args:
+        fields: `{field name: vocabulary size}`, in column order.
+        dtype: policy of the layer.
+        **pruned: arguments of `PEPEmbedding`, for weights that are pruned. These start as a table
+            does, by Xavier's rule, since no gradient passes a threshold to a weight of zero.
+            Without them the weights start at zero and all are kept.
+    """
+    start = {"pruning": "none", "embeddings_initializer": "zeros"}
     return PEPEmbedding(
         FieldIds(fields).num_features,  # which checks the fields as well
         1,
-        pruning="none",
-        embeddings_initializer="zeros",
         dtype=dtype,
         name="first_order",
+        **(pruned or start),
     )
 
 

@@ -7,12 +7,13 @@ import keras
 
 from pep_tf.layers import FieldIds, PEPEmbedding
 from pep_tf.models.autoint import AutoInt
-from pep_tf.models.base import CTRModel
+from pep_tf.models.base import CTRModel, first_order_weights
 from pep_tf.models.deepfm import DeepFM
 from pep_tf.models.fm import FM
 from pep_tf.models.linear import Linear
 
 MODELS = ("fm", "deepfm", "autoint", "linear")
+LINEAR_AND_MORE = ("fm", "deepfm")  # models with first-order weights beside an embedding
 
 
 def build_model(
@@ -23,6 +24,7 @@ def build_model(
     granularity: str = "feature_dim",
     threshold_init: float = -15.0,
     pruning: str = "threshold",
+    prune_linear: bool = False,
     seed: int = 0,
     mlp_widths: tuple[int, ...] = (100, 100),
     dropout: float = 0.2,
@@ -35,6 +37,8 @@ def build_model(
         name: `"fm"`, `"deepfm"`, `"autoint"` or `"linear"` (which has no embedding).
         fields: `{field name: vocabulary size}`, in column order.
         embedding_dim, granularity, threshold_init, pruning: see `PEPEmbedding`.
+        prune_linear: prunes the first-order weights of FM and DeepFM as well, with thresholds of
+            their own; budgets then cover both tables. They start by Xavier's rule instead of at 0.
         seed: of all initial weights; sets Keras's global seed.
         mlp_widths, dropout: see `MLP`; used by DeepFM and AutoInt.
         attention: see `AutoInt`.
@@ -44,38 +48,35 @@ def build_model(
         A built model.
 
     Raises:
-        ValueError: an unknown name, or what the layers refuse.
+        ValueError: an unknown name, `prune_linear` for a model other than FM and DeepFM, or what the
+            layers refuse.
     """
     if name not in MODELS:
         raise ValueError(f"`name` must be one of {list(MODELS)}. Received: {name!r}")
+    if prune_linear and name not in LINEAR_AND_MORE:
+        raise ValueError(
+            f"`prune_linear` must be given to one of {list(LINEAR_AND_MORE)}. Received: {name!r}"
+        )
     keras.utils.set_random_seed(seed)
-    model = _model(
-        name,
-        fields,
-        lambda: (
-            embedding
-            or PEPEmbedding(
-                FieldIds(fields).num_features,
-                embedding_dim,
-                granularity=granularity,
-                threshold_init=threshold_init,
-                pruning=pruning,
-                field_sizes=tuple(fields.values()),
-                name="embedding",
-            )
-        ),
-        {"mlp_widths": mlp_widths, "dropout": dropout},
-        attention,
-    )
+    pruned: dict[str, Any] = {
+        "granularity": granularity,
+        "threshold_init": threshold_init,
+        "pruning": pruning,
+        "field_sizes": tuple(fields.values()),
+    }
+    if name == "linear":
+        model: CTRModel = Linear(fields)
+    else:
+        embedding = embedding or PEPEmbedding(
+            FieldIds(fields).num_features, embedding_dim, name="embedding", **pruned
+        )
+        linear = first_order_weights(fields, **pruned) if prune_linear else None
+        mlp: dict[str, Any] = {"mlp_widths": mlp_widths, "dropout": dropout}
+        if name == "fm":
+            model = FM(fields, embedding, linear)
+        elif name == "deepfm":
+            model = DeepFM(fields, embedding, linear, **mlp)
+        else:
+            model = AutoInt(fields, embedding, **mlp, attention=attention)
     model.build()
     return model
-
-
-def _model(name: str, fields: Any, embedding: Any, mlp: dict[str, Any], attention: Any) -> CTRModel:
-    if name == "linear":
-        return Linear(fields)
-    if name == "fm":
-        return FM(fields, embedding())
-    if name == "deepfm":
-        return DeepFM(fields, embedding(), **mlp)
-    return AutoInt(fields, embedding(), **mlp, attention=attention)

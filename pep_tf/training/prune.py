@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -14,13 +14,21 @@ from pep_tf.data import CTRData
 from pep_tf.errors import RunError
 from pep_tf.layers import PEPEmbedding
 from pep_tf.training.budgets import Budget, resolve_budgets
-from pep_tf.training.cut import cut_mask
 from pep_tf.training.loop import Loop
 from pep_tf.training.metrics import Evaluator
 from pep_tf.training.nonzeros import Nonzeros
 from pep_tf.training.progress import Reporter, Silent
+from pep_tf.training.pruned_tables import (
+    EMBEDDING,
+    FIRST_ORDER,
+    Look,
+    kept_entries,
+    pruned_tables,
+    split_bits,
+    widths,
+)
 from pep_tf.training.settings import Settings
-from pep_tf.training.ticket import TABLE, Ticket
+from pep_tf.training.ticket import Ticket
 from pep_tf.training.weights import snapshot
 
 _ROWS_TO_JUDGE = 1 << 16
@@ -59,6 +67,9 @@ def prune(
     those with the highest `|V| - g(s)` stay, exactly as many as the budget allows. What is not
     reached within `settings.prune_epochs` is cut in the same way from the last state.
 
+    Where the first-order weights have thresholds too (`build_model(..., prune_linear=True)`), a
+    budget covers both tables as if they were one of N x (d + 1).
+
     Args:
         model: a built model whose `embedding` is a `PEPEmbedding` with `pruning="threshold"`.
         data: trains on `data.train`; `data.validation` is only watched.
@@ -86,17 +97,19 @@ class _Pruning:
         folder: pathlib.Path | None,
         reporter: Reporter,
     ) -> None:
-        self.embedding = _prunable(model)
+        if not model.built:
+            model.build()
+        self.tables = pruned_tables(model)
         self.model, self.data, self.settings = model, data, settings
         self.folder, self.reporter = folder, reporter
-        entries = self.embedding.input_dim * self.embedding.output_dim
+        entries = sum(layer.input_dim * layer.output_dim for layer in self.tables.values())
         self.pending = resolve_budgets(budgets, entries)
         self.initial = snapshot(model)
         self.tickets: list[Ticket] = []
         self.history: list[dict[str, float]] = []
         self.loop = Loop("prune", model, settings.optimizer(model), data.train, settings)
         self.evaluate = Evaluator(model)
-        self.nonzeros = Nonzeros(self.embedding)
+        self.nonzeros = {name: Nonzeros(layer) for name, layer in self.tables.items()}
         self.started = time.perf_counter()
         self.warned = False
         self._resume()
@@ -110,11 +123,11 @@ class _Pruning:
             self._check(loss)
             if loop.step % settings.checkpoint_every == 0:
                 self._save()
-        for budget in list(self.pending):
+        for budget in self.pending:
             self.reporter.note(
                 f"Thresholds alone did not reach {budget:,} entries: cut there by |V| - g(s)."
             )
-            self._cut(budget, forced=True)
+        self._cut(list(self.pending), forced=True)
         loop.optimizer.settle()  # the model can then be saved, or trained by another optimizer
         self.reporter.finish()
         epochs = loop.epoch + (loop.batch > 0)
@@ -122,7 +135,8 @@ class _Pruning:
 
     def _check(self, loss: float) -> None:
         """Looks at the table, and cuts the tickets whose budget is reached."""
-        nnz, thresholds = self.nonzeros()
+        counts = {name: count() for name, count in self.nonzeros.items()}
+        nnz, thresholds = sum(n for n, _ in counts.values()), counts[EMBEDDING][1]
         seen: dict[str, float] = {"step": self.loop.step, "nnz": nnz, "loss": loss}
         seen["threshold"] = float(np.mean(thresholds))
         if self.loop.batch == 0:
@@ -132,19 +146,19 @@ class _Pruning:
         next_budget = {"next_budget": self.pending[0]} if self.pending else {}
         shown = {key: value for key, value in seen.items() if key != "step"}
         self.reporter.update(self.loop.step, **shown, **next_budget)
-        while self.pending and nnz <= self.pending[0]:
-            self._cut(self.pending[0], forced=False)
+        self._cut([budget for budget in self.pending if nnz <= budget], forced=False)
         if self.loop.batch == 0:
             self._warn_if_off_course()
 
-    def _cut(self, budget: int, forced: bool) -> None:
-        self.pending.remove(budget)
-        ticket = cut_ticket(
-            self.model, self.initial, budget, self.loop.step, forced, facts_of(self.data)
-        )
-        self.tickets.append(ticket)
-        if self.folder:
-            ticket.save(self.folder / f"ticket_{budget}.safetensors")
+    def _cut(self, budgets: list[int], forced: bool) -> None:
+        if not budgets:
+            return
+        facts = facts_of(self.data)
+        for ticket in cut_tickets(self.model, self.initial, budgets, self.loop.step, forced, facts):
+            self.pending.remove(ticket.budget)
+            self.tickets.append(ticket)
+            if self.folder:
+                ticket.save(self.folder / f"ticket_{ticket.budget}.safetensors")
 
     def _warn_if_off_course(self) -> None:
         """Says once, early, when the thresholds will end far below the weights."""
@@ -155,7 +169,8 @@ class _Pruning:
         pace = (last["threshold"] - first["threshold"]) / max(1, last["step"] - first["step"])
         left = self.settings.prune_epochs * per_epoch - self.loop.step
         reach = last["threshold"] + pace * left
-        if float(self.embedding.gate(tf.constant(reach))) >= _typical_weight(self.embedding):
+        embedding = self.tables[EMBEDDING]
+        if float(embedding.gate(tf.constant(reach))) >= _typical_weight(embedding):
             return
         self.warned = True
         self.reporter.note(
@@ -193,37 +208,40 @@ class _Pruning:
         return time.perf_counter() - self.started
 
 
-def cut_ticket(
+def cut_tickets(
     model: keras.Model,
     initial: dict[str, np.ndarray],
-    budget: int,
+    budgets: Sequence[int],
     step: int,
     forced: bool,
     facts: dict[str, Any],
-) -> Ticket:
-    """Cuts a ticket of exactly `budget` entries from the model as it stands."""
-    embedding = model.embedding
-    bits = cut_mask(
-        lambda: ((start, score.numpy()) for start, _, score in embedding.blocks()),
-        embedding.input_dim,
-        embedding.output_dim,
-        budget,
-    )
-    mask = np.unpackbits(bits, axis=1, count=embedding.output_dim).astype(bool)
-    now = snapshot(model)
-    now[TABLE] = embedding.effective_table()
-    return Ticket(
-        budget=budget,
-        nnz=int(mask.sum()),
-        step=step,
-        forced=forced,
-        mask_bits=bits,
-        dim=embedding.output_dim,
-        initial=_kept(initial, mask),
-        pruned=_kept(now, mask),
-        model_config=keras.saving.serialize_keras_object(model),
-        facts=facts,
-    )
+) -> Iterator[Ticket]:
+    """Cuts a ticket of exactly as many entries for each budget, from the model as it stands."""
+    tables = pruned_tables(model)
+    look, tower = Look(tables), snapshot(model, without=tables.values())
+    config = keras.saving.serialize_keras_object(model)
+    places = np.cumsum([0, *widths(tables)])
+    now = {
+        f"{name}/table": look.entries[:, start:end]
+        for name, start, end in zip(tables, places, places[1:], strict=False)
+    }
+    for budget in budgets:
+        joint = look.mask(budget)
+        bits = split_bits(joint, tables)
+        yield Ticket(
+            budget=budget,
+            nnz=int(sum(np.bitwise_count(own).sum() for own in bits.values())),
+            step=step,
+            forced=forced,
+            mask_bits=bits[EMBEDDING],
+            dim=model.embedding.output_dim,
+            initial=_kept(initial, tower, bits),
+            pruned=_kept({**tower, **now}, tower, bits),
+            model_config=config,
+            facts=facts,
+            # A column of bits, a byte each, packed along the rows.
+            linear_bits=np.packbits(bits[FIRST_ORDER] >> 7) if FIRST_ORDER in bits else None,
+        )
 
 
 def facts_of(data: CTRData) -> dict[str, Any]:
@@ -232,23 +250,13 @@ def facts_of(data: CTRData) -> dict[str, Any]:
     return {"dataset": data.name, "split_md5": {name: s.md5 for name, s in splits.items()}}
 
 
-def _kept(weights: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, np.ndarray]:
-    """Weights without thresholds, and of the table only the entries under the mask."""
-    kept = {name: value for name, value in weights.items() if name != "embedding/thresholds"}
-    kept[TABLE] = weights[TABLE][mask]
-    return kept
-
-
-def _prunable(model: keras.Model) -> PEPEmbedding:
-    embedding = getattr(model, "embedding", None)
-    if not isinstance(embedding, PEPEmbedding) or embedding.pruning != "threshold":
-        raise RunError(
-            "`model` must have an attribute `embedding` that is a PEPEmbedding with "
-            f"pruning='threshold'. Received: {type(model).__name__} with {embedding!r}"
-        )
-    if not model.built:
-        model.build()
-    return embedding
+def _kept(
+    weights: dict[str, np.ndarray], tower: Collection[str], bits: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The tower's weights, and of the tables only the entries under their masks."""
+    tables = {f"{name}/table": own for name, own in bits.items()}
+    kept = {name: weights[name] for name in tower}
+    return kept | {name: kept_entries(weights[name], own) for name, own in tables.items()}
 
 
 def _typical_weight(embedding: PEPEmbedding) -> float:

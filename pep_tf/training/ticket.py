@@ -9,11 +9,11 @@ import numpy as np
 
 from pep_tf.errors import TicketError
 from pep_tf.layers import TicketEmbedding
+from pep_tf.training.pruned_tables import EMBEDDING, FIRST_ORDER
 from pep_tf.training.state import load_state, save_state
 from pep_tf.training.weights import assign, named_weights
 
 _FORMAT = 1
-TABLE = "embedding/table"
 
 
 @dataclasses.dataclass
@@ -27,10 +27,12 @@ class Ticket:
         forced: whether the thresholds alone had not reached the budget.
         mask_bits: uint8 [N, ceil(d / 8)], rows of the mask by `numpy.packbits`.
         dim: d.
-        initial: weights before pruning, by name; of the table only the kept entries, float32 [nnz].
-        pruned: weights when the ticket was cut, in the same form (the table's are those of E).
+        initial: weights before pruning, by name; of a pruned table only the kept entries, float32.
+        pruned: weights when the ticket was cut, in the same form (a table's are those of E).
         model_config: configuration of the pruned model.
         facts: JSON-ready origin: data set, split md5, settings, versions.
+        linear_bits: uint8 [ceil(N / 8)], the mask of the first-order weights by `numpy.packbits`,
+            where the budget covers them; else None.
     """
 
     budget: int
@@ -43,13 +45,22 @@ class Ticket:
     pruned: dict[str, np.ndarray]
     model_config: dict[str, Any]
     facts: dict[str, Any]
+    linear_bits: np.ndarray | None = None
 
     def mask(self) -> np.ndarray:
         """bool [N, d]."""
         return np.unpackbits(self.mask_bits, axis=1, count=self.dim).astype(bool)
 
+    def masks(self) -> dict[str, np.ndarray]:
+        """The masks by table: `embedding` [N, d], and `first_order` [N, 1] if it is covered."""
+        masks = {EMBEDDING: self.mask()}
+        if self.linear_bits is not None:
+            linear = np.unpackbits(self.linear_bits, count=len(self.mask_bits))
+            masks[FIRST_ORDER] = linear[:, None].astype(bool)
+        return masks
+
     def rebuild(self, init: str = "original") -> keras.Model:
-        """The model whose embedding is a `TicketEmbedding` of what the mask keeps.
+        """The model with a `TicketEmbedding` of what a mask keeps in place of each pruned table.
 
         Args:
             init: `"original"`: weights from before pruning (the lottery ticket); `"pruned"`: those
@@ -62,43 +73,45 @@ class Ticket:
         if init not in ("original", "pruned", "random"):
             raise ValueError(f"`init` must be 'original', 'pruned' or 'random'. Received: {init!r}")
         model = self._sparse_model()
-        if init == "random":
-            values = {TABLE: self._random_entries()}
-        else:
-            values = dict(self.initial if init == "original" else self.pruned)
-        # A layer has one entry at least; it is beyond all rows in a ticket that keeps nothing.
-        entries = np.zeros((max(1, self.nnz), 1), np.float32)
-        entries[: self.nnz, 0] = values[TABLE]
-        values[TABLE] = entries
+        values = dict({"original": self.initial, "pruned": self.pruned}.get(init, {}))
+        for name, mask in self.masks().items():
+            table = f"{name}/table"
+            kept = self._random_entries(name, mask) if init == "random" else values[table]
+            # A layer has one entry at least; it is beyond all rows in a ticket that keeps nothing.
+            values[table] = kept[:, None] if len(kept) else np.zeros((1, 1), np.float32)
         self._check_fit(_without_places(model), values, partly=init == "random")
         assign(model, values)
         return model
 
     def _sparse_model(self) -> keras.Model:
-        """A model of the ticket's configuration, built, whose embedding holds what the mask keeps."""
-        told = self.model_config["config"]["embedding"]["config"]
-        embedding = TicketEmbedding.of_mask(
-            self.mask_bits, self.dim, dtype=told.get("dtype"), name=told.get("name")
-        )
-        config = {**self.model_config["config"]}
-        config["embedding"] = keras.saving.serialize_keras_object(embedding)
+        """A model of the ticket's configuration, built, whose tables hold what the masks keep."""
+        bits = {EMBEDDING: (self.mask_bits, self.dim)}
+        if self.linear_bits is not None:
+            bits[FIRST_ORDER] = (np.packbits(self.masks()[FIRST_ORDER], axis=1), 1)
+        config = dict(self.model_config["config"])
         try:
+            for name, (mask_bits, dim) in bits.items():
+                told = config[name]["config"]
+                layer = TicketEmbedding.of_mask(
+                    mask_bits, dim, dtype=told.get("dtype"), name=told.get("name")
+                )
+                config[name] = keras.saving.serialize_keras_object(layer)
             model = keras.saving.deserialize_keras_object({**self.model_config, "config": config})
             if not model.built:
                 model.build()
+            for name, (mask_bits, _) in bits.items():
+                getattr(model, name).assign_places(mask_bits)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise TicketError(
                 f"The model of the ticket cannot be made: {error} Import the module that registers "
                 "its classes and functions; if it is imported, the ticket is damaged."
             ) from error
-        model.embedding.assign_places(self.mask_bits)
         return model
 
-    def _random_entries(self) -> np.ndarray:
-        """What a new table would hold under the mask, float32 [nnz]."""
-        told = self.model_config["config"]["embedding"]["config"]
-        initializer = keras.initializers.get(told["embeddings_initializer"])
-        return initializer(self.mask().shape).numpy()[self.mask()]
+    def _random_entries(self, name: str, mask: np.ndarray) -> np.ndarray:
+        """What a new table would hold under its mask, float32 [nnz]."""
+        told = self.model_config["config"][name]["config"]["embeddings_initializer"]
+        return keras.initializers.get(told)(mask.shape).numpy()[mask]
 
     @staticmethod
     def _check_fit(weights: dict[str, Any], values: dict[str, np.ndarray], partly: bool) -> None:
@@ -113,6 +126,8 @@ class Ticket:
     def save(self, path: pathlib.Path) -> None:
         """Writes the ticket to one file, without pickle; raises RunError if it cannot."""
         arrays = {"mask_bits": self.mask_bits}
+        if self.linear_bits is not None:
+            arrays["linear_bits"] = self.linear_bits
         arrays |= {f"initial/{name}": value for name, value in self.initial.items()}
         arrays |= {f"pruned/{name}": value for name, value in self.pruned.items()}
         scalars = ("budget", "nnz", "step", "forced", "dim", "model_config", "facts")
@@ -134,19 +149,31 @@ class Ticket:
                 mask_bits=arrays["mask_bits"],
                 initial=_below("initial/", arrays),
                 pruned=_below("pruned/", arrays),
+                linear_bits=arrays.get("linear_bits"),
                 **facts,
             )
-            table = ticket.model_config["config"]["embedding"]["config"]
-            told = (table["input_dim"], table["output_dim"])
-            mask = ticket.mask()
-            sizes = {int(mask.sum()), len(ticket.initial[TABLE]), len(ticket.pruned[TABLE])}
+            told, masks = ticket._shapes(), ticket.masks()
+            kept = {name: int(mask.sum()) for name, mask in masks.items()}
+            sizes = {sum(kept.values())}
+            for weights in (ticket.initial, ticket.pruned):
+                sizes.add(sum(len(weights[f"{name}/table"]) for name in kept))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise TicketError(f"{path} is damaged: {type(error).__name__} {error}") from error
-        if mask.shape != told:
-            raise TicketError(f"{path} is damaged: a mask of {mask.shape} for a table of {told}.")
+        if (found := {name: mask.shape for name, mask in masks.items()}) != told:
+            raise TicketError(f"{path} is damaged: masks of {found} for tables of {told}.")
         if sizes != {ticket.nnz}:
             raise TicketError(f"{path} is damaged: it says nnz={ticket.nnz} but holds {sizes}.")
         return ticket
+
+    def _shapes(self) -> dict[str, tuple[int, int]]:
+        """Shapes of the pruned tables by the configuration of the model."""
+        layers = {n: self.model_config["config"].get(n) for n in (EMBEDDING, FIRST_ORDER)}
+        tables = {name: layer["config"] for name, layer in layers.items() if layer}
+        return {
+            name: (table["input_dim"], table["output_dim"])
+            for name, table in tables.items()
+            if name == EMBEDDING or table.get("pruning") == "threshold"
+        }
 
     def check_fields(self, fields: dict[str, int]) -> None:
         """Raises TicketError unless the ticket's table was made for these fields, in this order."""
@@ -163,6 +190,7 @@ def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _without_places(model: keras.Model) -> dict[str, keras.Variable]:
-    """Weights by name but for those that say where the entries of the table belong."""
-    places = {id(v) for v in model.embedding.weights if not v.trainable}
+    """Weights by name but for those that say where the entries of a table belong."""
+    layers = [x for x in model._flatten_layers() if isinstance(x, TicketEmbedding)]
+    places = {id(v) for layer in layers for v in layer.non_trainable_weights}
     return {name: v for name, v in named_weights(model).items() if id(v) not in places}

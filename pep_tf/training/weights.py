@@ -1,5 +1,7 @@
 """Weights of a model by name, apart from how often a model of its class was made before."""
 
+from collections.abc import Collection
+
 import keras
 import numpy as np
 
@@ -9,23 +11,34 @@ from pep_tf.layers import PEPEmbedding
 def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
     """`{path below the model: variable}` of all weights, trainable or not."""
     prefix = f"{model.name}/"
-    # The embedding was perhaps made, and named, outside of the model.
-    embedding = getattr(model, "embedding", None)
-    named = {id(v): f"embedding/{v.name}" for v in embedding.weights} if embedding else {}
+    named: dict[int, str] = {}
+    for name in ("embedding", "first_order"):  # were perhaps made, and named, outside of the model
+        if layer := getattr(model, name, None):
+            named |= {id(v): f"{name}/{v.name}" for v in layer.weights}
     return {named.get(id(v)) or v.path.removeprefix(prefix): v for v in model.weights}
 
 
-def snapshot(model: keras.Model) -> dict[str, np.ndarray]:
-    """A copy of all weights by name; rows that are updated lazily are brought up to date in it."""
-    values = {name: np.array(v._value.numpy()) for name, v in named_weights(model).items()}
-    names = {id(v): name for name, v in named_weights(model).items()}
-    for layer in model._flatten_layers():
-        if isinstance(layer, PEPEmbedding):
+def snapshot(model: keras.Model, without: Collection[PEPEmbedding] = ()) -> dict[str, np.ndarray]:
+    """A copy of all weights by name; rows that are updated lazily are brought up to date in it.
+
+    Args:
+        model: a built model.
+        without: layers whose weights are left out.
+    """
+    layers = [x for x in model._flatten_layers() if isinstance(x, PEPEmbedding)]
+    current = {}
+    for layer in layers:
+        if layer not in without:
             table, thresholds = layer.current()
-            values[names[id(layer.table)]] = table
+            current[id(layer.table)] = table
             if thresholds is not None and layer.granularity.by_feature:
-                values[names[id(layer.thresholds)]] = thresholds
-    return values
+                current[id(layer.thresholds)] = thresholds
+    left_out = {id(v) for layer in without for v in layer.weights}
+    return {
+        name: current[id(v)] if id(v) in current else np.array(v._value.numpy())
+        for name, v in named_weights(model).items()
+        if id(v) not in left_out
+    }
 
 
 def assign(model: keras.Model, values: dict[str, np.ndarray]) -> None:

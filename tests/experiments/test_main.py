@@ -52,8 +52,26 @@ def test_a_saved_model_needs_neither_the_package_nor_keras(finished):
         answer = served(ids=tf.zeros([3, 5], tf.int32))
         assert answer["probability"].shape == (3,)
         assert np.all((answer["probability"] > 0) & (answer["probability"] < 1))
+        numbers = {{"user": 1, "movie": 31, "year": 1995, "timestamp": 1260759144}}
+        raw = {{name: tf.constant([value], tf.int64) for name, value in numbers.items()}}
+        loaded = tf.saved_model.load({str(path)!r}).signatures["serving_default"]
+        assert 0 < loaded(genres=tf.constant(["Drama"]), **raw)["probability"][0] < 1
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=300)
+
+
+def test_every_form_of_export(tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="needs requirements-export.txt")
+    flags = ["--no_retrain", "--export_format=both", "--export_dtype=int8", "--budgets=1000"]
+    flags += ["--prune_linear"]
+    code, _, err = run(*SHORT, "--epochs=1", "--prune_epochs=1", *flags, f"--run_dir={tmp_path}")
+    assert code == 0, err
+    assert err.count("int8 changes a probability by at most") == 2
+    assert (tmp_path / "export/ticket_1000/1/saved_model.pb").exists()
+    rows = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    assert [row["budget"] for row in rows] == [10_213 * 9, 1000]  # d + 1 = 9
+    assert {row["parameters"] - row["nnz"] for row in rows} == {1}  # the bias
+    assert (tmp_path / "export/ticket_1000_litert/1/model.tflite").exists()
 
 
 def test_a_finished_run_is_not_overwritten(finished):
@@ -107,6 +125,9 @@ def test_killed_ten_times_ends_with_the_same_results(finished, tmp_path):
         (["--ticket_init=random", "--no_retrain"], "no effect"),
         (["--config=nowhere.py"], "nowhere.py"),
         (["surplus"], "surplus"),
+        (["--prune_linear", "--model=autoint"], "`model=autoint` has not"),
+        (["--export_dtype=float64"], "float64"),
+        (["--export_format=onnx"], "onnx"),
         (["--resume"], "no run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -7,10 +7,8 @@ from pep_tf.export.inspect import inspect, main
 from pep_tf.export.litert import export_litert
 from pep_tf.export.model_card import MODEL_CARD
 from pep_tf.export.saved_model import export_saved_model
-from tests.export.towers import DIM, SCHEMA, SmallTower, sparse_table
+from tests.export.towers import DIM, FIRST_ORDER, SCHEMA, TABLE, SmallTower
 
-TABLE = sparse_table(SCHEMA.num_features, DIM, kept=0.3)
-FIRST_ORDER = sparse_table(SCHEMA.num_features, 1, kept=0.5, seed=1)
 TOWER_NUMBERS = 3 * DIM * 16 + 16 + 4 * 16 + 16 + 1 + 1
 
 

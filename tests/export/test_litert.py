@@ -4,13 +4,19 @@ import tensorflow as tf
 
 from pep_tf.export.litert import MODEL, export_litert
 from pep_tf.export.model_card import read_card
-from tests.export.towers import DIM, SCHEMA, SmallTower, expected, random_ids, sparse_table
+from tests.export.towers import (
+    FIRST_ORDER,
+    SCHEMA,
+    TABLE,
+    SmallTower,
+    expected,
+    random_ids,
+    sparse_table,
+)
 
 interpreter = pytest.importorskip(
     "ai_edge_litert.interpreter", reason="needs requirements-export.txt"
 )
-TABLE = sparse_table(SCHEMA.num_features, DIM, kept=0.3)
-FIRST_ORDER = sparse_table(SCHEMA.num_features, 1, kept=0.5, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +24,7 @@ def tower():
     return SmallTower()
 
 
-@pytest.fixture(scope="module", params=["float32", "int8"])
+@pytest.fixture(scope="module", params=["float32", "float16", "int8"])
 def exported(request, tower, tmp_path_factory):
     folder = export_litert(
         tmp_path_factory.mktemp("lite"),
@@ -36,7 +42,7 @@ def test_same_probabilities(exported, tower):
     ids = random_ids(SCHEMA, 257)
     answer = loaded.get_signature_runner()(ids=ids)
     probability, _ = expected(tower, SCHEMA, TABLE, FIRST_ORDER, ids)
-    tolerance = {"float32": 1e-5, "int8": 1e-2}[dtype]
+    tolerance = {"float32": 1e-5, "float16": 1e-3, "int8": 1e-2}[dtype]
     np.testing.assert_allclose(answer["probability"], probability, rtol=0, atol=tolerance)
     assert read_card(folder)["format"] == "litert"
 
@@ -85,8 +91,3 @@ def test_the_table_stays_packed(tower, tmp_path):
     card = read_card(folder)
     assert card["table"]["bytes"] < card["table"]["dense_bytes"] / 20
     assert (folder / MODEL).stat().st_size < card["table"]["bytes"] + 60_000
-
-
-def test_float16_is_refused(tower, tmp_path):
-    with pytest.raises(ValueError, match=r"`dtype` must be one of \['float32', 'int8'\]"):
-        export_litert(tmp_path, schema=SCHEMA, table=TABLE, tower=tower, dtype="float16")

@@ -8,7 +8,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from pep_tf.data.clicklogs import AVAZU, CRITEO, HashEncoding, Transform, VocabularyEncoding
 from pep_tf.data.clicklogs.formats import default_features
+from pep_tf.data.movielens_transform import MovieLensTransform
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.data.synthetic_shape import get_shape
+from pep_tf.data.synthetic_transform import SyntheticTransform
 from pep_tf.export.saved_model import export_saved_model
 from pep_tf.models import build_model
 from tests.export.towers import SCHEMA, SmallTower, sparse_table
@@ -51,6 +54,28 @@ def test_models(tmp_path, name):
         table=model.embedding.effective_table(),
         first_order=model.first_order and model.first_order.effective_table(),
         tower=model,
+    )
+    assert ops_of(folder) <= OPS
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        MovieLensTransform(
+            {"user": np.arange(3), "zip": np.array(["9"]), "time_bucket": np.arange(2)}, 5
+        ),
+        SyntheticTransform("avazu", get_shape("avazu").schema(100)),
+    ],
+    ids=["movielens", "synthetic"],
+)
+def test_vocabularies_and_spelled_ids(tmp_path, transform):
+    schema = transform.schema
+    folder = export_saved_model(
+        tmp_path,
+        schema=schema,
+        table=sparse_table(schema.num_features, 4, kept=0.1),
+        tower=SmallTower(schema.num_fields, 4),
+        transform=transform,
     )
     assert ops_of(folder) <= OPS
 

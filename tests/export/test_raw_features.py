@@ -124,7 +124,7 @@ def test_odd_values_change_no_other_row(exported, data):
 
 def test_a_missing_value_is_the_empty_string_as_the_card_says(exported):
     card = read_card(exported.folder)
-    assert card["missing_value"] == ""
+    assert set(card["missing_values"].values()) == {""}
     assert set(card["raw_columns"]) == set(exported.columns())
     assert set(card["raw_columns"].values()) == {"string"}
 
@@ -143,3 +143,29 @@ def test_requests_that_do_not_fit_are_refused(exported):
     with pytest.raises((tf.errors.InvalidArgumentError, TypeError)):
         exported.loaded.signatures["serving_default"](**wrong)
     assert exported.served(good).shape == (2,)
+
+
+@pytest.mark.parametrize("unknown_adds", [True, False])
+def test_a_vocabulary_shrinks_only_where_no_answer_changes(tmp_path, unknown_adds):
+    features = default_features(AVAZU)
+    keys = Parser(AVAZU, features).parse_block(b"\n".join(lines_of(AVAZU, 400)), 1).keys
+    encoding = VocabularyEncoding([np.unique(column)[::2] for column in keys.T], 1, "all")
+    transform = Transform("avazu", features, encoding)
+    schema = transform.schema
+    table = sparse_table(schema.num_features, DIM, kept=0.3)
+    table[schema.offsets] = np.float32(0.7) if unknown_adds else 0  # id 0 is the unknown one
+    tower = SmallTower(schema.num_fields, DIM)
+    arguments = {"schema": schema, "table": table, "tower": tower, "transform": transform}
+    card = read_card(export_saved_model(tmp_path, **arguments))
+    loaded = tf.saved_model.load(str(tmp_path / "1"))
+    raw = raw_of(AVAZU, lines_of(AVAZU, 400), list(transform.raw_spec()))
+    inputs = {name: tf.constant(values) for name, values in raw.items()}
+    served = loaded.signatures["serving_default"](**inputs)["probability"]
+    exact = expected(tower, schema, table, None, transform(inputs).numpy())[0]
+    np.testing.assert_allclose(served, exact, rtol=0, atol=1e-6)
+    words = schema.num_features - schema.num_fields  # each a key of 8 bytes and an id of 4
+    if unknown_adds:
+        assert card["vocabulary_bytes"] == 12 * (words + 1)
+    else:
+        survivors = np.count_nonzero(table.any(1))
+        assert card["vocabulary_bytes"] == 12 * (survivors + 1)

@@ -7,9 +7,8 @@ import tensorflow as tf
 from pep_tf.export.model_card import read_card
 from pep_tf.export.requests import REQUESTS, WARMUP, rest_body
 from pep_tf.export.saved_model import export_saved_model
-from tests.export.towers import DIM, SCHEMA, BucketTransform, SmallTower, sparse_table
+from tests.export.towers import SCHEMA, TABLE, BucketTransform, SmallTower
 
-TABLE = sparse_table(SCHEMA.num_features, DIM, kept=0.3)
 EXAMPLES = {"user": ["ann", b"\xff"], "device": ["tv", ""], "hour": [3, 25]}
 
 

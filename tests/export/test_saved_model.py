@@ -12,10 +12,7 @@ from hypothesis.extra import numpy as hnp
 from pep_tf.errors import RunError
 from pep_tf.export.saved_model import MODEL_CARD, export_saved_model
 from pep_tf.models import build_model
-from tests.export.towers import DIM, SCHEMA, SmallTower, expected, random_ids, sparse_table
-
-TABLE = sparse_table(SCHEMA.num_features, DIM, kept=0.3)
-FIRST_ORDER = sparse_table(SCHEMA.num_features, 1, kept=0.5, seed=1)
+from tests.export.towers import DIM, FIRST_ORDER, SCHEMA, TABLE, SmallTower, expected, random_ids
 
 
 @pytest.fixture(scope="module")

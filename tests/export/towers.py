@@ -44,6 +44,10 @@ def sparse_table(rows: int, dim: int, kept: float, seed: int = 0) -> np.ndarray:
     return np.where(mask, rng.normal(size=(rows, dim)), 0).astype(np.float32)
 
 
+TABLE = sparse_table(SCHEMA.num_features, DIM, kept=0.3)
+FIRST_ORDER = sparse_table(SCHEMA.num_features, 1, kept=0.5, seed=1)
+
+
 def random_ids(schema: FeatureSchema, rows: int, seed: int = 0) -> np.ndarray:
     """int32 [rows, F], each within its field."""
     return np.random.default_rng(seed).integers(
@@ -67,6 +71,9 @@ class BucketTransform(tf.Module):
     def raw_spec(self):
         columns = {"user": tf.string, "device": tf.string, "hour": tf.int64}
         return {name: tf.TensorSpec([None], dtype, name=name) for name, dtype in columns.items()}
+
+    def without(self, empty):
+        return self
 
     def __call__(self, raw):
         hour = tf.where((raw["hour"] >= 0) & (raw["hour"] < 24), raw["hour"], 0)

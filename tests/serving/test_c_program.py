@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pep_tf.data import load
 from pep_tf.export.saved_model import export_saved_model
+from tests.data.clicklogs.rows_for_tests import REAL_AVAZU, REAL_CRITEO
 from tests.export.towers import (
     DIM,
+    FIRST_ORDER,
     SCHEMA,
+    TABLE,
     BucketTransform,
     SmallTower,
     expected,
@@ -21,8 +25,6 @@ from tests.export.towers import (
 )
 
 SOURCE = Path(__file__).with_name("predict.c")
-TABLE = sparse_table(SCHEMA.num_features, DIM, kept=0.3)
-FIRST_ORDER = sparse_table(SCHEMA.num_features, 1, kept=0.5, seed=1)
 INVALID_ARGUMENT = 3
 
 
@@ -31,12 +33,13 @@ def program(tmp_path_factory):
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("needs a C compiler (gcc or cc)")
-    library = tf.sysconfig.get_lib()
+    # TensorFlow's library to build against, by default that of the wheel that is installed.
+    library = os.environ.get("PEP_TF_WHEEL", tf.sysconfig.get_lib())
     if not (Path(library) / "libtensorflow_cc.so.2").exists():
         pytest.skip(f"this TensorFlow wheel has no libtensorflow_cc.so.2 in {library}")
     binary = tmp_path_factory.mktemp("program") / "predict"
     command = [compiler, "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror"]
-    command += [f"-I{tf.sysconfig.get_include()}", str(SOURCE), "-o", str(binary), f"-L{library}"]
+    command += [f"-I{library}/include", str(SOURCE), "-o", str(binary), f"-L{library}"]
     command += ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
     command += [f"-Wl,-rpath,{library}"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -122,3 +125,47 @@ def test_raw_features(program, folder, tower):
     np.testing.assert_allclose(np.float32(answers[0][1:]), probability, rtol=0, atol=1e-6)
     assert code == 2
     assert answers[1] == [b"refused", str(INVALID_ARGUMENT).encode()]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_movielens(program, tmp_path, dtype):
+    data = load("movielens-small")
+    schema = data.schema
+    table = sparse_table(schema.num_features, DIM, kept=0.1)
+    tower = SmallTower(schema.num_fields, DIM)
+    version = export_saved_model(
+        tmp_path, schema=schema, table=table, tower=tower, transform=data.transform, dtype=dtype
+    )
+    raw = {name: values.tolist() for name, values in data.examples.items()}
+    raw["genres"] = [b"Drama", "\u017dánr".encode()]
+    request = b"".join(
+        line(name, [v.encode() if isinstance(v, str) else v for v in values])
+        for name, values in raw.items()
+    )
+    code, answers = ask(program, version, "serving_default", request)
+    assert code == 0
+    loaded = tf.saved_model.load(str(version)).signatures["serving_default"]
+    types = data.transform.raw_spec()
+    inputs = {name: tf.constant(values, types[name].dtype) for name, values in raw.items()}
+    served = loaded(**inputs)["probability"]
+    np.testing.assert_allclose(np.float32(answers[0][1:]), served, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["criteo", "avazu"])
+def test_rows_of_a_click_log(program, tmp_path, name):
+    path = {"criteo": REAL_CRITEO, "avazu": REAL_AVAZU}[name]
+    if not path.exists():
+        pytest.skip(f"{path} is absent")
+    data = load(name, data_dir=path)
+    schema = data.schema
+    table = sparse_table(schema.num_features, DIM, kept=0.1)
+    tower = SmallTower(schema.num_fields, DIM)
+    version = export_saved_model(
+        tmp_path, schema=schema, table=table, tower=tower, transform=data.transform
+    )
+    request = b"".join(line(column, values) for column, values in data.examples.items())
+    code, answers = ask(program, version, "serving_default", request)
+    assert code == 0
+    ids = data.transform({n: tf.constant(v) for n, v in data.examples.items()}).numpy()
+    exact = expected(tower, schema, table, None, ids)[0]
+    np.testing.assert_allclose(np.float32(answers[0][1:]), exact, rtol=0, atol=1e-6)

@@ -10,7 +10,7 @@ from pep_tf.errors import RunError, TicketError
 from pep_tf.layers import PEPEmbedding
 from pep_tf.models import FM
 from pep_tf.training import Ticket, fit
-from pep_tf.training.prune import cut_ticket
+from pep_tf.training.prune import cut_tickets
 from pep_tf.training.state import load_state, save_state
 from pep_tf.training.weights import assign, named_weights, snapshot
 from tests import tiny
@@ -27,7 +27,8 @@ def cut(model: keras.Model, budget: int = BUDGET) -> Ticket:
     rng = np.random.default_rng(0)
     for weight in model.weights:
         weight.assign(weight + 0.1 * rng.normal(size=weight.shape))
-    return cut_ticket(model, initial, budget, 40, True, FACTS)
+    (ticket,) = cut_tickets(model, initial, [budget], 40, True, FACTS)
+    return ticket
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,8 @@ def test_rebuild_original(ticket, initial):
 
 def test_rebuild_pruned_gives_the_outputs_of_the_cut_model(pruned):
     """With a budget that the thresholds had reached, nothing is lost in the cut."""
-    ticket = cut_ticket(pruned, snapshot(pruned), pruned.embedding.nnz(), 40, False, FACTS)
+    budget = pruned.embedding.nnz()
+    (ticket,) = cut_tickets(pruned, snapshot(pruned), [budget], 40, False, FACTS)
     assert 0 < ticket.nnz < tiny.ENTRIES
     ids = tiny.DATA.test.ids
     np.testing.assert_allclose(ticket.rebuild("pruned")(ids), pruned(ids), atol=1e-6)

@@ -85,6 +85,13 @@ class VocabularyEncoding(tf.Module):
         self.min_count = min_count
         self.count_on = count_on
         self.sizes = tuple(1 + len(k) for k in self._kept)
+        self._served = [np.ones(len(k), bool) for k in self._kept]
+
+    def without(self, left_out: Sequence[np.ndarray]) -> "VocabularyEncoding":
+        """The same ids for serving, but 0 for the keys of each field where bool [size - 1] is True."""
+        smaller = VocabularyEncoding(self._kept, self.min_count, self.count_on)
+        smaller._served = [~out for out in left_out]
+        return smaller
 
     @functools.cached_property
     def _indexes(self) -> list[Any]:
@@ -101,8 +108,10 @@ class VocabularyEncoding(tf.Module):
         if self._variables:
             return
         salt = salts(0, len(self._kept))
-        table = np.concatenate([mix(NUMPY, k ^ s) for k, s in zip(self._kept, salt, strict=True)])
-        ids = np.concatenate([np.arange(1, size, dtype=np.int32) for size in self.sizes])
+        named = zip(self._kept, self._served, salt, strict=True)
+        table = np.concatenate([mix(NUMPY, k[served] ^ s) for k, served, s in named])
+        ids = np.concatenate([1 + np.flatnonzero(served) for served in self._served])
+        ids = ids.astype(np.int32)
         order = np.argsort(table)
         # A last entry that nothing equals keeps the table from being empty.
         signed = np.append(_signed(table[order]), np.iinfo(np.int64).max)

@@ -63,7 +63,7 @@ def _number_keys(ops: Backend, kind: str, tokens: Tokens) -> Any:
     """Keys, 0 where a token is empty, `_MALFORMED` where it is malformed."""
     number, valid = parse_numbers(ops, tokens)
     if kind == "integer":
-        value = ops.where(number > 2, ops.steps_up_to(_log_steps(), number), number - 2)
+        value = ops.where(number > 2, ops.steps_up_to(log_steps(), number), number - 2)
     else:
         value = _HOUR_PARTS[kind](number)
         valid = valid & (tokens.lengths == 8) & valid_hours(number)
@@ -147,7 +147,7 @@ def _parse_word(ops: Backend, word: Any, count: Any) -> tuple[Any, Any]:
 
 
 @functools.cache
-def _log_steps() -> np.ndarray:
+def log_steps() -> np.ndarray:
     """int64 [steps]: the smallest v > 2 with int(ln(v)^2) >= k, for k = 1, 2, ... up to 15 digits.
 
     A table of exact integers, because two libraries' logarithms may differ in the last bit.

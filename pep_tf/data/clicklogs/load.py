@@ -115,7 +115,7 @@ def _load_store(fmt: Format, folder: pathlib.Path, verify: bool) -> CTRData:
     kept = ("source", "raw", "options", "lines", "transform_md5", "tool")
     details: dict[str, Any] = {"data_dir": str(folder), **{k: manifest[k] for k in kept}}
     train, validation, test = (splits[name] for name in SPLITS)
-    return CTRData(fmt.name, schema, train, validation, test, details)
+    return CTRData(fmt.name, schema, train, validation, test, details, transform)
 
 
 def _load_raw(fmt: Format, path: pathlib.Path, options: Options) -> CTRData:
@@ -131,4 +131,7 @@ def _load_raw(fmt: Format, path: pathlib.Path, options: Options) -> CTRData:
         "lines": index.counts.to_dict(),
         "transform_md5": transform.fingerprint,
     }
-    return CTRData(fmt.name, transform.schema, train, validation, test, details)
+    examples = raw.examples(list(transform.raw_spec()))
+    return CTRData(
+        fmt.name, transform.schema, train, validation, test, details, transform, examples
+    )

@@ -74,6 +74,14 @@ class Transform(tf.Module):
         columns = self.feature_keys.columns
         return {name: tf.TensorSpec([None], tf.string, name=name) for name in columns}
 
+    def without(self, empty: np.ndarray) -> "Transform":
+        """See `RawTransform.without`; a hash has nothing to leave out."""
+        if isinstance(self.encoding, HashEncoding):
+            return self
+        fields = np.split(empty, self.schema.offsets[1:])
+        smaller = self.encoding.without([f[1:] & f[0] for f in fields])
+        return Transform(self.format_name, self.features, smaller)
+
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Ids of a batch of raw columns, for serving graphs.
 

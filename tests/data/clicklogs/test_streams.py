@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pep_tf.data.clicklogs import bins as bins_lib
 from pep_tf.data.clicklogs import build, load_criteo, process, raw, windows
+from pep_tf.data.clicklogs.formats import CRITEO, default_features
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.dataset import Split
 from pep_tf.errors import DataError
@@ -112,3 +113,33 @@ def test_locate_by_hand():
     assert windows.locate(rows, 9) == windows.Position(0, 9)
     assert windows.locate(rows, 10) == windows.Position(1, 0)
     assert windows.locate(rows, 17) == windows.Position(2, 0)
+
+
+@pytest.mark.parametrize("kind", ["store", "raw"])
+def test_the_data_set_knows_its_transform_and_two_rows(tmp_path, kind):
+    lines = criteo_lines(200)
+    text = write(tmp_path / "train.txt", lines)
+    if kind == "store":
+        prepare("criteo", text, tmp_path / "out")
+    data = load_criteo(tmp_path / "out" if kind == "store" else text)
+    assert data.transform.schema == data.schema
+    if kind == "store":  # which holds ids, no raw text
+        assert data.examples is None
+        return
+    first = [line.split(b"\t") for line in lines[:2]]
+    assert data.examples["I1"].tolist() == [row[1] for row in first]
+    assert data.examples["C26"].tolist() == [row[39] for row in first]
+    inputs = {name: tf.constant(values) for name, values in data.examples.items()}
+    rows = data.transform(inputs).numpy().tolist()
+    splits = (data.train, data.validation, data.test)
+    known = np.concatenate([b.numpy() for split in splits for b, _ in split.batches(100)])
+    assert all(row in known.tolist() for row in rows)
+
+
+def test_examples_are_good_rows(tmp_path):
+    good = criteo_lines(3)
+    text = write(tmp_path / "train.txt", [b"no row", *good])
+    data = process.RawFile(text, CRITEO, default_features(CRITEO), "skip")
+    found = data.examples(["C1", "I2"], rows=5)
+    assert found["C1"].tolist() == [line.split(b"\t")[14] for line in good]
+    assert found["I2"].tolist() == [line.split(b"\t")[2] for line in good]

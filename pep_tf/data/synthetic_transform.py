@@ -1,0 +1,88 @@
+"""Synthetic rows: raw text to ids inside a serving graph, the inverse of `synthetic_text.tokens`."""
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.data.lookup import TextLookup
+from pep_tf.data.raw import UNKNOWN
+from pep_tf.data.schema import FeatureSchema
+from pep_tf.data.synthetic_shape import Column, get_shape
+from pep_tf.data.synthetic_text import HEX_FACTOR, tokens
+
+_DIGITS = 8
+_NO_DIGIT = 16
+
+
+class SyntheticTransform(tf.Module):
+    """Raw columns, texts all of them, to per-field ids; a text that spells no id is `UNKNOWN`.
+
+    A missing value, the empty text, is id 0 of Criteo's integer columns and `UNKNOWN` elsewhere.
+
+    Args:
+        shape: `"criteo"` or `"avazu"`.
+        schema: the fields.
+
+    Raises:
+        DataError: an integer column whose ids have no tokens (see `tokens`).
+    """
+
+    def __init__(self, shape: str, schema: FeatureSchema) -> None:
+        super().__init__(name="synthetic")
+        self.schema = schema
+        columns = get_shape(shape).columns
+        with tf.device("CPU"):
+            self._fields = [
+                _HexIds(column, size)
+                if column.kind == "hex"
+                else TextLookup(tokens(shape, field, np.arange(size)), column.name)
+                for field, (column, size) in enumerate(zip(columns, schema.sizes, strict=True))
+            ]
+
+    def without(self, empty: np.ndarray) -> "SyntheticTransform":
+        """See `RawTransform.without`: this one has no vocabulary worth a cut."""
+        del empty
+        return self
+
+    def raw_spec(self) -> dict[str, tf.TensorSpec]:
+        """Type of each column: string [None]."""
+        names = self.schema.names
+        return {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
+
+    def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """int32 [B, F], per-field ids or `UNKNOWN`, of `{column: string [B]}`."""
+        with tf.device("CPU"):
+            named = zip(self.schema.names, self._fields, strict=True)
+            return tf.stack([field(raw[name]) for name, field in named], axis=1)
+
+
+class _HexIds(tf.Module):
+    """Eight hex digits to the id that they spell, by arithmetic: no vocabulary has to be kept."""
+
+    def __init__(self, column: Column, size: int) -> None:
+        super().__init__(name=column.name)
+        self._first, self._size = zlib.crc32(column.name.encode()), size
+
+    def __call__(self, texts: tf.Tensor) -> tf.Tensor:
+        characters = tf.io.decode_raw(texts, tf.uint8, fixed_length=_DIGITS)
+        digits = tf.gather(tf.constant(_digit_of()), tf.cast(characters, tf.int32))
+        weights = tf.constant(16 ** np.arange(_DIGITS - 1, -1, -1))
+        number = tf.reduce_sum(
+            tf.where(digits == _NO_DIGIT, tf.zeros_like(digits), digits) * weights, 1
+        )
+        # The product wraps at 2^64; its lower 32 bits are right all the same.
+        inverse = tf.constant(pow(HEX_FACTOR, -1, 2**32), tf.int64)
+        ids = tf.bitwise.bitwise_and(
+            (number - self._first) * inverse, tf.constant(2**32 - 1, tf.int64)
+        )
+        spelled = (tf.strings.length(texts) == _DIGITS) & tf.reduce_all(digits < _NO_DIGIT, axis=1)
+        return tf.cast(tf.where(spelled & (ids < self._size), ids, UNKNOWN), tf.int32)
+
+
+def _digit_of() -> np.ndarray:
+    """int64 [256]: the value of each character as a lower-case hex digit, or `_NO_DIGIT`."""
+    table = np.full(256, _NO_DIGIT, np.int64)
+    table[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+    return table

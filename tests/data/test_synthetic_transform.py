@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pep_tf.data.synthetic import synthetic
+from pep_tf.data.synthetic_shape import get_shape
+from pep_tf.data.synthetic_text import tokens
+from pep_tf.data.synthetic_transform import SyntheticTransform
+
+
+@pytest.mark.parametrize("shape", ["criteo", "avazu"])
+def test_undoes_the_spelling(shape):
+    data = synthetic(shape, rows=3000, num_features=50_000)
+    ids = np.concatenate([batch.numpy() for batch, _ in data.train.batches(1000)])
+    ids = np.concatenate([ids, [np.zeros(ids.shape[1]), np.array(data.schema.sizes) - 1]])
+    raw = {
+        name: tf.constant(tokens(shape, field, ids[:, field]))
+        for field, name in enumerate(data.schema.names)
+    }
+    assert raw.keys() == data.transform.raw_spec().keys()
+    np.testing.assert_array_equal(data.transform(raw), ids)
+    examples = data.transform({n: tf.constant(v) for n, v in data.examples.items()})
+    np.testing.assert_array_equal(examples, next(iter(data.train.batches(2)))[0])
+
+
+def test_what_spells_no_id_is_unknown():
+    schema = get_shape("criteo").schema(5000)
+    served = SyntheticTransform("criteo", schema)
+    integers = ["", "0", "00", "-1", "x", "9" * 40]
+    large = tokens("criteo", 15, np.array([schema.sizes[15]]))[0]
+    hexes = ["", "CB530E03", "cb530e0", "cb530e030", b"\xff" * 8, large]
+    raw = {n: ["" for _ in integers] for n in schema.names} | {"I1": integers, "C3": hexes}
+    ids = served({name: tf.constant(values) for name, values in raw.items()}).numpy()
+    assert ids[:, 0].tolist() == [0, 1, -1, -1, -1, -1]
+    assert ids[:, 15].tolist() == [-1] * 6
+
+
+def test_integers_too_large_for_a_text_leave_no_transform(monkeypatch):
+    monkeypatch.setattr("pep_tf.data.synthetic_text.MAX_INTEGER_ID", 3)
+    data = synthetic("criteo", rows=100, num_features=77_777)
+    assert data.transform is None
+    assert data.examples is None
