@@ -48,6 +48,12 @@ class Nonzeros:
         assert found is not None, "only tables with thresholds are pruned"
         return found
 
+    def weights(self) -> np.ndarray:
+        """V as it stands, of the rows that are counted, one after the other."""
+        if self.exact:
+            return self._embedding.current()[0].ravel()
+        return self._embedding.source.look(self._sample).table.numpy().ravel()
+
     def _count_sample(self) -> tf.Tensor:
         entries, _ = self._embedding.effective(self._embedding.source.look(self._sample))
         return tf.math.count_nonzero(entries)
