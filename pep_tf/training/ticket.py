@@ -59,9 +59,23 @@ class Ticket:
             ValueError: an unknown `init`.
             TicketError: a model that cannot be made, or weights of another model.
         """
+        model = _masked(self.model_config)
+        self.fill(model, init)
+        return model
+
+    def fill(self, model: keras.Model, init: str = "original") -> None:
+        """Sets mask and weights of a model that `rebuild` made, of this ticket or of a sister.
+
+        Args:
+            model: for `init="random"`, with the new weights already in it.
+            init: see `rebuild`.
+
+        Raises:
+            ValueError: an unknown `init`.
+            TicketError: weights of another model.
+        """
         if init not in ("original", "pruned", "random"):
             raise ValueError(f"`init` must be 'original', 'pruned' or 'random'. Received: {init!r}")
-        model = _masked(self.model_config)
         mask = self.mask()
         table = named_weights(model)[TABLE]
         if init == "random":
@@ -74,7 +88,6 @@ class Ticket:
         values["embedding/mask"] = mask
         self._check_fit(named_weights(model), values, partly=init == "random")
         assign(model, values)
-        return model
 
     @staticmethod
     def _check_fit(weights: dict[str, Any], values: dict[str, np.ndarray], partly: bool) -> None:
