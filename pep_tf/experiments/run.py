@@ -168,7 +168,7 @@ class Run:
 
     def _row(self, stage: str, init: str, budget: int, model: Any, result: FitResult) -> Row:
         nnz = model.embedding.nnz() if stage != "baseline" else self.entries
-        others = _other_parameters(model)
+        others = other_parameters(model)
         return Row(
             stage=stage,
             model=self.config.model,
@@ -199,7 +199,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _other_parameters(model: keras.Model) -> int:
+def other_parameters(model: keras.Model) -> int:
     """Numbers besides the embedding table and its mask: first-order weights and tower."""
     apart = {id(variable) for variable in model.embedding.weights}
     return sum(int(np.prod(v.shape)) for v in model.weights if id(v) not in apart)

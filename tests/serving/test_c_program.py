@@ -102,7 +102,9 @@ def test_ids_and_refusals_on_one_session(program, folder, tower):
     for first in (0, len(answers) - 2):  # A refusal leaves the session as it was.
         assert [row[0] for row in answers[first : first + 2]] == [b"logit", b"probability"]
         np.testing.assert_allclose(np.float32(answers[first][1:]), logit, rtol=0, atol=5e-6)
-        np.testing.assert_allclose(np.float32(answers[first + 1][1:]), probability, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(
+            np.float32(answers[first + 1][1:]), probability, rtol=0, atol=1e-6
+        )
 
 
 def test_raw_features(program, folder, tower):
