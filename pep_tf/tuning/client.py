@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
+from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_client import OracleClient
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
@@ -16,6 +17,11 @@ from pep_tf.tuning.durable import Durable
 
 _POLL = 1.0  # seconds between two requests of a worker for which there is nothing yet
 _AGAIN = 0.5  # seconds between two attempts at a chief that went away in the middle of a call
+# gRPC by itself waits for up to two minutes between two attempts to connect.
+_RECONNECT = [
+    (f"grpc.{name}_reconnect_backoff_ms", ms)
+    for name, ms in (("initial", 200), ("min", 1000), ("max", 1000))
+]
 
 
 class LostTrial(Exception):
@@ -25,8 +31,8 @@ class LostTrial(Exception):
 class ChiefClient(OracleClient):
     """An oracle on another machine or in another process.
 
-    KerasTuner's client waits for an hour, gives up when the chief restarts during a call, and asks
-    without a pause while there is nothing to do.
+    KerasTuner's client waits for an hour, finds a chief that was restarted only minutes later, gives up
+    when that happens during a call, and asks without a pause while there is nothing to do.
 
     Args:
         oracle: the local one, for what does not change.
@@ -35,7 +41,9 @@ class ChiefClient(OracleClient):
 
     def __init__(self, oracle: Durable, chief_timeout: float) -> None:
         super().__init__(oracle)
-        self.stub: Any = _PatientStub(self.stub, self.tuner_id, chief_timeout)
+        channel = grpc.insecure_channel(address(), options=_RECONNECT)
+        stub = protos.get_service_grpc().OracleStub(channel)
+        self.stub: Any = _PatientStub(stub, self.tuner_id, chief_timeout)
 
     def create_trial(self, tuner_id: str) -> Trial:
         """The next trial; waits a moment where there is none yet."""

@@ -1,0 +1,166 @@
+"""Chief and workers as processes, some of which are killed."""
+
+import collections
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.experiments.command import ROOT
+
+
+class Cluster:
+    """Starts chiefs and workers of one quick search, and ends what is left of them."""
+
+    def __init__(self, folder: pathlib.Path, algorithm: str, trials: int, seconds: float = 0.4):
+        self.folder, self.processes = folder, []
+        self.arguments = [str(folder), algorithm, str(trials), str(seconds)]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
+    def start(self, name: str, timeouts: str = "60,3") -> subprocess.Popen[str]:
+        """Starts a process; `timeouts` are the chief's and the worker's, in seconds."""
+        env = {
+            **os.environ,
+            "KERASTUNER_TUNER_ID": name,
+            "KERASTUNER_ORACLE_IP": "127.0.0.1",
+            "KERASTUNER_ORACLE_PORT": str(self.port),
+        }
+        command = [sys.executable, "-m", "tests.tuning.worker", *self.arguments, timeouts]
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.processes.append(process)
+        return process
+
+    def begun(self) -> list[str]:
+        path = self.folder / "begun.txt"
+        return path.read_text().split() if path.exists() else []
+
+    def wait_for(self, count: int) -> None:
+        """Waits until `count` trials have begun."""
+        until = time.monotonic() + 90
+        while len(self.begun()) < count:
+            assert time.monotonic() < until, "no progress"
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    made = []
+
+    def make(*arguments, **options):
+        made.append(Cluster(tmp_path / "s", *arguments, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def finished(folder: pathlib.Path, trials: int) -> None:
+    """Exactly so many trials finished, none of them and no values twice."""
+    table = json.loads((folder / "table.json").read_text())
+    assert len(table) == trials
+    assert {status for _, _, status, _ in table} <= {"COMPLETED", "FAILED"}
+    assert all(score is not None for _, _, status, score in table if status == "COMPLETED")
+    ended = (folder / "ended.txt").read_text().splitlines()
+    counts = collections.Counter(line.split()[0] for line in ended)
+    assert counts == {trial_id: 1 for trial_id, *_ in table}
+    values = collections.Counter(line.split(" ", 1)[1] for line in ended)
+    assert set(values.values()) == {1}
+
+
+@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
+def test_a_worker_and_the_chief_are_killed(cluster, algorithm):
+    search = cluster(algorithm, 9)
+    chief = search.start("chief")
+    workers = [search.start(f"worker{n}") for n in range(2)]
+    search.wait_for(3)
+    workers[0].send_signal(signal.SIGKILL)
+    search.wait_for(4)
+    chief.send_signal(signal.SIGKILL)
+    chief.wait()
+    time.sleep(1)
+    chief = search.start("chief")
+    replacement = search.start("worker2")
+    for process in (workers[1], replacement, chief):
+        code, _, err = end(process)
+        assert code == 0, err
+    finished(search.folder, 9)
+
+
+@pytest.mark.parametrize("algorithm", ["hyperband", "grid"])
+def test_a_dead_workers_trial_goes_to_the_last_one_that_is_left(cluster, algorithm):
+    """Though nothing else was left for it to do."""
+    search = cluster(algorithm, 4)
+    chief = search.start("chief")
+    victim, survivor = search.start("worker0"), search.start("worker1")
+    search.wait_for(2)
+    victim.send_signal(signal.SIGKILL)
+    for process in (survivor, chief):
+        code, _, err = end(process)
+        assert code == 0, err
+    finished(search.folder, 4)
+
+
+def test_a_worker_that_stalls_does_not_finish_what_was_given_away(cluster):
+    search = cluster("random", 4)
+    chief = search.start("chief")
+    sleeper = search.start("worker0")
+    search.wait_for(1)
+    sleeper.send_signal(signal.SIGSTOP)
+    other = search.start("worker1")
+    search.wait_for(5)  # the sleeper's trial was begun again
+    sleeper.send_signal(signal.SIGCONT)
+    for process in (sleeper, other, chief):
+        code, out, err = end(process)
+        assert code == 0, err
+        if process is sleeper:
+            assert "given to another worker" in out
+    table = json.loads((search.folder / "table.json").read_text())
+    assert [status for _, _, status, _ in table] == ["COMPLETED"] * 4
+
+
+def test_a_chief_that_never_answers(cluster):
+    code, _, err = end(cluster("random", 2).start("worker0", timeouts="2,3"))
+    assert code == 1
+    assert "has not answered for 2 s" in err
+    assert "--chief_timeout" in err
+    assert "Traceback" not in err
+
+
+def test_a_port_in_use(cluster):
+    search = cluster("random", 2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", search.port))
+        taken.listen()
+        code, _, err = end(search.start("chief"))
+    assert code == 1
+    assert f"cannot listen on 127.0.0.1:{search.port}: the port is in use" in err
+
+
+def test_two_chiefs_do_not_share_a_port(cluster):
+    search = cluster("random", 2)
+    first = search.start("chief")
+    assert "waits for workers" in first.stdout.readline()
+    code, _, err = end(search.start("chief"))
+    assert code == 1
+    assert "the port is in use" in err
