@@ -117,7 +117,7 @@ class _PatientStub:
             return
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
             raise RunError(
-                f"The chief at {address()} has not answered for {self._timeout:,.0f} s. Start it "
+                f"The chief at {address()} has not answered for {self._timeout:,g} s. Start it "
                 "with --resume, then this worker; finished trials are kept. --chief_timeout changes "
                 "how long to wait."
             ) from None

@@ -9,10 +9,16 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent import futures
 
+import grpc
 import pytest
 
+from pep_tf.errors import RunError
+from pep_tf.tuning import chief
+from pep_tf.tuning.tuner import Tuner
 from tests.experiments.command import ROOT
+from tests.tuning.quick_search import oracle, quick
 
 
 class Cluster:
@@ -88,49 +94,50 @@ def finished(folder: pathlib.Path, trials: int) -> None:
     assert set(values.values()) == {1}
 
 
-@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize("algorithm", ["bayesian", pytest.param("random", marks=slow)])
 def test_a_worker_and_the_chief_are_killed(cluster, algorithm):
     search = cluster(algorithm, 9)
-    chief = search.start("chief")
+    head = search.start("chief")
     workers = [search.start(f"worker{n}") for n in range(2)]
     search.wait_for(3)
     workers[0].send_signal(signal.SIGKILL)
     search.wait_for(4)
-    chief.send_signal(signal.SIGKILL)
-    chief.wait()
-    time.sleep(1)
-    chief = search.start("chief")
-    replacement = search.start("worker2")
-    for process in (workers[1], replacement, chief):
+    head.send_signal(signal.SIGKILL)
+    head.wait()
+    head = search.start("chief")
+    for process in (workers[1], head):
         code, _, err = end(process)
         assert code == 0, err
     finished(search.folder, 9)
 
 
-@pytest.mark.parametrize("algorithm", ["hyperband", "grid"])
+@pytest.mark.parametrize("algorithm", ["hyperband", pytest.param("grid", marks=slow)])
 def test_a_dead_workers_trial_goes_to_the_last_one_that_is_left(cluster, algorithm):
     """Though nothing else was left for it to do."""
     search = cluster(algorithm, 4)
-    chief = search.start("chief")
+    head = search.start("chief")
     victim, survivor = search.start("worker0"), search.start("worker1")
     search.wait_for(2)
     victim.send_signal(signal.SIGKILL)
-    for process in (survivor, chief):
+    for process in (survivor, head):
         code, _, err = end(process)
         assert code == 0, err
     finished(search.folder, 4)
 
 
+@slow
 def test_a_worker_that_stalls_does_not_finish_what_was_given_away(cluster):
-    search = cluster("random", 4)
-    chief = search.start("chief")
-    sleeper = search.start("worker0")
-    search.wait_for(1)
+    search = cluster("random", 4, seconds=8)
+    head = search.start("chief")
+    sleeper, other = search.start("worker0"), search.start("worker1")
+    search.wait_for(2)
     sleeper.send_signal(signal.SIGSTOP)
-    other = search.start("worker1")
     search.wait_for(5)  # the sleeper's trial was begun again
     sleeper.send_signal(signal.SIGCONT)
-    for process in (sleeper, other, chief):
+    for process in (sleeper, other, head):
         code, out, err = end(process)
         assert code == 0, err
         if process is sleeper:
@@ -139,28 +146,39 @@ def test_a_worker_that_stalls_does_not_finish_what_was_given_away(cluster):
     assert [status for _, _, status, _ in table] == ["COMPLETED"] * 4
 
 
-def test_a_chief_that_never_answers(cluster):
-    code, _, err = end(cluster("random", 2).start("worker0", timeouts="2,3"))
-    assert code == 1
-    assert "has not answered for 2 s" in err
-    assert "--chief_timeout" in err
-    assert "Traceback" not in err
+@pytest.fixture
+def port(monkeypatch):
+    """A free port, as the environment names the chief's."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = free.getsockname()[1]
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(number))
+    return number
 
 
-def test_a_port_in_use(cluster):
-    search = cluster("random", 2)
+def test_a_chief_that_never_answers(port, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    (tmp_path / "s").mkdir()
+    tuner = Tuner(oracle("random"), tmp_path / "s", quick, chief_timeout=0.5)
+    with pytest.raises(RunError, match=f"127.0.0.1:{port} has not answered for 0.5 s.*_timeout"):
+        tuner.search()
+    assert not list((tmp_path / "s").iterdir())
+
+
+def test_a_port_in_use(port):
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", search.port))
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        code, _, err = end(search.start("chief"))
-    assert code == 1
-    assert f"cannot listen on 127.0.0.1:{search.port}: the port is in use" in err
+        with pytest.raises(RunError, match=f"listen on 127.0.0.1:{port}: the port is in use"):
+            chief.serve(oracle("random"), print)
 
 
-def test_two_chiefs_do_not_share_a_port(cluster):
-    search = cluster("random", 2)
-    first = search.start("chief")
-    assert "waits for workers" in first.stdout.readline()
-    code, _, err = end(search.start("chief"))
-    assert code == 1
-    assert "the port is in use" in err
+def test_two_chiefs_do_not_share_a_port(port):
+    """Which gRPC allows by default."""
+    other = grpc.server(futures.ThreadPoolExecutor(1))
+    assert other.add_insecure_port(f"127.0.0.1:{port}") == port
+    other.start()
+    with pytest.raises(RunError, match="the port is in use"):
+        chief.serve(oracle("random"), print)
+    other.stop(None).wait()
