@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import pprint
 from typing import Any
 
 from pep_tf import api
@@ -87,12 +86,13 @@ def write_study(search: Search, config: Config, data: CTRData, run_dir: pathlib.
             changes[field.name] = value
     assert search.best is not None
     trial = search.trial(search.best)
+    lines = "".join(f"    {json.dumps(name)}: {value!r},\n" for name, value in changes.items())
     text = (
         f'"""The best of {len(search.trials)} trials ({search.algorithm} search, trial {trial.id}): '
         f"{search.objective} {trial.score:.4f} on validation.\n\n"
         "Command:\n"
         f'    python -m pep_tf.experiments.main --config={path}\n"""\n\n'
-        f"CONFIG = {pprint.pformat(changes, sort_dicts=False, width=96)}\n"
+        f"CONFIG = {{\n{lines}}}\n"
     )
     save_text(path, text)
     return text
