@@ -64,7 +64,7 @@ class TrialResult:
             fields = json.loads(path.read_text("utf-8"))
             curve = [Point(**point) for point in fields.pop("curve")]
             return cls(curve=curve, **fields)
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError):
             return None
 
 
