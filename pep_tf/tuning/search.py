@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import pandas as pd
+import tensorflow as tf
 from absl import app, flags, logging
 
 from pep_tf import data as datasets
@@ -61,6 +62,7 @@ def define() -> None:
 def main(argv: list[str]) -> int:
     """Runs the command line; returns its exit code."""
     logging.set_verbosity(logging.WARNING)
+    tf.get_logger().setLevel("ERROR")  # it warns that each trial compiles a model of its own
     try:
         if argv[1:]:
             raise PepError(f"Unexpected arguments {argv[1:]}: flags look like --name=value.")
