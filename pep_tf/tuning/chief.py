@@ -17,6 +17,7 @@ from pep_tf.tuning.durable import Durable
 TUNER_ID = "tuner-id"  # name of the metadata by which a worker says who it is
 _THREADS = 4  # a worker's sign of life must not wait for another's next trial
 _LOOK_EVERY = 0.5  # seconds
+_GONE = 10.0  # seconds after which a worker that has nothing to do, and polls, must have been heard
 
 
 def address() -> str:
@@ -118,6 +119,3 @@ def _wait(oracle: Durable, servicer: _Servicer, note: Callable[[str], None]) -> 
         if min(oracle.workers().values(), default=oracle.worker_timeout) > _GONE:
             break
         time.sleep(_LOOK_EVERY)
-
-
-_GONE = 10.0  # seconds after which a worker that has nothing to do, and polls, must have been heard

@@ -62,6 +62,7 @@ class Durable(keras_tuner.Oracle):
         self._heard[tuner_id] = time.monotonic()
         self.failure = self._too_many_failures()
         if self.failure and tuner_id not in self.ongoing_trials:
+            self.tuner_ids.discard(tuner_id)
             return Trial(self.get_space(), status=TrialStatus.STOPPED)
         with self._transition():
             trial = super().create_trial(tuner_id)

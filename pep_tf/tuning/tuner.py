@@ -149,9 +149,16 @@ class Tuner(BaseTuner):
 
 def is_chief() -> bool:
     """Whether KerasTuner's environment variables say so."""
-    return bool(roles.is_chief_oracle())
+    return _has_chief() and bool(roles.is_chief_oracle())
 
 
 def is_worker() -> bool:
     """Whether KerasTuner's environment variables name a chief that is another process."""
-    return roles.has_chief_oracle() and not is_chief()
+    return _has_chief() and not is_chief()
+
+
+def _has_chief() -> bool:
+    try:
+        return bool(roles.has_chief_oracle())
+    except RuntimeError as error:
+        raise RunError(str(error)) from None

@@ -166,6 +166,11 @@ def test_a_chief_that_never_answers(port, tmp_path, monkeypatch):
     assert not list((tmp_path / "s").iterdir())
 
 
+def test_an_address_without_a_role(port, tmp_path):
+    with pytest.raises(RunError, match='"KERASTUNER_TUNER_ID" was not. Please specify an ID'):
+        Tuner(oracle("random"), tmp_path / "s", quick)
+
+
 def test_a_port_in_use(port):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
