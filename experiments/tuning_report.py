@@ -25,6 +25,8 @@ from pep_tf.training.state import save_text
 from pep_tf.tuning import Objective, Search
 from pep_tf.tuning.score import Point
 
+_LEAST = 3
+
 
 class Report:
     """A finished search, with the means to retrain its trials.
@@ -73,6 +75,10 @@ class Report:
     def rank(self, count: int) -> dict[str, Any]:
         """Score and retrained score of `count` trials, and their rank correlation."""
         ended = sorted((t for t in self.search.trials if t.whole), key=lambda t: t.score)
+        if len(ended) < _LEAST:
+            raise SystemExit(
+                f"A rank correlation needs {_LEAST} trials of a whole pruning at least."
+            )
         places = np.unique(np.linspace(0, len(ended) - 1, count).round().astype(int))
         objective = Objective.parse(self.search.objective, self.search.budgets, 1 << 62)
         found = []

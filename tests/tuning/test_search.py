@@ -73,8 +73,8 @@ def test_the_hparams_table_and_the_histograms(found):
         assert list((board / f"trial_{trial.id}").glob("events.*"))
         [events] = (board / f"trial_{trial.id}" / "result").glob("events.*")
         assert b"threshold_init" in events.read_bytes()
-    half_and_whole = list((board / "trial_0").glob("events.*"))
-    assert all(b"weights" in events.read_bytes() for events in half_and_whole)
+    events_of_halves = (board / "trial_0").glob("events.*")
+    assert any(b"weights" in events.read_bytes() for events in events_of_halves)
     assert list((board / "hparams").glob("events.*"))
 
 
