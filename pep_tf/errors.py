@@ -15,3 +15,7 @@ class TicketError(PepError):
 
 class RunError(PepError):
     """A run folder, a flag or a run that cannot go on as asked."""
+
+
+class DivergedError(RunError):
+    """A loss that is not finite: a search passes over such a run, everything else ends with it."""

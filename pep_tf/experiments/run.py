@@ -169,7 +169,7 @@ class Run:
     def _row(self, stage: str, init: str, budget: int, model: Any, result: FitResult) -> Row:
         covered = [model.embedding, model.first_order][: 1 + self.config.prune_linear]
         nnz = sum(t.nnz() for t in covered) if stage != "baseline" else self.entries
-        others = _other_parameters(model, covered)
+        others = other_parameters(model, covered)
         return Row(
             stage=stage,
             model=self.config.model,
@@ -200,7 +200,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _other_parameters(model: keras.Model, covered: list[PEPEmbedding]) -> int:
+def other_parameters(model: keras.Model, covered: list[PEPEmbedding]) -> int:
     """Numbers besides the tables that the budget covers, and their masks."""
     apart = {id(variable) for table in covered for variable in table.weights}
     return sum(int(np.prod(v.shape)) for v in model.weights if id(v) not in apart)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data import Split
-from pep_tf.errors import RunError
+from pep_tf.errors import DivergedError, RunError
 from pep_tf.optimizers import CoupledAdam
 from pep_tf.training.settings import Settings
 from pep_tf.training.state import load_state, save_state
@@ -63,7 +63,7 @@ class Loop:
             Mean loss over these steps.
 
         Raises:
-            RunError: a loss that is not finite; names the range of steps.
+            DivergedError: a loss that is not finite; names the range of steps.
         """
         if self._batches is None:
             self._batches = iter(
@@ -89,7 +89,7 @@ class Loop:
 
     def _check(self, loss: float, count: int) -> None:
         if not math.isfinite(loss):
-            raise RunError(
+            raise DivergedError(
                 f"The loss became {loss} in stage '{self.stage}', between step {self.step} and "
                 f"step {self.step + count}. The last good checkpoint is kept. "
                 "Lower --learning_rate or look for outliers in the data."

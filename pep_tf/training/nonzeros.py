@@ -45,3 +45,9 @@ class Nonzeros:
         rows = self._embedding.source.look(self._sample)
         entries, _ = self._embedding.effective(rows)
         return tf.math.count_nonzero(entries), rows.thresholds
+
+    def weights(self) -> np.ndarray:
+        """V as it stands, of the rows that are counted, one after the other."""
+        if self.exact:
+            return self._embedding.current()[0].ravel()
+        return self._embedding.source.look(self._sample).table.numpy().ravel()

@@ -60,6 +60,8 @@ def prune(
     *,
     folder: pathlib.Path | None = None,
     reporter: Reporter | None = None,
+    until: int | None = None,
+    identity: str = "",
 ) -> PruneResult:
     """Trains table, thresholds and tower together until the last budget is cut.
 
@@ -77,12 +79,17 @@ def prune(
         budgets: counts, fractions or percentages (see `resolve_budgets`).
         folder: keeps the checkpoint and the tickets cut so far; goes on from there if it has any.
         reporter: receives the progress.
+        until: epochs to halt after: the budgets that are not reached are cut from the state there,
+            and a later call with a higher `until`, or none, goes on from `folder` as if there had
+            been no halt.
+        identity: of the run, if its folder might hold another one; checkpoints carry it.
 
     Raises:
-        RunError: a model that cannot be pruned, a bad budget, a loss that is not finite.
+        RunError: a model that cannot be pruned, a bad budget, a folder with another run's
+            checkpoint, a loss that is not finite (`DivergedError`).
     """
-    run = _Pruning(model, data, settings, budgets, folder, reporter or Silent())
-    return run.finish()
+    run = _Pruning(model, data, settings, budgets, folder, reporter or Silent(), identity)
+    return run.finish(settings.prune_epochs if until is None else until)
 
 
 class _Pruning:
@@ -96,12 +103,13 @@ class _Pruning:
         budgets: Sequence[Budget],
         folder: pathlib.Path | None,
         reporter: Reporter,
+        identity: str,
     ) -> None:
         if not model.built:
             model.build()
         self.tables = pruned_tables(model)
         self.model, self.data, self.settings = model, data, settings
-        self.folder, self.reporter = folder, reporter
+        self.folder, self.reporter, self.identity = folder, reporter, identity
         entries = sum(layer.input_dim * layer.output_dim for layer in self.tables.values())
         self.pending = resolve_budgets(budgets, entries)
         self.initial = snapshot(model)
@@ -114,19 +122,23 @@ class _Pruning:
         self.warned = False
         self._resume()
 
-    def finish(self) -> PruneResult:
+    def finish(self, until: int) -> PruneResult:
         settings, loop = self.settings, self.loop
         total = settings.prune_epochs * loop.batches_per_epoch
+        halt = min(total, until * loop.batches_per_epoch)
         self.reporter.start("prune", total, loop.step)
-        while self.pending and loop.step < total:
+        while self.pending and loop.step < halt:
             loss = loop.run(settings.check_every - loop.step % settings.check_every)
             self._check(loss)
             if loop.step % settings.checkpoint_every == 0:
                 self._save()
-        for budget in self.pending:
-            self.reporter.note(
-                f"Thresholds alone did not reach {budget:,} entries: cut there by |V| - g(s)."
-            )
+        if halt < total:
+            self._save()  # before the cuts below, which are to leave no trace
+        else:
+            for budget in self.pending:
+                self.reporter.note(
+                    f"Thresholds alone did not reach {budget:,} entries: cut there by |V| - g(s)."
+                )
         self._cut(list(self.pending), forced=True)
         loop.optimizer.settle()  # the model can then be saved, or trained by another optimizer
         self.reporter.finish()
@@ -141,7 +153,8 @@ class _Pruning:
         seen["threshold"] = float(np.mean(thresholds))
         if self.loop.batch == 0:
             seen["validation_auc"] = self.evaluate(self.data.validation).auc
-            self.reporter.histograms(self.loop.step, thresholds=thresholds)
+            weights = self.nonzeros[EMBEDDING].weights()
+            self.reporter.histograms(self.loop.step, thresholds=thresholds, weights=weights)
         self.history.append(seen)
         next_budget = {"next_budget": self.pending[0]} if self.pending else {}
         shown = {key: value for key, value in seen.items() if key != "step"}
@@ -182,6 +195,7 @@ class _Pruning:
     def _save(self) -> None:
         if self.folder:
             facts = {
+                "identity": self.identity,
                 "history": self.history,
                 "warned": self.warned,
                 "seconds": self._seconds(),
@@ -193,6 +207,10 @@ class _Pruning:
         if not self.folder or not (self.folder / "checkpoint.safetensors").exists():
             return
         self.initial, facts = self.loop.restore(self.folder / "checkpoint.safetensors")
+        if facts.get("identity", "") != self.identity:
+            raise RunError(
+                f"The pruning in {self.folder} was begun with other values. Use another folder."
+            )
         self.history, self.warned = facts["history"], facts["warned"]
         self.started -= facts["seconds"]
         if foreign := set(facts["cut"]) - set(self.pending):

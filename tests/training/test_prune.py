@@ -26,8 +26,9 @@ QUICK = {
 
 
 def run(model, budgets=BUDGETS, folder=None, reporter=None, data=tiny.DATA, **options):
+    told = {name: options.pop(name) for name in ("until", "identity") if name in options}
     settings = tiny.settings(**{**QUICK, **options})
-    return prune(model, data, settings, budgets, folder=folder, reporter=reporter)
+    return prune(model, data, settings, budgets, folder=folder, reporter=reporter, **told)
 
 
 def start(seed: int = 0, **options) -> keras.Model:
@@ -266,3 +267,40 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):
     ):
         run(start(), folder=tmp_path, data=dataclasses.replace(tiny.DATA, train=train))
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == saved
+
+
+@pytest.mark.parametrize("until", [[1], [1, 2], [2, 4]])
+def test_a_halt_leaves_no_trace(whole, tmp_path, until):
+    for epochs in until:
+        part = run(start(), folder=tmp_path, until=epochs)
+        assert [t.nnz for t in part.tickets] == COUNTS
+        assert part.history[-1]["step"] <= epochs * tiny.BATCHES
+        forced = [t for t in part.tickets if t.forced]
+        assert all(t.step == epochs * tiny.BATCHES for t in forced)
+        assert bool(forced) == (epochs < 4)
+    result = run(start(), folder=tmp_path)
+    assert_same_tickets(result.tickets, whole[0].tickets)
+    assert result.history == whole[0].history
+
+
+def test_a_halt_is_not_told_as_a_failure_of_the_thresholds():
+    diary = Diary()
+    run(start(threshold_init=-15.0), reporter=diary, until=1)
+    assert not [note for note in diary.notes if "Thresholds alone" in note]
+
+
+def test_a_checkpoint_knows_its_run(tmp_path):
+    run(start(), folder=tmp_path, until=1, identity="one")
+    with pytest.raises(RunError, match="begun with other values. Use another folder"):
+        run(start(), folder=tmp_path, identity="another")
+    run(start(), folder=tmp_path, identity="one")
+
+
+def test_histograms_of_thresholds_and_weights_once_an_epoch():
+    class Histograms(Diary):
+        def histograms(self, step, **arrays):
+            seen.append((step, {name: len(np.ravel(array)) for name, array in arrays.items()}))
+
+    seen = []
+    run(start(), budgets=[0], reporter=Histograms(), prune_epochs=2)
+    assert seen == [(step, {"thresholds": 64, "weights": 64}) for step in (7, 14)]

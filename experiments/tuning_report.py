@@ -1,0 +1,158 @@
+"""What a finished search is worth, measured by retraining: `python -m experiments.tuning_report --help`.
+
+`rank`: Spearman's rank correlation of a trial's score with the same score of its retrained tickets, over trials spread
+evenly from the worst to the best. `compare`: paired differences, best minus default, on fresh seeds (split, weights and
+order are new). Retrained rows are kept in `<search>/report/`, so that a killed report goes on where it was.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import scipy.stats
+import tensorflow as tf
+
+from pep_tf import data as datasets
+from pep_tf.data import CTRData
+from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.run import Run
+from pep_tf.experiments.run_folder import RunFolder
+from pep_tf.training import Silent
+from pep_tf.training.state import save_text
+from pep_tf.tuning import Objective, Search
+from pep_tf.tuning.score import Point
+
+_LEAST = 3
+
+
+class Report:
+    """A finished search, with the means to retrain its trials.
+
+    Args:
+        folder: of the search.
+        data_dir: as it was given to the search.
+    """
+
+    def __init__(self, folder: pathlib.Path, data_dir: str | None) -> None:
+        self.folder, self.data_dir = folder, data_dir
+        self.search = Search.load(folder)
+        stored = json.loads((folder / "config.json").read_text("utf-8"))
+        names = {field.name for field in dataclasses.fields(Config)}
+        self.base = {name: value for name, value in stored.items() if name in names}
+
+    def rows(self, trial_id: str, seed: int) -> list[dict[str, Any]]:
+        """The rows of a trial's configuration, pruned and retrained with a seed."""
+        data = self._data(seed)
+        changes = {
+            **self.base,
+            **self.search.trial(trial_id).values,
+            "budgets": [str(budget) for budget in self.search.budgets],
+            "seed": seed,
+            "no_retrain": False,
+        }
+        config = make_config(data.name, data.train.num_rows, changes)
+        entries = data.schema.num_features * config.embedding_dim
+        counts = [str(min(budget, entries)) for budget in self.search.budgets]
+        config = dataclasses.replace(config, budgets=tuple(counts))
+        folder = RunFolder(self.folder / "report" / f"trial_{trial_id}_seed_{seed}")
+        folder.open(dataclasses.asdict(config), resume=folder.path.exists())
+        path = folder.path / "results.json"
+        if not path.exists():
+            Run(config, data, folder, Silent())()
+        return json.loads(path.read_text("utf-8"))
+
+    def _data(self, seed: int) -> CTRData:
+        return datasets.load(
+            self.search.dataset,
+            data_dir=self.data_dir,
+            features=self.base["features"],
+            seed=seed,
+        )
+
+    def rank(self, count: int) -> dict[str, Any]:
+        """Score and retrained score of `count` trials, and their rank correlation."""
+        ended = sorted((t for t in self.search.trials if t.whole), key=lambda t: t.score)
+        if len(ended) < _LEAST:
+            raise SystemExit(
+                f"A rank correlation needs {_LEAST} trials of a whole pruning at least."
+            )
+        places = np.unique(np.linspace(0, len(ended) - 1, count).round().astype(int))
+        objective = Objective.parse(self.search.objective, self.search.budgets, 1 << 62)
+        found = []
+        for trial in (ended[place] for place in places):
+            rows = {row["budget"]: row for row in self.rows(trial.id, self.base["seed"])[1:]}
+            largest = max(rows)
+            curve = [
+                Point(b, r["parameters"], r["validation_auc"], r["nnz"])
+                for b in objective.budgets
+                for r in [rows[min(b, largest)]]
+            ]
+            found.append(
+                {"trial": trial.id, "score": trial.score, "retrained": objective.score(curve)}
+            )
+            print(json.dumps(found[-1]), flush=True)
+        scores, retrained = ([f[name] for f in found] for name in ("score", "retrained"))
+        correlation = scipy.stats.spearmanr(scores, retrained)
+        return {
+            "trials": found,
+            "spearman": float(correlation.statistic),
+            "p_value": float(correlation.pvalue),
+        }
+
+    def compare(self, seeds: list[int]) -> dict[str, Any]:
+        """Best minus default, retrained, at each budget and seed; mean and spread over both."""
+        first = self.search.trials[0].id
+        best = self.search.best
+        assert best is not None
+        found = []
+        for seed in seeds:
+            pairs = zip(self.rows(first, seed)[1:], self.rows(best, seed)[1:], strict=True)
+            for default, searched in pairs:
+                row = {"seed": seed, "budget": default["budget"]}
+                for name in ("validation_auc", "test_auc"):
+                    row |= {f"default_{name}": default[name], f"best_{name}": searched[name]}
+                    row[f"difference_{name}"] = searched[name] - default[name]
+                found.append(row)
+                print(json.dumps(row), flush=True)
+        summary = {}
+        for name in ("validation_auc", "test_auc"):
+            by_seed = [
+                np.mean([r[f"difference_{name}"] for r in found if r["seed"] == seed])
+                for seed in seeds
+            ]
+            spread = float(np.std(by_seed, ddof=1)) if len(seeds) > 1 else None
+            summary[name] = {
+                "mean_difference": float(np.mean(by_seed)),
+                "spread_over_seeds": spread,
+            }
+        values = {id_: self.search.trial(id_).values for id_ in (first, best)}
+        return {"default": first, "best": best, "values": values, "rows": found, "summary": summary}
+
+
+def main() -> None:
+    """Parses the command line, and prints the report as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["rank", "compare"])
+    parser.add_argument("--search", type=pathlib.Path, required=True, help="folder of the search")
+    parser.add_argument("--data_dir", help="as it was given to the search")
+    parser.add_argument("--trials", type=int, default=8, help="rank: how many trials")
+    parser.add_argument("--seeds", default="1,2,3", help="compare: fresh seeds, comma-separated")
+    parser.add_argument("--out", type=pathlib.Path, help="file to write the report to as well")
+    asked = parser.parse_args()
+    tf.config.experimental.enable_op_determinism()
+    report = Report(asked.search, asked.data_dir)
+    if asked.what == "rank":
+        found = report.rank(asked.trials)
+    else:
+        found = report.compare([int(seed) for seed in asked.seeds.split(",")])
+    text = json.dumps(found, indent=2)
+    print(text)
+    if asked.out:
+        save_text(asked.out, text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What follows the trials: the tickets of the Pareto front retrained, the best as a study file."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from pep_tf import api
+from pep_tf.data import CTRData
+from pep_tf.experiments.config import Config, make_config
+from pep_tf.training import Reporter
+from pep_tf.training.state import save_text
+from pep_tf.tuning.record import FrontPoint, Search
+from pep_tf.tuning.space import run_of
+
+STUDY = "best.py"
+
+
+def retrain_front(
+    search: Search,
+    configs: dict[str, Config],
+    data: CTRData,
+    run_dir: pathlib.Path,
+    reporter: Reporter,
+) -> None:
+    """Retrains each ticket of the front from its initial weights, and notes the AUC in `search`.
+
+    What was retrained before a kill is not done again.
+
+    Args:
+        search: its front is completed, one ticket after the other; `search.json` follows.
+        configs: of the trials on the front, by id.
+        data: the test split is read once for each ticket.
+        run_dir: folder of the search.
+        reporter: receives the progress.
+    """
+    for point in search.pareto:
+        stem = run_dir / "retrained" / f"{point.trial}_{point.nnz}"
+        done = stem.with_suffix(".json")
+        if not done.exists():
+            found = _retrain(point, configs[point.trial], data, run_dir, stem, reporter)
+            save_text(done, json.dumps(found) + "\n")
+            stem.with_suffix(".safetensors").unlink(missing_ok=True)
+        for name, value in json.loads(done.read_text("utf-8")).items():
+            setattr(point, name, value)
+        search.save(run_dir)
+
+
+def _retrain(
+    point: FrontPoint,
+    config: Config,
+    data: CTRData,
+    run_dir: pathlib.Path,
+    stem: pathlib.Path,
+    reporter: Reporter,
+) -> dict[str, float]:
+    folder = run_dir / f"trial_{point.trial}"
+    ticket = api.Ticket.load(folder / f"ticket_{point.nnz}.safetensors")
+    result = ticket.retrain(
+        data,
+        settings=run_of(config, data).settings,
+        init=config.ticket_init,
+        checkpoint=stem.with_suffix(".safetensors"),
+        reporter=reporter,
+    )
+    return {"validation_auc": result.validation.auc, "test_auc": result.test.auc}
+
+
+def write_study(search: Search, config: Config, data: CTRData, run_dir: pathlib.Path) -> str:
+    """Writes a trial's configuration as a study file for the main command.
+
+    Args:
+        search: for its facts.
+        config: of the trial, with its budgets as counts.
+        data: for the defaults, which are left out.
+        run_dir: folder of the search; the file is `best.py` in it.
+
+    Returns:
+        The text of the file.
+    """
+    path = run_dir / STUDY
+    default = make_config(data.name, data.train.num_rows)
+    changes: dict[str, Any] = {"dataset": data.name}
+    for field in dataclasses.fields(Config):
+        if (value := getattr(config, field.name)) != getattr(default, field.name):
+            changes[field.name] = value
+    assert search.best is not None
+    trial = search.trial(search.best)
+    lines = "".join(f"    {json.dumps(name)}: {value!r},\n" for name, value in changes.items())
+    text = (
+        f'"""The best of {len(search.trials)} trials ({search.algorithm} search, trial {trial.id}): '
+        f"{search.objective} {trial.score:.4f} on validation.\n\n"
+        "Command:\n"
+        f'    python -m pep_tf.experiments.main --config={path}\n"""\n\n'
+        f"CONFIG = {{\n{lines}}}\n"
+    )
+    save_text(path, text)
+    return text

@@ -1,0 +1,253 @@
+"""A search from configuration to study file: trials, Pareto front, retraining, the best."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from pep_tf.data import CTRData
+from pep_tf.errors import RunError
+from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.run_folder import RunFolder
+from pep_tf.experiments.tensorboard import TensorBoardReporter
+from pep_tf.experiments.terminal import Reporters
+from pep_tf.training import Reporter, Silent
+from pep_tf.tuning.board import write_hparams
+from pep_tf.tuning.durable import Durable
+from pep_tf.tuning.oracles import make_oracle
+from pep_tf.tuning.record import Search
+from pep_tf.tuning.retrain import retrain_front, write_study
+from pep_tf.tuning.score import AREA, Objective
+from pep_tf.tuning.space import PruningHyperModel, declared, describe
+from pep_tf.tuning.trial import PruningTrials, capped
+from pep_tf.tuning.tuner import Tuner, is_worker
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to search.
+
+    Attributes:
+        algorithm: random, bayesian, hyperband or grid.
+        max_trials: trials at most; a search can be resumed with more.
+        objective: `"area"` or `"auc@<budget>"`; see `Objective.parse`.
+        stop_hopeless: give up half way what is far behind; see `is_hopeless`.
+        max_failures: consecutive failed trials that end the search.
+        chief_timeout: seconds that a worker waits for its chief.
+        worker_timeout: seconds without a sign of life until a worker's trial goes to another.
+        tensorboard: write scalars, histograms and the HParams table.
+    """
+
+    algorithm: str = "bayesian"
+    max_trials: int = 20
+    objective: str = AREA
+    stop_hopeless: bool = True
+    max_failures: int = 3
+    chief_timeout: float = 60.0
+    worker_timeout: float = 120.0
+    tensorboard: bool = True
+
+
+def tune(
+    data: CTRData,
+    run_dir: pathlib.Path | str,
+    *,
+    config: Config | None = None,
+    hypermodel: PruningHyperModel | None = None,
+    tune: Sequence[str] | None = None,
+    options: Options | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    **changes: Any,
+) -> Search:
+    """Searches threshold settings, retrains the Pareto front, writes the best as a study file.
+
+    Args:
+        data: the data set.
+        run_dir: folder of the search; shared by chief and workers.
+        config: the default configuration, trial 0; by default the data set's.
+        hypermodel: a search space of your own; see `PruningHyperModel`.
+        tune: names of the hyperparameters to vary; None for all.
+        options: see `Options`.
+        resume: continue the search in `run_dir`.
+        reporter: receives the progress.
+        **changes: fields of `options` or of `config` that differ.
+
+    Returns:
+        All trials, the front, the best. A worker returns what there is when its chief lets it go.
+
+    Raises:
+        RunError: what the user can mend, before any training wherever that can be known.
+
+    Example:
+        >>> tune(data, "runs/search", max_trials=8, budgets=["10%", "1%"])  # doctest: +SKIP
+    """
+    names = {field.name for field in dataclasses.fields(Options)}
+    asked = {name: value for name, value in changes.items() if name in names}
+    rest = {name: value for name, value in changes.items() if name not in names}
+    options = dataclasses.replace(options or Options(), **asked)
+    base = dataclasses.asdict(config) if config else {}
+    config = make_config(data.name, data.train.num_rows, base, rest)
+    hypermodel = hypermodel or PruningHyperModel(config, data, tune)
+    search = SearchRun(hypermodel, pathlib.Path(run_dir), options, reporter or Silent())
+    return search(resume)
+
+
+class SearchRun:
+    """One search in its folder.
+
+    Args:
+        hypermodel: the space, around the default configuration.
+        run_dir: the folder.
+        options: see `Options`.
+        reporter: receives the progress.
+
+    Raises:
+        RunError: an empty space, a bad budget, objective or option.
+    """
+
+    def __init__(
+        self,
+        hypermodel: PruningHyperModel,
+        run_dir: pathlib.Path,
+        options: Options,
+        reporter: Reporter,
+    ) -> None:
+        self.hypermodel, self.data = hypermodel, hypermodel.data
+        self.run_dir, self.options, self.reporter = run_dir.resolve(), options, reporter
+        self.config = hypermodel.base
+        self.entries = self.data.schema.num_features * self.config.embedding_dim
+        self.objective = Objective.parse(options.objective, self.config.budgets, self.entries)
+        self.space = declared(hypermodel)
+        self.oracle = self._oracle()
+
+    def _oracle(self) -> Durable:
+        options = self.options
+        oracle = make_oracle(
+            options.algorithm,
+            self.space,
+            max_trials=options.max_trials,
+            seed=self.config.seed,
+            max_failures=options.max_failures,
+        )
+        for name in ("chief_timeout", "worker_timeout"):
+            if getattr(options, name) <= 0:
+                raise RunError(f"`{name}` must be above 0. Received: {getattr(options, name)}")
+        oracle.worker_timeout = options.worker_timeout
+        oracle.after_end = self._after_trial
+        return oracle
+
+    def __call__(self, resume: bool) -> Search:
+        """Searches, or goes on with it."""
+        tf.config.experimental.enable_op_determinism()
+        trials = PruningTrials(
+            self.hypermodel,
+            self.data,
+            self.objective,
+            reporter=self._trial_reporter,
+            stop_hopeless=self.options.stop_hopeless and self.options.algorithm != "hyperband",
+            keep_checkpoints=self.options.algorithm == "hyperband",
+        )
+        if is_worker():
+            self._tuner(trials).search()
+            return Search.load(self.run_dir)
+        folder = RunFolder(self.run_dir)
+        folder.open(self._identity(), resume)
+        with folder.locked():
+            self._tuner(trials).search()
+            return self._finish()
+
+    def _tuner(self, trials: PruningTrials) -> Tuner:
+        tuner = Tuner(
+            self.oracle,
+            self.run_dir,
+            trials,
+            chief_timeout=self.options.chief_timeout,
+            note=self.reporter.note,
+        )
+        if is_worker():
+            tuner.oracle.get_space()  # answers once the chief has opened the folder
+            self._check_folder()
+        return tuner
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same when a search is resumed."""
+        options = dataclasses.asdict(self.options)
+        return {
+            **dataclasses.asdict(self.config),
+            "data": self.data.details,
+            "search": {
+                **{name: options[name] for name in ("algorithm", "objective", "stop_hopeless")},
+                "space": describe(self.space),
+            },
+        }
+
+    def _check_folder(self) -> None:
+        """Raises RunError unless a worker's folder is its chief's, and for the same search."""
+        path = self.run_dir / "config.json"
+        if not path.exists():
+            raise RunError(
+                f"{path} is missing, though the chief answers: chief and workers must be given the "
+                "same --run_dir, on a file system that they share."
+            )
+        RunFolder(self.run_dir).open(self._identity(), resume=True)
+
+    def _trial_reporter(self, name: str) -> Reporter:
+        if not self.options.tensorboard:
+            return self.reporter
+        return Reporters([self.reporter, TensorBoardReporter(self.run_dir / "tensorboard")])
+
+    def _gather(self) -> Search:
+        return Search.gather(
+            self.run_dir,
+            self.options.algorithm,
+            self.data.name,
+            self.objective,
+            self.space,
+            self.oracle.trials,
+        )
+
+    def _after_trial(self) -> None:
+        search = self._gather()
+        search.save(self.run_dir)
+        if self.options.tensorboard:
+            write_hparams(search, self.run_dir / "tensorboard")
+        self.reporter.note(_line(search, self.oracle.end_order[-1], self.options.max_trials))
+
+    def _finish(self) -> Search:
+        search = self._gather()
+        if search.best is None:
+            search.save(self.run_dir)
+            raise RunError("No trial of the search has come to a score; see the errors above.")
+        configs = {point.trial: self._config(point.trial) for point in search.pareto}
+        write_study(search, self._config(search.best), self.data, self.run_dir)
+        if not self.config.no_retrain:
+            retrain_front(search, configs, self.data, self.run_dir, self.reporter)
+        search.save(self.run_dir)
+        return search
+
+    def _config(self, trial_id: str) -> Config:
+        """The configuration of a trial, its budgets as counts."""
+        hp = self.oracle.trials[trial_id].hyperparameters
+        return capped(self.hypermodel.config(hp), self.data, self.objective)
+
+
+def _line(search: Search, trial_id: str, max_trials: int) -> str:
+    """What a person wants to know after a trial."""
+    trial = search.trial(trial_id)
+    values = ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in trial.values.items()
+    )
+    ended = sum(record.status in ("COMPLETED", "FAILED") for record in search.trials)
+    if trial.score is None:
+        came_to = f"failed: {trial.error}"
+    else:
+        came_to = f"{search.objective} {trial.score:.4f}"
+        came_to += " (given up half way)" if trial.stopped else ""
+    best = (
+        f"; best {search.trial(search.best).score:.4f}, trial {search.best}" if search.best else ""
+    )
+    return f"trial {trial.id} ({ended} of {max_trials}): {came_to}, {trial.seconds:.0f} s{best}; {values}"

@@ -1,0 +1,171 @@
+"""The search space: which settings of a run a search varies, and around which defaults."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras_tuner
+
+from pep_tf.data import CTRData
+from pep_tf.errors import RunError
+from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.run import Run
+from pep_tf.experiments.run_folder import RunFolder
+from pep_tf.layers import GRANULARITIES
+from pep_tf.training import Silent, resolve_budgets
+
+_INTERNAL = "tuner/"  # prefix of what Hyperband adds to a trial's values
+TUNABLE = (
+    "embedding_dim",
+    "granularity",
+    "dropout",
+    "l2",
+    "threshold_l2",
+    "threshold_init",
+    "threshold_learning_rate",
+)
+
+
+class PruningHyperModel(keras_tuner.HyperModel):
+    """The settings of a pruning run as hyperparameters, each around its default.
+
+    The space is declared once, before the first trial. Grid search varies the last one fastest.
+
+    | hyperparameter | range |
+    |---|---|
+    | embedding_dim | d, d/2, d/4, as far as the table holds the largest budget |
+    | granularity | all six |
+    | dropout (deepfm, autoint) | 0 to 0.5 |
+    | l2 | a tenth to ten times the default, log |
+    | threshold_l2 | a hundredth to a hundred times `l2`'s default, log |
+    | threshold_init | 1.5 to 0.5 times s0 |
+    | threshold_learning_rate | a quarter to four times the default, log |
+
+    To search other settings, subclass it: declare hyperparameters named after fields of `Config` in
+    `declare_hyperparameters`, or translate others in `config`.
+
+    Args:
+        base: the default configuration, which is trial 0 of every search.
+        data: the data set.
+        tune: names of the hyperparameters to vary; None for all.
+
+    Raises:
+        RunError: an unknown name.
+
+    Example:
+        >>> class LearningRate(PruningHyperModel):
+        ...     def declare_hyperparameters(self, hp):
+        ...         super().declare_hyperparameters(hp)
+        ...         hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
+    """
+
+    def __init__(self, base: Config, data: CTRData, tune: Sequence[str] | None = None) -> None:
+        super().__init__()
+        self.data = data
+        self.base = _with_numbers(base, data)
+        if unknown := sorted(set(tune or ()) - set(TUNABLE)):
+            raise RunError(f"`tune` must name some of {', '.join(TUNABLE)}. Received: {unknown}")
+        self.tune = TUNABLE if tune is None else tuple(tune)
+
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+        """Declares the space; KerasTuner's own hook."""
+        for name in TUNABLE:
+            if name in self.tune:
+                getattr(self, f"_{name}")(hp)
+
+    def config(self, hp: keras_tuner.HyperParameters) -> Config:
+        """The configuration of a trial.
+
+        Raises:
+            RunError: a value that is none of `Config`.
+        """
+        changes = {**dataclasses.asdict(self.base), **values_of(hp)}
+        return make_config(self.data.name, self.data.train.num_rows, changes)
+
+    def build(self, hp: keras_tuner.HyperParameters) -> Any:
+        """The model to prune; KerasTuner's own hook."""
+        return run_of(self.config(hp), self.data).model("threshold")
+
+    def _embedding_dim(self, hp: keras_tuner.HyperParameters) -> None:
+        dim, num_features = self.base.embedding_dim, self.data.schema.num_features
+        largest = resolve_budgets(self.base.budgets, num_features * dim)[0]
+        dims = {d for d in (dim // 4, dim // 2, dim) if d and num_features * d >= largest}
+        if len(dims) > 1:
+            hp.Choice("embedding_dim", sorted(dims), default=dim)
+
+    def _granularity(self, hp: keras_tuner.HyperParameters) -> None:
+        hp.Choice("granularity", list(GRANULARITIES), default=self.base.granularity)
+
+    def _dropout(self, hp: keras_tuner.HyperParameters) -> None:
+        if self.base.model != "fm":
+            highest = max(0.5, self.base.dropout)
+            hp.Float("dropout", 0.0, highest, default=self.base.dropout)
+
+    def _l2(self, hp: keras_tuner.HyperParameters) -> None:
+        _around(hp, "l2", self.base.l2, 10)
+
+    def _threshold_l2(self, hp: keras_tuner.HyperParameters) -> None:
+        assert self.base.threshold_l2 is not None
+        _around(hp, "threshold_l2", self.base.threshold_l2, 100)
+
+    def _threshold_init(self, hp: keras_tuner.HyperParameters) -> None:
+        start = float(self.base.threshold_init)
+        if start:
+            bounds = sorted((0.5 * start, 1.5 * start))
+            hp.Float("threshold_init", *bounds, default=start)
+
+    def _threshold_learning_rate(self, hp: keras_tuner.HyperParameters) -> None:
+        assert self.base.threshold_learning_rate is not None
+        _around(hp, "threshold_learning_rate", self.base.threshold_learning_rate, 4)
+
+
+def _around(hp: keras_tuner.HyperParameters, name: str, default: float, factor: float) -> None:
+    if default > 0:  # a rate of zero was set so, and has no surroundings on a log scale
+        hp.Float(name, default / factor, default * factor, sampling="log", default=default)
+
+
+def _with_numbers(base: Config, data: CTRData) -> Config:
+    """The same configuration without 'auto' and None: what a search varies needs a value."""
+    run = run_of(base, data)
+    rate, l2 = run.settings.threshold_learning_rate, base.threshold_l2
+    return dataclasses.replace(
+        base,
+        threshold_init=run.threshold_init,
+        threshold_learning_rate=base.learning_rate if rate is None else rate,
+        threshold_l2=base.l2 if l2 is None else l2,
+    )
+
+
+def run_of(config: Config, data: CTRData, folder: pathlib.Path = pathlib.Path()) -> Run:
+    """The run of a configuration; nothing is written before it is called."""
+    return Run(config, data, RunFolder(folder), Silent())
+
+
+def declared(hypermodel: keras_tuner.HyperModel) -> keras_tuner.HyperParameters:
+    """The declared space.
+
+    Raises:
+        RunError: an empty one.
+    """
+    hp = keras_tuner.HyperParameters()
+    hypermodel.declare_hyperparameters(hp)
+    if not hp.space:
+        raise RunError("The search space is empty: `tune` must name at least one hyperparameter.")
+    return hp
+
+
+def describe(hp: keras_tuner.HyperParameters) -> dict[str, dict[str, Any]]:
+    """The space as JSON-ready values: `{name: {kind, default, and the range or the choices}}`."""
+    shown = {}
+    for entry in hp.space:
+        config = entry.get_config()
+        name = config.pop("name")
+        keep = {key: value for key, value in config.items() if value not in (None, [])}
+        shown[name] = {"kind": type(entry).__name__, **keep}
+    return shown
+
+
+def values_of(hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+    """A trial's values, without those that Hyperband adds."""
+    return {k: v for k, v in sorted(hp.values.items()) if not k.startswith(_INTERNAL)}

@@ -1,0 +1,47 @@
+"""A JSON file that outlives what happens to it: written whole, and the one before it is kept."""
+
+import json
+import pathlib
+from typing import Any
+
+from pep_tf.errors import RunError
+from pep_tf.training.state import save_text
+
+
+def write(path: pathlib.Path, state: Any) -> None:
+    """Writes `path`; what it held goes to its neighbour `<stem>.previous.json`.
+
+    Raises:
+        RunError: the folder cannot be written, or the disk is full; the earlier file stays.
+    """
+    try:
+        before = path.read_text("utf-8")
+        json.loads(before)
+    except (FileNotFoundError, ValueError):
+        pass  # nothing worth keeping
+    else:
+        save_text(_previous(path), before)
+    save_text(path, json.dumps(state))
+
+
+def read(path: pathlib.Path) -> Any | None:
+    """The latest state that can be read; None if there is none, or only the first one, damaged.
+
+    Raises:
+        RunError: both files are damaged.
+    """
+    damaged = 0
+    for candidate in (path, _previous(path)):
+        try:
+            return json.loads(candidate.read_text("utf-8"))
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            damaged += 1
+    if damaged > 1:
+        raise RunError(f"{path} and {_previous(path)} are damaged. Choose another folder.")
+    return None
+
+
+def _previous(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f"{path.stem}.previous{path.suffix}")

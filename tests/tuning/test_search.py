@@ -1,0 +1,190 @@
+"""The search from end to end: the command line, killed and resumed, and from Python."""
+
+import json
+import random
+import sys
+import time
+
+import pytest
+
+from pep_tf import tuning
+from pep_tf.errors import RunError
+from pep_tf.tuning.record import Search
+from tests import tiny
+from tests.experiments.command import run, start
+from tests.tuning.test_trial import QUICK
+
+SEARCH = [sys.executable, "-m", "pep_tf.tuning.search"]
+SHORT = [
+    "--dataset=movielens-small",
+    "--algorithm=bayesian",
+    "--max_trials=6",
+    "--embedding_dim=8",
+    "--prune_epochs=2",
+    "--epochs=1",
+    "--budgets=20%,1000",
+    "--checkpoint_every=50",
+]
+
+
+def tune(folder, **changes):
+    return tuning.tune(tiny.DATA, folder, **{**QUICK, "epochs": 1, "max_trials": 2, **changes})
+
+
+def without_times(search: Search) -> list:
+    return [(t.id, t.values, t.status, t.score, t.curve, t.stopped) for t in search.trials]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search") / "s"
+    return folder, tune(folder, algorithm="random", max_trials=3)
+
+
+def test_the_record(found):
+    folder, search = found
+    record = json.loads((folder / "search.json").read_text())
+    assert (record["kind"], record["direction"], record["dataset"]) == ("search", "max", "tiny")
+    assert (record["algorithm"], record["objective"]) == ("random", "area")
+    assert record["budgets"] == [32, 12, 3]
+    assert set(record["space"]) == set(record["trials"][0]["values"])
+    assert [trial["id"] for trial in record["trials"]] == ["0", "1", "2"]
+    for trial in record["trials"]:
+        assert trial["status"] == "COMPLETED"
+        assert [point["budget"] for point in trial["curve"]] == [32, 12, 3]
+        assert trial["seconds"] > 0
+    assert record["best"] == max(record["trials"], key=lambda trial: trial["score"])["id"]
+    assert Search.load(folder) == search
+
+
+def test_the_front_is_retrained(found):
+    folder, search = found
+    aucs = [point.cut_validation_auc for point in search.pareto]
+    assert aucs == sorted(aucs, reverse=True)
+    assert all(0 < point.test_auc < 1 for point in search.pareto)
+    assert len(list((folder / "retrained").glob("*.json"))) == len(search.pareto)
+    assert not list((folder / "retrained").glob("*.safetensors"))
+
+
+def test_the_hparams_table_and_the_histograms(found):
+    folder, search = found
+    board = folder / "tensorboard"
+    for trial in search.trials:
+        assert list((board / f"trial_{trial.id}").glob("events.*"))
+        [events] = (board / f"trial_{trial.id}" / "result").glob("events.*")
+        assert b"threshold_init" in events.read_bytes()
+    events_of_halves = (board / "trial_0").glob("events.*")
+    assert any(b"weights" in events.read_bytes() for events in events_of_halves)
+    assert list((board / "hparams").glob("events.*"))
+
+
+def test_a_finished_search_is_only_read_again(found):
+    folder, search = found
+    with pytest.raises(RunError, match="already holds this run. Add --resume"):
+        tune(folder, algorithm="random", max_trials=3)
+    again = tune(folder, algorithm="random", max_trials=3, resume=True)
+    assert (again.trials, again.pareto) == (search.trials, search.pareto)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tune": ["l2"]}, "search: .* there, .* here"),
+        ({"algorithm": "grid"}, "search: .* there, .* here"),
+        ({"budgets": ["20%"]}, "budgets: .* there, .* here"),
+        ({"l2": 0.5}, r"l2: 1e-05 there, 0.5 here"),
+    ],
+)
+def test_the_folder_of_another_search(found, changes, message):
+    with pytest.raises(RunError, match=message):
+        tune(found[0], **{"algorithm": "random", "max_trials": 3, "resume": True, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tune": []}, "search space is empty"),
+        ({"budgets": [65]}, "within the table's 64 entries. Received: 65"),
+        ({"budgets": ["50%", 0]}, "must keep at least one"),
+        ({"objective": "auc@0.1"}, "which is none of the budgets"),
+        ({"algorithm": "simplex"}, "`algorithm` must be one of"),
+        ({"max_trials": 0}, "`max_trials` must be at least 1"),
+        ({"worker_timeout": 0}, "`worker_timeout` must be above 0"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_bad_input_leaves_no_folder(tmp_path, changes, message):
+    with pytest.raises(RunError, match=message):
+        tune(tmp_path / "s", **changes)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="Cannot write .*choose another folder"):
+        tune(tmp_path / "file" / "s")
+
+
+def test_the_folder_of_something_else(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(RunError, match="holds files but no run"):
+        tune(tmp_path)
+
+
+def test_a_users_mistake_is_one_line(tmp_path):
+    code, _, err = run(
+        "--dataset=movielens-small", "--tune=", f"--run_dir={tmp_path / 's'}", module=SEARCH
+    )
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: The search space is empty")
+    assert "Traceback" not in err
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The command on the bundled data set: its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("whole") / "s"
+    code, out, err = run(*SHORT, f"--run_dir={folder}", module=SEARCH)
+    assert code == 0, err
+    return folder, out, err
+
+
+def test_it_tells_of_each_trial_and_ends_with_the_front(whole):
+    _, out, err = whole
+    assert all(f"({n} of 6)" in err for n in range(1, 7))
+    assert "test AUC" in out
+    assert "best: trial" in out
+    assert "--config=" in out
+
+
+def test_killed_three_times_it_finds_the_same(whole, tmp_path):
+    folder = tmp_path / "killed"
+    flags = [*SHORT, f"--run_dir={folder}"]
+    for kill in range(3):
+        resume = ["--resume"] if (folder / "config.json").exists() else []
+        process = start(*flags, *resume, module=SEARCH)
+        # the first in the first trial; the others at any moment of what follows
+        until = time.monotonic() + 120
+        while not (folder / "oracle.json").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(random.uniform(0, 1) if kill == 0 else random.uniform(4, 14))
+        process.kill()
+        process.communicate()
+    code, _, err = run(*flags, "--resume", module=SEARCH)
+    assert code == 0, err
+    assert without_times(Search.load(folder)) == without_times(Search.load(whole[0]))
+    assert Search.load(folder).pareto == Search.load(whole[0]).pareto
+
+
+def test_the_study_file_runs_as_it_is(whole, tmp_path):
+    folder, _, _ = whole
+    path = tmp_path / "best"
+    code, _, err = run(f"--config={folder / 'best.py'}", f"--run_dir={path}")
+    assert code == 0, err
+    search = Search.load(folder)
+    config = json.loads((path / "config.json").read_text())
+    for name, value in search.trial(search.best).values.items():
+        assert config[name] == value
+    rows = json.loads((path / "results.json").read_text())
+    assert [row["nnz"] for row in rows[1:]] == search.budgets
+    assert config["epochs"] == 1
