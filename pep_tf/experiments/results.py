@@ -16,16 +16,22 @@ class Row:
     """One trained table.
 
     Attributes:
-        stage: `"baseline"`, `"ticket"` (retrained) or `"pruned"` (as it was cut, not retrained).
+        stage: `"baseline"`, `"uniform"` (a baseline of another embedding dimension), `"ticket"`
+            (retrained) or `"pruned"` (as it was cut, not retrained).
         model, granularity, init: what was trained, and from which weights.
-        budget: entries asked for; of the baseline all of them.
+        budget: entries asked for; of a baseline all of them.
         nnz: entries of the table that are not zero.
-        fraction: nnz / (N d).
+        fraction: nnz / (N d), d the embedding dimension before pruning.
         parameters: numbers in all: nnz, first-order weights, tower.
         bytes: what these take when stored, with the indices of the non-zeros; see `stored_bytes`.
         validation_auc, validation_logloss, test_auc, test_logloss: exact, over the whole split.
         best_epoch, epochs, seconds: of the training.
         seed, dataset, split_md5, versions: what it takes to repeat the row.
+        embedding_dim: width of the table that was trained.
+        first_order, tower: the numbers in `parameters` that are not in the table.
+        export_bytes: size of the exported model, all its files together; None without an export.
+
+    The last four are None in results of versions that did not record them.
     """
 
     stage: str
@@ -48,6 +54,10 @@ class Row:
     dataset: str
     split_md5: dict[str, str]
     versions: dict[str, str]
+    embedding_dim: int | None = None
+    first_order: int | None = None
+    tower: int | None = None
+    export_bytes: int | None = None
 
 
 @dataclasses.dataclass

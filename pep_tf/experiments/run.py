@@ -1,11 +1,11 @@
-"""A run from configuration to results: baseline, prune, tickets, SavedModels, table and plot."""
+"""A run from configuration to results: baselines, prune, tickets, SavedModels."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import shutil
-from collections.abc import Callable
-from importlib import metadata
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -16,15 +16,16 @@ from pep_tf import api, training
 from pep_tf.data import CTRData
 from pep_tf.errors import RunError
 from pep_tf.experiments.config import AUTO, Config
-from pep_tf.experiments.plots import plot_frontier
+from pep_tf.experiments.environment import versions
+from pep_tf.experiments.feature_counts import count_features, save_feature_counts
 from pep_tf.experiments.results import Results, Row, stored_bytes
 from pep_tf.experiments.run_folder import RunFolder
+from pep_tf.export.inspect import inspect
 from pep_tf.models import CTRModel, build_model
 from pep_tf.training import FitResult, Reporter, resolve_budgets
 from pep_tf.training.prune import facts_of
 from pep_tf.training.state import save_text
 from pep_tf.training.threshold_start import threshold_schedule
-from pep_tf.version import __version__
 
 _EXPORT_TOLERANCE = 1e-6  # largest difference of a probability between model and SavedModel
 
@@ -50,22 +51,24 @@ class Run:
 
     def __call__(self) -> Results:
         """Does what is not done yet and returns all rows."""
-        rows = [self._stage("baseline", self._baseline)]
+        self._count_features()
+        rows = [self._stage("baseline", self._uniform, self.config.embedding_dim)]
+        for dim in self.config.baseline_dims:
+            rows.append(self._stage(f"uniform_{dim}", self._uniform, dim))
         for ticket in self._tickets():
             rows.append(self._stage(f"ticket_{ticket.budget}", self._retrain, ticket))
         results = Results(rows)
         results.save(self.folder.path)
-        plot_frontier(results, self.folder.path / "frontier.png")
         shutil.rmtree(self.folder.work, ignore_errors=True)
         return results
 
-    def model(self, pruning: str) -> CTRModel:
+    def model(self, pruning: str, dim: int | None = None) -> CTRModel:
         """A fresh model; the same seed gives the same weights whatever the pruning."""
         config = self.config
         return build_model(
             config.model,
             self.data.schema.size_by_name,
-            embedding_dim=config.embedding_dim,
+            embedding_dim=dim or config.embedding_dim,
             granularity=config.granularity,
             threshold_init=self.threshold_init,
             pruning=pruning,
@@ -92,17 +95,27 @@ class Run:
             self.folder.finish(name, row)
         return row
 
-    def _baseline(self, stage: str) -> Row:
-        model = self.model("none")
+    def _count_features(self) -> None:
+        path = self.folder.path / "feature_counts.safetensors"
+        if not path.exists():
+            save_feature_counts(path, self.data.schema, count_features(self.data))
+
+    def _uniform(self, stage: str, dim: int) -> Row:
+        """Trains a table of one width, of which nothing is pruned."""
+        model = self.model("none", dim)
         result = training.fit(
             model,
             self.data,
             self.settings,
-            stage=stage,
+            stage=stage.replace("_", " "),
             checkpoint=self.folder.checkpoint(stage),
             reporter=self.reporter,
         )
-        return self._row("baseline", "original", self.entries, model, result)
+        self.folder.note_history(stage, result.history)
+        kind = "baseline" if dim == self.config.embedding_dim else "uniform"
+        row = self._row(kind, "original", self.data.schema.num_features * dim, model, result)
+        export = functools.partial(api.export, model, **facts_of(self.data))
+        return self._export(stage, row, model, export)
 
     def _tickets(self) -> list[api.Ticket]:
         """The tickets, from their files if pruning has finished."""
@@ -119,7 +132,7 @@ class Run:
             )
             for ticket in result.tickets:
                 ticket.save(self._ticket_path(ticket.budget))
-            save_text(self.folder.path / "history.json", json.dumps(result.history) + "\n")
+            self.folder.note_history("prune", result.history)
             facts = {"budgets": [t.budget for t in result.tickets], "epochs": result.epochs}
             save_text(done, json.dumps({**facts, "seconds": result.seconds}) + "\n")
             shutil.rmtree(work, ignore_errors=True)
@@ -147,28 +160,32 @@ class Run:
         assert ticket.result is not None
         kind = "pruned" if self.config.no_retrain else "ticket"
         init = kind if self.config.no_retrain else self.config.ticket_init
+        self.folder.note_history(stage, ticket.result.history)
         row = self._row(kind, init, ticket.budget, ticket.model, ticket.result)
-        self._export(stage, ticket, row)
-        return row
+        return self._export(stage, row, ticket.model, ticket.export)
 
-    def _export(self, stage: str, ticket: api.Ticket, row: Row) -> None:
-        """Exports a ticket, and checks that the SavedModel answers as the model does."""
+    def _export(
+        self, stage: str, row: Row, model: keras.Model, export: Callable[..., pathlib.Path]
+    ) -> Row:
+        """Exports a trained model, and checks that the SavedModel answers as it does."""
         folder = self.folder.export / stage
         shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
-        path = ticket.export(folder, metrics=dataclasses.asdict(row))
-        assert ticket.model is not None
+        path = export(folder, metrics=dataclasses.asdict(row))
         ids, _ = next(iter(self.data.validation.batches(1024)))
-        expected = tf.sigmoid(ticket.model(ids, training=False))[:, 0].numpy()
+        expected = tf.sigmoid(model(ids, training=False))[:, 0].numpy()
         served = tf.saved_model.load(str(path)).signatures["ids"](ids=ids)["probability"].numpy()
         if (difference := float(np.abs(expected - served).max())) > _EXPORT_TOLERANCE:
             raise RunError(
                 f"{path} does not answer as the trained model does: a probability differs by "
                 f"{difference:.2e}. Do not serve it."
             )
+        return dataclasses.replace(row, export_bytes=inspect(path)["bytes"]["total"])
 
     def _row(self, stage: str, init: str, budget: int, model: Any, result: FitResult) -> Row:
-        nnz = model.embedding.nnz() if stage != "baseline" else self.entries
-        others = _other_parameters(model)
+        uniform = stage in ("baseline", "uniform")
+        nnz = budget if uniform else model.embedding.nnz()
+        first_order, tower = _other_parameters(model)
+        others = first_order + tower
         return Row(
             stage=stage,
             model=self.config.model,
@@ -178,7 +195,7 @@ class Run:
             nnz=nnz,
             fraction=nnz / self.entries,
             parameters=nnz + others,
-            bytes=stored_bytes(nnz, self.entries, others),
+            bytes=stored_bytes(nnz, budget if uniform else self.entries, others),
             validation_auc=result.validation.auc,
             validation_logloss=result.validation.logloss,
             test_auc=result.test.auc,
@@ -189,17 +206,19 @@ class Run:
             seed=self.config.seed,
             **facts_of(self.data),
             versions=versions(),
+            embedding_dim=model.embedding.output_dim,
+            first_order=first_order,
+            tower=tower,
         )
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    return {"pep_tf": __version__} | {
-        name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")
-    }
+def _other_parameters(model: keras.Model) -> tuple[int, int]:
+    """Numbers besides the embedding table and its mask: of first-order weights, of the tower."""
+    linear = [] if model.first_order is None else model.first_order.weights
+    apart = {id(variable) for variable in (*model.embedding.weights, *linear)}
+    tower = [v for v in model.weights if id(v) not in apart]
+    return _numbers(linear), _numbers(tower)
 
 
-def _other_parameters(model: keras.Model) -> int:
-    """Numbers besides the embedding table and its mask: first-order weights and tower."""
-    apart = {id(variable) for variable in model.embedding.weights}
-    return sum(int(np.prod(v.shape)) for v in model.weights if id(v) not in apart)
+def _numbers(variables: Iterable[Any]) -> int:
+    return sum(int(np.prod(variable.shape)) for variable in variables)

@@ -19,10 +19,12 @@ class TerminalReporter:
 
     Args:
         batch_size: rows a step, for examples/s.
+        prefix: put before the stage's name.
         stream: where to write; a live bar only if it is a terminal.
     """
 
-    def __init__(self, batch_size: int, stream: Any = None) -> None:
+    def __init__(self, batch_size: int, prefix: str = "", stream: Any = None) -> None:
+        self._prefix = prefix
         self._stream = stream or sys.stderr
         self._batch_size = batch_size
         self._live = self._stream.isatty()
@@ -31,6 +33,7 @@ class TerminalReporter:
         self._said = 0.0
 
     def start(self, stage: str, total_steps: int, done_steps: int = 0) -> None:
+        stage = self._prefix + stage
         self._values, self._said = {}, time.monotonic()
         self._bar = tqdm(
             total=total_steps,

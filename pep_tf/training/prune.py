@@ -24,6 +24,7 @@ from pep_tf.training.ticket import TABLE, Ticket
 from pep_tf.training.weights import snapshot
 
 _ROWS_TO_JUDGE = 1 << 16
+_VALUES_TO_RANK = 1 << 16
 
 
 @dataclasses.dataclass
@@ -32,8 +33,9 @@ class PruneResult:
 
     Attributes:
         tickets: one a budget, in falling order of the budget.
-        history: one dict a check: step, nnz, loss, mean threshold; at the end of an epoch also the
-            validation AUC.
+        history: one dict a check: step, nnz, loss, threshold s (mean, `threshold_low` and
+            `threshold_high`: 10th and 90th percentile); at the end of an epoch also the validation
+            AUC.
         epochs: epochs trained, the last one perhaps in part.
         seconds: time spent, over all resumptions.
     """
@@ -126,12 +128,15 @@ class _Pruning:
         seen: dict[str, float] = {"step": self.loop.step, "nnz": nnz, "loss": loss}
         thresholds = self.nonzeros.thresholds()
         seen["threshold"] = float(np.mean(thresholds))
+        low, high = np.percentile(_some_rows(thresholds), [10, 90])
+        seen |= {"threshold_low": float(low), "threshold_high": float(high)}
         if self.loop.batch == 0:
             seen["validation_auc"] = self.evaluate(self.data.validation).auc
             self.reporter.histograms(self.loop.step, thresholds=thresholds)
         self.history.append(seen)
         next_budget = {"next_budget": self.pending[0]} if self.pending else {}
-        shown = {key: value for key, value in seen.items() if key != "step"}
+        hidden = ("step", "threshold_low", "threshold_high")
+        shown = {key: value for key, value in seen.items() if key not in hidden}
         self.reporter.update(self.loop.step, **shown, **next_budget)
         while self.pending and nnz <= self.pending[0]:
             self._cut(self.pending[0], forced=False)
@@ -238,6 +243,12 @@ def _kept(weights: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, np.ndar
     kept = {name: value for name, value in weights.items() if name != "embedding/thresholds"}
     kept[TABLE] = weights[TABLE][mask]
     return kept
+
+
+def _some_rows(thresholds: np.ndarray) -> np.ndarray:
+    """Evenly spaced rows, few enough that their percentiles cost less than a step."""
+    values = np.atleast_1d(thresholds)
+    return values[:: max(1, values.size // _VALUES_TO_RANK)]
 
 
 def _prunable(model: keras.Model) -> PEPEmbedding:

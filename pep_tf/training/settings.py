@@ -29,7 +29,8 @@ class Settings:
         updates: `"rowwise"`: only the rows of the batch at each step, the others made up for when
             they come; `"dense"`: every entry of the table at each step.
         seed: of shuffling, and of dropout and new weights when a ticket is retrained.
-        check_every: steps between two counts of the non-zeros while pruning.
+        check_every: steps between two reports of the loss, and while pruning between two counts of the
+            non-zeros.
         checkpoint_every: steps between two checkpoints; while pruning those that are also checks.
 
     Raises:
