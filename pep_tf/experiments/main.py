@@ -128,7 +128,8 @@ class _Command:
         print(table_text(results))
         if report:
             print(f"\n{report}: the results on a page")
-        print(f"{path / 'export'}: a SavedModel of each row, for TF Serving")
+        where = path / "export" if (path / "export").exists() else path / "seeds" / "*" / "export"
+        print(f"{where}: a SavedModel of each row, for TF Serving")
 
 
 def entry() -> None:

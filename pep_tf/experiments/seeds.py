@@ -24,7 +24,7 @@ def run_seeds(
     load: Callable[[int], CTRData],
     folder: RunFolder,
     reporter: Callable[[str, pathlib.Path], Reporter],
-    finished: Callable[[pathlib.Path], None],
+    finished: Callable[[pathlib.Path], object],
 ) -> Results:
     """Does the run once a seed, from `config.seed` on, and keeps the rows of all in `folder`.
 

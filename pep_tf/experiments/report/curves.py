@@ -55,8 +55,8 @@ def _nonzeros(
                 (1, max(budget, 1)),
                 xycoords=("axes fraction", "data"),
                 textcoords="offset points",
-                xytext=(0, 2),
-                ha="right",
+                xytext=(3, 0),
+                va="center",
                 fontsize=8,
                 color=drawing.colour("ink"),
             )

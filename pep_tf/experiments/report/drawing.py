@@ -99,10 +99,11 @@ class Picture:
 def canvas(height: float = 3.3, rows: int = 1, columns: int = 1) -> Iterator[tuple[Figure, Any]]:
     """A figure in the page's style and its axes; text in it is never read as a formula."""
     ink, muted = colour("ink"), colour("muted")
-    style = {
+    style: Any = {
         "text.parse_math": False,
         "svg.fonttype": "none",
         "svg.hashsalt": "pep_tf",
+        "font.family": "DejaVu Sans",  # comes with matplotlib; the page replaces it by its own
         "font.size": 9.5,
         "axes.labelsize": 9.5,
         "legend.fontsize": 8.5,
@@ -129,7 +130,7 @@ def canvas(height: float = 3.3, rows: int = 1, columns: int = 1) -> Iterator[tup
     }
     with matplotlib.rc_context(style):
         figure, axes = plt.subplots(
-            rows, columns, figsize=(4.8, height), layout="constrained", squeeze=rows * columns == 1
+            rows, columns, figsize=(4.2, height), layout="constrained", squeeze=rows * columns == 1
         )
         try:
             yield figure, axes
@@ -152,6 +153,7 @@ def finish(
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     svg = _for_page(text.getvalue(), name)
+    figure.set_layout_engine("none")  # keeps the layout found, which takes long
     for artist in figure.findobj(lambda artist: True):
         _recolour(artist)
     with replacing(folder / f"{name}.png") as neighbour:
@@ -219,10 +221,10 @@ def short_bytes(number: float, _: Any = None) -> str:
     return f"{number:.0f} B"
 
 
-def log_axis(axis: Any, form: Any = short) -> None:
-    """Labels of a log-scaled axis: every decade, with 2 and 5 between where there are few decades."""
+def log_axis(axis: Any, form: Any = short, narrow: bool = False) -> None:
+    """Labels of a log-scaled axis: every decade, with 2 and 5 between where there is room."""
     low, high = sorted(axis.get_view_interval())
-    steps = (1.0, 2.0, 5.0) if high / max(low, 1e-12) < 300 else (1.0,)
+    steps = (1.0, 2.0, 5.0) if high / max(low, 1e-12) < (8 if narrow else 300) else (1.0,)
     axis.set_major_locator(LogLocator(subs=steps, numticks=8))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(form))

@@ -5,6 +5,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from pep_tf.experiments.report import drawing, text
 from pep_tf.experiments.report.summary import Line
 
@@ -31,8 +33,8 @@ def draw_frontiers(runs: Runs, folder: pathlib.Path) -> list[drawing.Picture]:
     bytes_caption = (
         "All files of the exported SavedModel: values, indices, first-order weights, tower and graph."
         if exported
-        else "No exported models to measure: float32 values, the cheaper of bitmap and 32-bit indices, "
-        "first-order weights and tower, as computed."
+        else "Computed, as not every table here has an export: float32 values, the cheaper of bitmap and "
+        "32-bit indices, first-order weights and tower."
     )
     pictures = [
         _draw(
@@ -72,8 +74,8 @@ def _draw(
             marker = drawing.MARKERS[index % len(drawing.MARKERS)] if several else "o"
             _series(axes, tickets, what, own, marker, "-", f"{before}{kind}", False)
             if not several:
-                _label_shares(axes, tickets, what)
-                _label_widths(axes, uniform, what)
+                _label(axes, tickets, uniform, what, True, drawing.colour("ink"))
+                _label(axes, uniform, tickets, what, False, drawing.series_colour(1))
                 _baseline_level(axes, uniform)
             words += [_in_words(run, line, what, form) for line in (*uniform, *tickets)]
         if not words:
@@ -127,31 +129,50 @@ def _series(
             axes.plot([_place(line, what)] * len(each), each, ".", color=colour, markersize=2.5)
 
 
-def _label_shares(axes: Any, tickets: Sequence[Line], what: str) -> None:
-    for line in tickets:
-        axes.annotate(
-            text.percent(line.rows[0].fraction),
-            (_place(line, what), line.mean("test_auc")),
+def _label(
+    axes: Any,
+    lines: Sequence[Line],
+    others: Sequence[Line],
+    what: str,
+    prefer_above: bool,
+    ink: str,
+) -> None:
+    """Names each point, on the side where the other curve is not."""
+    for line in lines:
+        x, y = _place(line, what), line.mean("test_auc")
+        assert x is not None
+        assert y is not None
+        level = _level(others, what, x)
+        above = prefer_above if level is None else y >= level
+        room = 3 if len(line.rows) > 1 else 0
+        label = axes.annotate(
+            _point_name(line),
+            (x, y),
             textcoords="offset points",
-            xytext=(0, 7 if len(line.rows) == 1 else 11),
-            ha="center",
+            xytext=(-4, 4 + room) if above else (4, -11 - room),
+            ha="right" if above else "left",
             fontsize=8.5,
-            color=drawing.colour("ink"),
+            color=ink,
+            bbox={"facecolor": drawing.colour("paper"), "edgecolor": "none", "pad": 0.3},
+            zorder=1.5,
         )
+        label.set_in_layout(False)  # else it would take room from the axes
 
 
-def _label_widths(axes: Any, uniform: Sequence[Line], what: str) -> None:
-    for line in uniform:
-        if line.rows[0].embedding_dim is not None:
-            axes.annotate(
-                f"d = {line.rows[0].embedding_dim}",
-                (_place(line, what), line.mean("test_auc")),
-                textcoords="offset points",
-                xytext=(0, -15),
-                ha="center",
-                fontsize=8.5,
-                color=drawing.series_colour(1),
-            )
+def _point_name(line: Line) -> str:
+    row = line.rows[0]
+    if not line.uniform:
+        return text.percent(row.fraction)
+    return "" if row.embedding_dim is None else f"d = {row.embedding_dim}"
+
+
+def _level(lines: Sequence[Line], what: str, x: float) -> float | None:
+    """Height of a curve at x; None where it does not reach."""
+    points = sorted((_place(line, what) or 1.0, line.mean("test_auc") or 0.0) for line in lines)
+    if len(points) < 2 or not points[0][0] <= x <= points[-1][0]:
+        return None
+    places, heights = zip(*points, strict=True)
+    return float(np.interp(math.log(x), np.log(places), heights))
 
 
 def _baseline_level(axes: Any, uniform: Sequence[Line]) -> None:

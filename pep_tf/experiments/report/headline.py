@@ -27,7 +27,7 @@ def headline(record: Record, lines: Sequence[Line], choice: Choice) -> list[Card
                 "How small?",
                 "-",
                 "no ticket yet",
-                ("No ticket has finished; see what is missing.",),
+                ("No ticket has finished; see the notes below.",),
             )
         ]
     return [

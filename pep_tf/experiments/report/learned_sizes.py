@@ -49,7 +49,7 @@ def _by_field(sizes: Sizes, folder: pathlib.Path) -> drawing.Picture:
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.grid(axis="y", linewidth=0.5)
         _size_axis(axes, "x", sizes, means)
-        axes.set_xlabel("mean numbers kept a feature (square-root scale)")
+        axes.set_xlabel("mean numbers kept a feature")
         figure.legend(
             loc="outside lower left", ncols=3, title="share of the table kept", alignment="left"
         )
@@ -58,7 +58,10 @@ def _by_field(sizes: Sizes, folder: pathlib.Path) -> drawing.Picture:
             for t, mean in zip(sizes.tickets, means, strict=True)
             for f in np.flatnonzero(mean == 0)
         ]
-        caption = f"How many of the {sizes.tickets[0].dim} numbers of a feature stay, on average over the field."
+        caption = (
+            f"How many of the {sizes.tickets[0].dim} numbers of a feature stay, on average over the "
+            "field; square-root scale."
+        )
         if emptied:
             caption += f" Nothing is kept in: {text.clean(', '.join(emptied))}."
         if more:
@@ -87,7 +90,7 @@ def _by_frequency(sizes: Sizes, bins: Groups, folder: pathlib.Path) -> drawing.P
         axes.set_xticks(np.arange(len(bins.names)), bins.names, rotation=40, ha="right")
         _size_axis(axes, "y", sizes, means)
         axes.set_xlabel("occurrences of a feature in the training rows")
-        axes.set_ylabel("mean numbers kept (square-root scale)")
+        axes.set_ylabel("mean numbers kept")
         figure.legend(
             loc="outside lower left", ncols=3, title="share of the table kept", alignment="left"
         )
@@ -96,7 +99,7 @@ def _by_frequency(sizes: Sizes, bins: Groups, folder: pathlib.Path) -> drawing.P
             folder,
             "sizes_by_frequency",
             title="Learned embedding size by frequency",
-            caption="Features grouped by how often they occur in training.",
+            caption="Features grouped by how often they occur in training; square-root scale.",
             alt=_alt("Mean numbers kept a feature, by occurrences", list(bins.names), means, sizes),
             columns=("occurrences", "features", *(_label(t, sizes) for t in sizes.tickets)),
             cells=_cells(list(bins.names), bins, means),

@@ -14,6 +14,8 @@ from pep_tf.experiments.report.reading import Record
 from pep_tf.experiments.report.sizes import mean_sizes
 from pep_tf.experiments.report.summary import Choice, Line, choose, lines_of
 
+_MODELS = {"fm": "FM", "deepfm": "DeepFM", "autoint": "AutoInt"}
+
 
 def section(anchor: str, title: str, **parts: Any) -> dict[str, Any]:
     """A section of the template; what it has no use for stays empty."""
@@ -59,7 +61,7 @@ def run_page(record: Record, figures: pathlib.Path) -> dict[str, Any]:
         notes.append("No exported models were measured: bytes are computed.")
     row = record.rows[0]
     return {
-        "title": f"{text.clean(row.model)} on {text.clean(row.dataset)}",
+        "title": f"{_MODELS.get(row.model, text.clean(row.model))} on {text.clean(row.dataset)}",
         "subtitle": _subtitle(record),
         "cards": headline(record, lines, choice),
         "notes": notes,

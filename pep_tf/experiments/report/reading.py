@@ -133,7 +133,7 @@ def _row(found: Any, path: pathlib.Path, notes: list[str]) -> Row:
     """A row with every value of its type: what is drawn and printed can rely on it."""
     if not isinstance(found, dict):
         raise RunError(f"{path} is damaged or of another version: a row must be an object.")
-    values = {}
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(Row):
         kind = type_name(field)
         optional = kind.endswith(" | None")

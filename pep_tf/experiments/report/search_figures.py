@@ -92,7 +92,7 @@ def _in_order(search: Search, trials: Sequence[Trial], folder: pathlib.Path) -> 
         axes.step(place, best, where="post", color=drawing.series_colour(1), label="best so far")
         axes.xaxis.set_major_locator(drawing.few_ticks())
         axes.set_xlabel("completed trials, in order")
-        axes.set_ylabel(text.shorter(search.objective))
+        axes.set_ylabel(text.shorter(search.objective, 30))
         figure.legend(loc="outside lower left", ncols=2)
         return drawing.finish(
             figure,
@@ -106,7 +106,7 @@ def _in_order(search: Search, trials: Sequence[Trial], folder: pathlib.Path) -> 
 
 
 def _importance(ranking: Importance, folder: pathlib.Path) -> drawing.Picture:
-    names = [text.shorter(n) for n in ranking.names[:_MOST_PANELS]]
+    names = [text.shorter(n, 26) for n in ranking.names[:_MOST_PANELS]]
     with drawing.canvas(1.2 + 0.32 * len(names)) as (figure, axes):
         place = np.arange(len(names))
         axes.barh(place, ranking.drop[: len(names)], color=drawing.series_colour(0), height=0.6)
@@ -155,7 +155,7 @@ def _by_parameter(
             _panel(axes, search, trials, name)
         for axes in cells[len(names) :]:
             axes.set_visible(False)
-        figure.supylabel(text.shorter(search.objective), fontsize=9.5)
+        figure.supylabel(text.shorter(search.objective, 30), fontsize=9.5)
         return drawing.finish(
             figure,
             folder,
@@ -179,8 +179,8 @@ def _panel(axes: Any, search: Search, trials: Sequence[Trial], name: str) -> Non
         axes.set_xticks(range(len(choices)), [text.shorter(c, 9) for c in choices], rotation=30)
     axes.plot(places, scores, "o", color=drawing.series_colour(0), alpha=0.6, markersize=4)
     if axes.get_xscale() == "log":
-        drawing.log_axis(axes.xaxis)
-    axes.set_title(text.shorter(name), fontsize=8.5, color=drawing.colour("ink"))
+        drawing.log_axis(axes.xaxis, narrow=True)
+    axes.set_title(text.shorter(name, 24), fontsize=8.5, color=drawing.colour("ink"))
     axes.yaxis.set_major_locator(drawing.few_ticks())
 
 

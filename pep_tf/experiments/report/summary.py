@@ -62,7 +62,11 @@ def lines_of(rows: Sequence[Row]) -> list[Line]:
 
 def _label(row: Row) -> str:
     if row.stage in ("baseline", "uniform"):
-        width = f", d = {row.embedding_dim}" if row.embedding_dim is not None else ""
+        width = (
+            f", d\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{row.embedding_dim}"
+            if row.embedding_dim is not None
+            else ""
+        )
         return f"uniform{width}"
     kinds = {"ticket": "ticket", "pruned": "as cut,"}
     random = " (random start)" if row.init == "random" else ""

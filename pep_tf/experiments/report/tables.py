@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pep_tf.experiments.report import drawing, text
 from pep_tf.experiments.report.reading import Record
 from pep_tf.experiments.report.summary import Line
-from pep_tf.experiments.results import Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,21 +28,25 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
+    def numeric(self, column: int) -> bool:
+        """Whether a column holds numbers, which are set flush right."""
+        return any(len(row) > column and row[column].value for row in self.rows)
+
 
 _Show = Callable[[float | None], str]
 # Heading, attribute of `Row`, form, whether its spread over the seeds is worth showing.
 _COSTS: tuple[tuple[str, str, _Show, bool], ...] = (
     ("numbers kept", "nnz", text.count, False),
     ("of the table", "fraction", lambda v: "-" if v is None else text.percent(v), False),
-    ("first-order weights", "first_order", text.count, False),
-    ("tower", "tower", text.count, False),
-    ("parameters in all", "parameters", text.count, False),
-    ("index bytes", "index_bytes", text.count, False),
-    ("bytes, computed", "bytes", text.count, False),
-    ("bytes, exported", "export_bytes", text.count, False),
     ("validation AUC", "validation_auc", text.auc, True),
     ("test AUC", "test_auc", text.auc, True),
     ("test logloss", "test_logloss", text.auc, True),
+    ("bytes, exported", "export_bytes", text.count, False),
+    ("bytes, computed", "bytes", text.count, False),
+    ("index bytes", "index_bytes", text.count, False),
+    ("first-order weights", "first_order", text.count, False),
+    ("tower", "tower", text.count, False),
+    ("parameters in all", "parameters", text.count, False),
     ("best epoch", "best_epoch", text.count, False),
     ("epochs", "epochs", text.count, False),
     ("training", "seconds", text.duration, False),
@@ -83,18 +87,16 @@ def seeds_table(runs: Sequence[tuple[str, Sequence[Line]]]) -> Table | None:
 
 
 def _cost(line: Line, name: str, show: _Show, spread: bool) -> Cell:
-    if name == "index_bytes":
-        mean = _mean_of(line, lambda row: row.bytes - 4 * row.parameters)
-    else:
-        mean = line.mean(name)
+    mean = _index_bytes(line) if name == "index_bytes" else line.mean(name)
     shown = show(mean)
     if spread and (deviation := line.spread(name)) is not None:
         shown += f" ± {deviation:.4f}"
     return Cell(shown, "" if mean is None else repr(mean))
 
 
-def _mean_of(line: Line, what: Callable[[Row], float]) -> float:
-    return sum(map(what, line.rows)) / len(line.rows)
+def _index_bytes(line: Line) -> float:
+    """What a row's bytes hold besides numbers of 4 bytes each."""
+    return statistics.fmean(row.bytes - 4 * row.parameters for row in line.rows)
 
 
 def splits_table(records: Sequence[Record]) -> Table:

@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from typing import Any
+from typing import Any, TypeGuard
 
 _LONGEST = 200
 _LARGEST = 1e18
@@ -37,7 +37,7 @@ def count(value: float | None) -> str:
 
 def percent(share: float) -> str:
     """0.0499 as 5 %: three significant digits at most."""
-    return f"{100 * share:.3g} %"
+    return f"{100 * share:.3g}\N{NO-BREAK SPACE}%"
 
 
 def duration(seconds: float | None) -> str:
@@ -51,7 +51,7 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a JSON value is a number, finite and of a size that a page has a use for."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
