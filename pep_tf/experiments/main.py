@@ -17,10 +17,11 @@ from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.environment import device, environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
 from pep_tf.experiments.report import write_report
-from pep_tf.experiments.results import Results, table_text
+from pep_tf.experiments.results import Results
 from pep_tf.experiments.run import Run
 from pep_tf.experiments.run_folder import RunFolder, next_run_dir
 from pep_tf.experiments.seeds import run_seeds
+from pep_tf.experiments.table_text import table_text
 from pep_tf.experiments.tensorboard import TensorBoardReporter
 from pep_tf.experiments.terminal import Reporters, TerminalReporter
 from pep_tf.training import Reporter, Silent
@@ -32,6 +33,7 @@ def main(argv: list[str]) -> int:
     """Runs the command line; returns its exit code."""
     options = flags.FLAGS
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells of every export
+    tf.get_logger().setLevel("ERROR")  # and warns where each stage's own model is traced anew
     try:
         if argv[1:]:
             raise PepError(f"Unexpected arguments {argv[1:]}: flags look like --name=value.")

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-from typing import Any
 
 import pandas as pd
 
@@ -106,21 +105,3 @@ def stored_bytes(nnz: int, entries: int, other_parameters: int) -> int:
     """
     where = 0 if nnz == entries else min(-(-entries // 8), 4 * nnz)
     return 4 * (nnz + other_parameters) + where
-
-
-def table_text(results: Results) -> str:
-    """The rows as a table for a terminal."""
-    columns: dict[str, Any] = {
-        "stage": lambda r: r.stage + (" (random init)" if r.init == "random" else ""),
-        "kept": lambda r: f"{r.nnz:,}",
-        "of table": lambda r: f"{r.fraction:.2%}",
-        "parameters": lambda r: f"{r.parameters:,}",
-        "bytes": lambda r: f"{r.bytes:,}",
-        "val AUC": lambda r: f"{r.validation_auc:.4f}",
-        "test AUC": lambda r: f"{r.test_auc:.4f}",
-        "logloss": lambda r: f"{r.test_logloss:.4f}",
-        "epoch": lambda r: f"{r.best_epoch}/{r.epochs}",
-        "seconds": lambda r: f"{r.seconds:.0f}",
-    }
-    frame = pd.DataFrame({name: [of(row) for row in results.rows] for name, of in columns.items()})
-    return frame.to_string(index=False)

@@ -134,12 +134,13 @@ class _Pruning:
             seen["validation_auc"] = self.evaluate(self.data.validation).auc
             self.reporter.histograms(self.loop.step, thresholds=thresholds)
         self.history.append(seen)
-        next_budget = {"next_budget": self.pending[0]} if self.pending else {}
-        hidden = ("step", "threshold_low", "threshold_high")
-        shown = {key: value for key, value in seen.items() if key not in hidden}
-        self.reporter.update(self.loop.step, **shown, **next_budget)
         while self.pending and nnz <= self.pending[0]:
             self._cut(self.pending[0], forced=False)
+        hidden = ("step", "threshold_low", "threshold_high")
+        shown = {key: value for key, value in seen.items() if key not in hidden}
+        if self.pending:
+            shown["next_budget"] = self.pending[0]
+        self.reporter.update(self.loop.step, **shown)
         if self.loop.batch == 0:
             self._warn_if_off_course()
 

@@ -9,6 +9,7 @@ import dataclasses
 import io
 import pathlib
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -128,7 +129,9 @@ def canvas(height: float = 3.3, rows: int = 1, columns: int = 1) -> Iterator[tup
         "lines.markersize": 5.5,
         "legend.frameon": False,
     }
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        # Of a lone point, and of letters that its font lacks and the page's has: no fault of a run.
+        warnings.simplefilter("ignore", UserWarning)
         figure, axes = plt.subplots(
             rows, columns, figsize=(4.2, height), layout="constrained", squeeze=rows * columns == 1
         )

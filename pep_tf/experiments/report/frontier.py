@@ -80,7 +80,7 @@ def _draw(
             words += [_in_words(run, line, what, form) for line in (*uniform, *tickets)]
         if not words:
             return None
-        axes.margins(x=0.08, y=0.16)
+        axes.margins(x=0.16, y=0.16)  # room for the names of the outer points
         axes.autoscale_view()
         drawing.log_axis(axes.xaxis, form)
         axes.set_xlabel(label)
