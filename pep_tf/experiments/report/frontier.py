@@ -42,7 +42,8 @@ def draw_frontiers(runs: Runs, folder: pathlib.Path) -> list[drawing.Picture]:
             folder,
             _NUMBERS,
             title="Test AUC against numbers kept",
-            caption="Up and to the left is better. Labels: share of the table that is kept.",
+            caption="Up and to the left is better."
+            + ("" if len(runs) > 1 else " Labels: share of the table that is kept."),
         ),
         _draw(
             runs,

@@ -124,9 +124,9 @@ def _importance(ranking: Importance, folder: pathlib.Path) -> drawing.Picture:
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("fall of R² when the values are shuffled")
         trust = (
-            "Above 0.5 the order can be taken at its word."
+            "Bars that overlap leave the order open."
             if ranking.r2 > 0.5
-            else "That is low: take the order with care."
+            else "That is low: the order says little."
         )
         return drawing.finish(
             figure,

@@ -1,13 +1,16 @@
 """The page of a real run over two seeds, in a browser."""
 
 import json
+import shutil
 import statistics
 
 import matplotlib.image
 import pytest
 
-from tests.experiments.command import SHORT, run
+from tests.experiments.command import SHORT, rows_without_times, run
 from tests.experiments.report.browser import DESKTOP, PHONE, chromium, opened  # noqa: F401
+
+FLAGS = ["--seeds=2", "--baseline_dims=2", "--log_format=json", "--notensorboard"]
 
 # Columns of the table of results and what they show, as far as `results.json` has it.
 COLUMNS = {
@@ -31,8 +34,7 @@ COLUMNS = {
 def finished(tmp_path_factory):
     """The folder of a run, and what it printed."""
     folder = tmp_path_factory.mktemp("run") / "two seeds"
-    flags = ["--seeds=2", "--baseline_dims=2", "--log_format=json", "--notensorboard"]
-    code, out, err = run(*SHORT, *flags, f"--run_dir={folder}")
+    code, out, err = run(*SHORT, *FLAGS, f"--run_dir={folder}")
     assert code == 0, err
     return folder, out, err
 
@@ -173,6 +175,19 @@ def test_works_by_keyboard(chromium, finished):  # noqa: F811
         page.focus("#results summary")
         page.keyboard.press("Enter")
         assert page.locator("#results details").get_attribute("open") is not None
+
+
+def test_a_lost_stage_of_one_seed_is_made_up_for(finished, tmp_path):
+    whole, _, _ = finished
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    (folder / "results.json").unlink()
+    (folder / "seeds/1/results.json").unlink()
+    (folder / "seeds/1/stages/ticket_1000.json").unlink()
+    code, out, err = run(*SHORT, *FLAGS, "--resume", f"--run_dir={folder}")
+    assert code == 0, err
+    assert rows_without_times(folder) == rows_without_times(whole)
+    started = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    assert {line["stage"] for line in started} == {"seed 1, ticket 1000"}
 
 
 def test_is_one_small_file(finished):
