@@ -17,6 +17,8 @@ import matplotlib
 
 matplotlib.use("Agg")  # no screen is needed
 import matplotlib.pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -38,6 +40,7 @@ _THEME = {
 }
 TICKET_COLOURS = 8  # steps of the scale for budgets; more budgets share a colour
 SERIES_COLOURS = 6
+_PNG_DPI = 200
 MARKERS = "osD^vPX*<>"
 
 
@@ -154,13 +157,16 @@ def finish(
 ) -> Picture:
     """Writes `<folder>/<name>.png` and returns the figure for a page."""
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    # The canvases themselves: `savefig` would draw each figure once more, only to lay it out.
+    FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
     svg = _for_page(text.getvalue(), name)
     figure.set_layout_engine("none")  # keeps the layout found, which takes long
     for artist in figure.findobj(lambda artist: True):
         _recolour(artist)
     with replacing(folder / f"{name}.png") as neighbour:
-        figure.savefig(neighbour, format="png", dpi=200, facecolor=_THEME["paper"][0])
+        figure.set_facecolor(_THEME["paper"][0])
+        figure.set_dpi(_PNG_DPI)
+        FigureCanvasAgg(figure).print_png(neighbour)
     table = tuple(tuple(row) for row in cells)
     return Picture(name, title, caption, alt, svg, tuple(columns), table)
 
