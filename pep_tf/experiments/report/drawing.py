@@ -20,6 +20,7 @@ import matplotlib.pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from pep_tf.training.state import replacing
@@ -163,6 +164,8 @@ def finish(
     figure.set_layout_engine("none")  # keeps the layout found, which takes long
     for artist in figure.findobj(lambda artist: True):
         _recolour(artist)
+    for label in figure.findobj(Text):
+        _recolour(label.get_bbox_patch())  # which is none of the figure's children
     with replacing(folder / f"{name}.png") as neighbour:
         figure.set_facecolor(_THEME["paper"][0])
         figure.set_dpi(_PNG_DPI)

@@ -5,6 +5,7 @@ import shutil
 import statistics
 
 import matplotlib.image
+import numpy as np
 import pytest
 
 from tests.experiments.command import SHORT, rows_without_times, run
@@ -113,6 +114,9 @@ def test_shows_every_figure(chromium, finished):  # noqa: F811
         assert len(figure["alt"]) > 40, figure
         image = matplotlib.image.imread(folder / "figures" / f"{figure['name']}.png")
         assert image.std() > 0.05, figure
+        # Nothing is left in the colours that stand for those of the page: #0b0b00 to #0b0b1f.
+        red, green, blue = (np.round(255 * image[..., i]) for i in range(3))
+        assert not ((red == 11) & (green == 11) & (blue < 32)).any(), figure
 
 
 def test_the_numbers_are_those_of_the_results(chromium, finished):  # noqa: F811
