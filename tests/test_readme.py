@@ -5,11 +5,25 @@ import re
 import subprocess
 import sys
 
+import matplotlib.image
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def python_examples() -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+
+
+def test_the_picture_at_the_top_is_drawn_by_the_command_beside_it(tmp_path):
+    readme = (ROOT / "README.md").read_text("utf-8")
+    picture = ROOT / re.search(r"!\[.*?\]\((.*?)\)", readme)[1]
+    module, folder = re.search(r"`python -m (pep_tf\.experiments\.report) (\S+)`", readme).groups()
+    command = [sys.executable, "-m", module, folder, f"--output={tmp_path}"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    drawn = matplotlib.image.imread(tmp_path / "figures" / picture.name)
+    assert drawn.shape == matplotlib.image.imread(picture).shape
+    assert abs(drawn - matplotlib.image.imread(picture)).mean() < 0.01
+    assert (ROOT / folder / "report.html").exists()
 
 
 def run_example(holding: str, folder: pathlib.Path) -> str:

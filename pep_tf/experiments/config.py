@@ -28,6 +28,7 @@ class Config:
     features: str = "paper"
     model: str = "fm"
     embedding_dim: int = 64
+    baseline_dims: tuple[int, ...] = ()
     granularity: str = "feature_dim"
     threshold_init: float | str = -15.0
     threshold_learning_rate: float | None = None
@@ -48,14 +49,15 @@ class Config:
     attention_dropout: float = 0.4
     updates: str = Settings.updates
     seed: int = 0
+    seeds: int = 1
     check_every: int = 50
     checkpoint_every: int = 1000
     export_dtype: str = "float32"
     export_format: str = "savedmodel"
 
-    def entries(self, num_features: int) -> int:
+    def entries(self, num_features: int, dim: int | None = None) -> int:
         """How many entries a budget is a part of: N x d, with first-order weights N x (d + 1)."""
-        return num_features * (self.embedding_dim + self.prune_linear)
+        return num_features * ((dim or self.embedding_dim) + self.prune_linear)
 
     def formats(self) -> tuple[str, ...]:
         """The formats to export in."""
@@ -83,6 +85,7 @@ HELP = {
     "features": "MovieLens-1M: 'paper' (7 fields) or 'with_ids' (9 fields, user and movie as well)",
     "model": "fm, deepfm, autoint",
     "embedding_dim": "embedding dimension before pruning",
+    "baseline_dims": "embedding dimensions of further uniform baselines to compare with, comma-separated",
     "granularity": "one threshold for: global, dimension, feature, feature_dim, field, field_dim",
     "threshold_init": "thresholds at the start, or 'auto': from the steps available",
     "threshold_learning_rate": "learning rate of the thresholds, if not the common one",
@@ -106,13 +109,19 @@ HELP = {
     "updates": "rowwise: large tables only at the rows of the batch, the same up to a small error; "
     "dense: the paper's update of every entry at each step",
     "seed": "of split, initial weights, shuffling and dropout",
-    "check_every": "steps between two counts of the non-zeros while pruning",
+    "seeds": "repeat the run over this many seeds, from --seed on; a folder each below the run's",
+    "check_every": "steps between two reports of the loss, while pruning also of the non-zeros",
     "checkpoint_every": "steps between two checkpoints",
     "export_dtype": "how an export stores the surviving numbers: float32, float16, int8",
     "export_format": "savedmodel (TF Serving), litert (a .tflite), both",
 }
 
 _FULL_ROWS = 10_000_000  # a click log of at least this many training rows gets the paper's s0
+
+
+def type_name(field: dataclasses.Field[Any]) -> str:
+    """As it is written: `int`, `float | None`, `tuple[int, ...]`."""
+    return field.type.__name__ if type(field.type) is type else str(field.type)
 
 
 def dataset_defaults(dataset: str, train_rows: int) -> dict[str, Any]:
@@ -165,6 +174,14 @@ def _checked(values: Mapping[str, Any]) -> Config:
                 f"`{name}` must be one of {', '.join(choices)}. Received: {getattr(config, name)!r}"
             )
     resolve_budgets(config.budgets, _ANY_TABLE)
+    if config.seeds < 1:
+        raise RunError(f"`seeds` must be at least 1. Received: {config.seeds}")
+    dims = config.baseline_dims
+    if any(d < 1 or d == config.embedding_dim for d in dims) or len(set(dims)) < len(dims):
+        raise RunError(
+            "`baseline_dims` must be different numbers of at least 1, other than `embedding_dim` "
+            f"({config.embedding_dim}), which is always trained. Received: {list(dims)}"
+        )
     if config.no_retrain and config.ticket_init == "random":
         raise RunError("`ticket_init=random` has no effect with `no_retrain`: give one of them.")
     if config.prune_linear and config.model not in LINEAR_AND_MORE:

@@ -32,7 +32,8 @@ def describe(config: Config, data: CTRData) -> str:
     entries = config.entries(data.schema.num_features)
     budgets = resolve_budgets(config.budgets, entries)
     trained = 0 if config.no_retrain else len(budgets)
-    most = (settings.prune_epochs + settings.epochs * (1 + trained)) * loop.batches_per_epoch
+    fits = 1 + len(config.baseline_dims) + trained
+    most = (settings.prune_epochs + settings.epochs * fits) * loop.batches_per_epoch * config.seeds
     held = sum(v._value.numpy().nbytes for v in [*model.variables, *loop.optimizer.variables])
     evaluation = training.Evaluator(model)
     started = time.perf_counter()

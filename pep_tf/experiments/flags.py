@@ -6,7 +6,7 @@ from typing import Any
 from absl import flags
 
 from pep_tf.errors import RunError
-from pep_tf.experiments.config import HELP, Config
+from pep_tf.experiments.config import HELP, Config, type_name
 
 _DEFINE: dict[str, Any] = {
     "int": flags.DEFINE_integer,
@@ -19,7 +19,7 @@ _DEFINE: dict[str, Any] = {
 def define() -> None:
     """Defines all flags; their defaults are None so that it shows which ones were given."""
     for field in dataclasses.fields(Config):
-        kind = _type_name(field)
+        kind = type_name(field)
         help_text = f"{HELP[field.name]} [{_shown(field.default)}]"
         if kind.startswith("tuple"):
             flags.DEFINE_list(field.name, None, help_text)
@@ -40,6 +40,12 @@ def define() -> None:
     flags.DEFINE_boolean("resume", False, "continue the run in --run_dir, or the latest one")
     flags.DEFINE_boolean("dry_run", False, "only say how many steps, how much memory and time")
     flags.DEFINE_boolean("quiet", False, "no progress, only the results")
+    flags.DEFINE_enum(
+        "log_format",
+        "text",
+        ["text", "json"],
+        "progress and results as text, or as JSON, one object a line",
+    )
     flags.DEFINE_boolean("tensorboard", True, "write TensorBoard scalars and histograms")
 
 
@@ -55,14 +61,14 @@ def given() -> dict[str, Any]:
         if value is None:
             continue
         changes[field.name] = tuple(value) if isinstance(value, list) else value
-    if "mlp_widths" in changes:
-        try:
-            changes["mlp_widths"] = tuple(int(width) for width in changes["mlp_widths"])
-        except ValueError:
-            widths = ",".join(changes["mlp_widths"])
-            raise RunError(
-                f"--mlp_widths must be whole numbers such as 100,100. Received: {widths}"
-            ) from None
+        if type_name(field) == "tuple[int, ...]":
+            try:
+                changes[field.name] = tuple(int(number) for number in value)
+            except ValueError:
+                raise RunError(
+                    f"--{field.name} must be whole numbers such as 100,100. "
+                    f"Received: {','.join(value)}"
+                ) from None
     return changes
 
 
@@ -70,14 +76,6 @@ def data_options() -> dict[str, Any]:
     """The flags that go to the reader of the data set, those that were given."""
     names = ("rows", "num_features", "on_bad_row", "hour")
     return {name: value for name in names if (value := flags.FLAGS[name].value) is not None}
-
-
-def _type_name(field: Any) -> str:
-    return (
-        field.type
-        if isinstance(field.type, str)
-        else getattr(field.type, "__name__", str(field.type))
-    )
 
 
 def _shown(default: Any) -> str:

@@ -1,24 +1,30 @@
 """The command line: `python -m pep_tf.experiments.main --dataset=movielens`."""
 
 import dataclasses
-import os
 import pathlib
 import sys
+from typing import Any
 
 import tensorflow as tf
 from absl import app, flags, logging
 
 from pep_tf import data as datasets
+from pep_tf.data import CTRData
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags as run_flags
 from pep_tf.experiments.config import Config, load_study, make_config
 from pep_tf.experiments.dry_run import describe
-from pep_tf.experiments.results import Results, table_text
+from pep_tf.experiments.environment import device, environment
+from pep_tf.experiments.json_log import JsonReporter, results_json
+from pep_tf.experiments.report import write_report
+from pep_tf.experiments.results import Results
 from pep_tf.experiments.run import Run
 from pep_tf.experiments.run_folder import RunFolder, next_run_dir
+from pep_tf.experiments.seeds import run_seeds
+from pep_tf.experiments.table_text import table_text
 from pep_tf.experiments.tensorboard import TensorBoardReporter
 from pep_tf.experiments.terminal import Reporters, TerminalReporter
-from pep_tf.training import Silent
+from pep_tf.training import Reporter, Silent
 
 _INTERRUPTED = 130
 
@@ -27,10 +33,11 @@ def main(argv: list[str]) -> int:
     """Runs the command line; returns its exit code."""
     options = flags.FLAGS
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells of every export
+    tf.get_logger().setLevel("ERROR")  # and warns where each stage's own model is traced anew
     try:
         if argv[1:]:
             raise PepError(f"Unexpected arguments {argv[1:]}: flags look like --name=value.")
-        return _run(options)
+        return _Command(options)()
     except PepError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -39,63 +46,92 @@ def main(argv: list[str]) -> int:
         return _INTERRUPTED
 
 
-def _run(options: flags.FlagValues) -> int:
-    study = load_study(options.config) if options.config else {}
-    changes = run_flags.given()
-    asked = make_config(Config.dataset, 0, study, changes)  # refuses a bad flag before any work
-    name = changes.get("dataset", study.get("dataset", Config.dataset))
-    data = datasets.load(
-        name,
-        data_dir=options.data_dir,
-        features=asked.features,
-        seed=asked.seed,
-        **run_flags.data_options(),
-    )
-    config = make_config(data.name, data.train.num_rows, study, changes)
-    if options.dry_run:
-        print(describe(config, data))
-        return 0
-    stem = f"{data.name}-{config.model}"
-    path = (
-        pathlib.Path(options.run_dir)
-        if options.run_dir
-        else next_run_dir(pathlib.Path("runs"), stem, options.resume)
-    )
-    folder = RunFolder(path)
-    folder.open({**dataclasses.asdict(config), "data": data.details}, options.resume)
-    tf.config.experimental.enable_op_determinism()
-    with folder.locked():
-        _say(
-            f"data set: {data.name}, {data.train.num_rows:,} training rows, {data.schema.num_fields}"
-            f" fields, N = {data.schema.num_features:,}; device: {device()}; results: {path}"
+class _Command:
+    """One call of the command line."""
+
+    def __init__(self, options: flags.FlagValues) -> None:
+        self.options = options
+        self.study = load_study(options.config) if options.config else {}
+        self.changes = run_flags.given()
+        # Refuses a bad flag before any work.
+        self.asked = make_config(Config.dataset, 0, self.study, self.changes)
+
+    def __call__(self) -> int:
+        options = self.options
+        data = self.load(self.asked.seed)
+        config = make_config(data.name, data.train.num_rows, self.study, self.changes)
+        if options.dry_run:
+            print(describe(config, data))
+            return 0
+        stem = f"{data.name}-{config.model}"
+        path = (
+            pathlib.Path(options.run_dir)
+            if options.run_dir
+            else next_run_dir(pathlib.Path("runs"), stem, options.resume)
         )
-        results = Run(config, data, folder, _reporter(options, config, path))()
-    _show(results, path)
-    return 0
+        folder = RunFolder(path)
+        folder.open({**dataclasses.asdict(config), "data": data.details}, options.resume)
+        folder.note_environment(environment(sys.argv[1:]))
+        tf.config.experimental.enable_op_determinism()
+        with folder.locked():
+            self._greet(data, path)
+            results = self._train(config, data, folder)
+            report = self._write_report(path)
+        self._show(results, path, report)
+        return 0
 
+    def load(self, seed: int) -> CTRData:
+        """The data set as this seed splits it."""
+        name = self.changes.get("dataset", self.study.get("dataset", Config.dataset))
+        return datasets.load(
+            name,
+            data_dir=self.options.data_dir,
+            features=self.asked.features,
+            seed=seed,
+            **run_flags.data_options(),
+        )
 
-def _reporter(options: flags.FlagValues, config: Config, path: pathlib.Path) -> Reporters:
-    terminal = Silent() if options.quiet else TerminalReporter(config.batch_size)
-    board = [TensorBoardReporter(path / "tensorboard")] if options.tensorboard else []
-    return Reporters([terminal, *board])
+    def _train(self, config: Config, data: CTRData, folder: RunFolder) -> Results:
+        def reporter(prefix: str, path: pathlib.Path) -> Reporter:
+            return self._reporter(config, prefix, path)
 
+        if config.seeds == 1:
+            return Run(config, data, folder, reporter("", folder.path))()
+        return run_seeds(config, self.load, folder, reporter, self._write_report)
 
-def _show(results: Results, path: pathlib.Path) -> None:
-    print(table_text(results))
-    print(f"\n{path / 'frontier.png'}: test AUC against parameters kept")
-    print(f"{path / 'export'}: a SavedModel of each ticket, for TF Serving")
+    def _reporter(self, config: Config, prefix: str, path: pathlib.Path) -> Reporters:
+        kind: Any = JsonReporter if self.options.log_format == "json" else TerminalReporter
+        terminal = Silent() if self.options.quiet else kind(config.batch_size, prefix)
+        board = [TensorBoardReporter(path / "tensorboard")] if self.options.tensorboard else []
+        return Reporters([terminal, *board])
 
+    def _write_report(self, path: pathlib.Path) -> pathlib.Path | None:
+        """The page of a run; that it cannot be drawn must not make the run fail."""
+        try:
+            return write_report([path])
+        except PepError as error:
+            print(f"warning: no report: {error}", file=sys.stderr)
+            return None
 
-def _say(message: str) -> None:
-    if not flags.FLAGS.quiet:
-        print(message, file=sys.stderr, flush=True)
+    def _greet(self, data: CTRData, path: pathlib.Path) -> None:
+        if self.options.quiet or self.options.log_format == "json":
+            return
+        print(
+            f"data set: {data.name}, {data.train.num_rows:,} training rows, {data.schema.num_fields}"
+            f" fields, N = {data.schema.num_features:,}; device: {device()}; results: {path}",
+            file=sys.stderr,
+            flush=True,
+        )
 
-
-def device() -> str:
-    """The device that TensorFlow will train on."""
-    if gpus := tf.config.list_physical_devices("GPU"):
-        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-    return f"CPU, {os.cpu_count()} cores"
+    def _show(self, results: Results, path: pathlib.Path, report: pathlib.Path | None) -> None:
+        if self.options.log_format == "json":
+            print(results_json(results))
+            return
+        print(table_text(results))
+        if report:
+            print(f"\n{report}: the results on a page")
+        where = path / "export" if (path / "export").exists() else path / "seeds" / "*" / "export"
+        print(f"{where}: a SavedModel of each row, for TF Serving")
 
 
 def entry() -> None:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-from typing import Any
 
 import pandas as pd
 
@@ -16,9 +15,10 @@ class Row:
     """One trained table.
 
     Attributes:
-        stage: `"baseline"`, `"ticket"` (retrained) or `"pruned"` (as it was cut, not retrained).
+        stage: `"baseline"`, `"uniform"` (a baseline of another embedding dimension), `"ticket"`
+            (retrained) or `"pruned"` (as it was cut, not retrained).
         model, granularity, init: what was trained, and from which weights.
-        budget: entries asked for; of the baseline all of them.
+        budget: entries asked for; of a baseline all of them.
         nnz: entries that are not zero, of what the budget covers: the table, and with
             `prune_linear` the first-order weights.
         fraction: nnz / (N d), or with `prune_linear` nnz / (N (d + 1)).
@@ -27,6 +27,11 @@ class Row:
         validation_auc, validation_logloss, test_auc, test_logloss: exact, over the whole split.
         best_epoch, epochs, seconds: of the training.
         seed, dataset, split_md5, versions: what it takes to repeat the row.
+        embedding_dim: width of the table that was trained.
+        first_order, tower: the numbers in `parameters` that are not in the table.
+        export_bytes: size of the exported model, all its files together; None without an export.
+
+    The last four are None in results of versions that did not record them.
     """
 
     stage: str
@@ -49,6 +54,10 @@ class Row:
     dataset: str
     split_md5: dict[str, str]
     versions: dict[str, str]
+    embedding_dim: int | None = None
+    first_order: int | None = None
+    tower: int | None = None
+    export_bytes: int | None = None
 
 
 @dataclasses.dataclass
@@ -97,21 +106,3 @@ def stored_bytes(nnz: int, entries: int, other_parameters: int) -> int:
     """
     where = 0 if nnz == entries else min(-(-entries // 8), 4 * nnz)
     return 4 * (nnz + other_parameters) + where
-
-
-def table_text(results: Results) -> str:
-    """The rows as a table for a terminal."""
-    columns: dict[str, Any] = {
-        "stage": lambda r: r.stage + (" (random init)" if r.init == "random" else ""),
-        "kept": lambda r: f"{r.nnz:,}",
-        "of table": lambda r: f"{r.fraction:.2%}",
-        "parameters": lambda r: f"{r.parameters:,}",
-        "bytes": lambda r: f"{r.bytes:,}",
-        "val AUC": lambda r: f"{r.validation_auc:.4f}",
-        "test AUC": lambda r: f"{r.test_auc:.4f}",
-        "logloss": lambda r: f"{r.test_logloss:.4f}",
-        "epoch": lambda r: f"{r.best_epoch}/{r.epochs}",
-        "seconds": lambda r: f"{r.seconds:.0f}",
-    }
-    frame = pd.DataFrame({name: [of(row) for row in results.rows] for name, of in columns.items()})
-    return frame.to_string(index=False)

@@ -1,11 +1,10 @@
-"""A run from configuration to results: baseline, prune, tickets, SavedModels, table and plot."""
+"""A run from configuration to results: baselines, prune, tickets, SavedModels."""
 
 import dataclasses
 import json
 import pathlib
 import shutil
-from collections.abc import Callable
-from importlib import metadata
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -14,18 +13,18 @@ import numpy as np
 from pep_tf import api, training
 from pep_tf.data import CTRData
 from pep_tf.experiments.config import AUTO, Config
-from pep_tf.experiments.plots import plot_frontier
+from pep_tf.experiments.environment import versions
+from pep_tf.experiments.feature_counts import count_features, save_feature_counts
 from pep_tf.experiments.results import Results, Row, stored_bytes
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.export.check import check_litert
+from pep_tf.export.inspect import inspect
 from pep_tf.export.model_card import read_card
-from pep_tf.layers import PEPEmbedding
 from pep_tf.models import CTRModel, build_model
 from pep_tf.training import FitResult, Reporter, resolve_budgets
 from pep_tf.training.prune import facts_of
 from pep_tf.training.state import save_text
 from pep_tf.training.threshold_start import threshold_schedule
-from pep_tf.version import __version__
 
 
 class Run:
@@ -51,22 +50,24 @@ class Run:
 
     def __call__(self) -> Results:
         """Does what is not done yet and returns all rows."""
-        rows = [self._stage("baseline", self._baseline)]
+        self._count_features()
+        rows = [self._stage("baseline", self._uniform, self.config.embedding_dim)]
+        for dim in self.config.baseline_dims:
+            rows.append(self._stage(f"uniform_{dim}", self._uniform, dim))
         for ticket in self._tickets():
             rows.append(self._stage(f"ticket_{ticket.budget}", self._retrain, ticket))
         results = Results(rows)
         results.save(self.folder.path)
-        plot_frontier(results, self.folder.path / "frontier.png")
         shutil.rmtree(self.folder.work, ignore_errors=True)
         return results
 
-    def model(self, pruning: str) -> CTRModel:
+    def model(self, pruning: str, dim: int | None = None) -> CTRModel:
         """A fresh model; the same seed gives the same weights whatever the pruning."""
         config = self.config
         return build_model(
             config.model,
             self.data.schema.size_by_name,
-            embedding_dim=config.embedding_dim,
+            embedding_dim=dim or config.embedding_dim,
             granularity=config.granularity,
             threshold_init=self.threshold_init,
             pruning=pruning,
@@ -94,17 +95,32 @@ class Run:
             self.folder.finish(name, row)
         return row
 
-    def _baseline(self, stage: str) -> Row:
-        model = self.model("none")
+    def _count_features(self) -> None:
+        path = self.folder.path / "feature_counts.safetensors"
+        if not path.exists():
+            save_feature_counts(path, self.data.schema, count_features(self.data))
+
+    def _uniform(self, stage: str, dim: int) -> Row:
+        """Trains a table of one width, of which nothing is pruned."""
+        model = self.model("none", dim)
         result = training.fit(
             model,
             self.data,
             self.settings,
-            stage=stage,
+            stage=stage.replace("_", " "),
             checkpoint=self.folder.checkpoint(stage),
             reporter=self.reporter,
         )
-        return self._row("baseline", "original", self.entries, model, result)
+        self.folder.note_history(stage, result.history)
+        kind = "baseline" if dim == self.config.embedding_dim else "uniform"
+        entries = self.config.entries(self.data.schema.num_features, dim)
+        row = self._row(kind, "original", entries, model, result)
+
+        def export(folder: pathlib.Path, metrics: Any, **form: Any) -> pathlib.Path:
+            card = {**facts_of(self.data), "metrics": metrics}
+            return api.export(model, folder, data=self.data, metadata=card, **form)
+
+        return self._export(stage, row, export)
 
     def _tickets(self) -> list[api.Ticket]:
         """The tickets, from their files if pruning has finished."""
@@ -121,7 +137,7 @@ class Run:
             )
             for ticket in result.tickets:
                 ticket.save(self._ticket_path(ticket.budget))
-            save_text(self.folder.path / "history.json", json.dumps(result.history) + "\n")
+            self.folder.note_history("prune", result.history)
             facts = {"budgets": [t.budget for t in result.tickets], "epochs": result.epochs}
             save_text(done, json.dumps({**facts, "seconds": result.seconds}) + "\n")
             shutil.rmtree(work, ignore_errors=True)
@@ -149,27 +165,34 @@ class Run:
         assert ticket.result is not None
         kind = "pruned" if self.config.no_retrain else "ticket"
         init = kind if self.config.no_retrain else self.config.ticket_init
+        self.folder.note_history(stage, ticket.result.history)
         row = self._row(kind, init, ticket.budget, ticket.model, ticket.result)
-        self._export(stage, ticket, row)
-        return row
+        return self._export(stage, row, ticket.export)
 
-    def _export(self, stage: str, ticket: api.Ticket, row: Row) -> None:
-        """Exports a ticket, in a folder of its own for each format."""
+    def _export(self, stage: str, row: Row, export: Callable[..., pathlib.Path]) -> Row:
+        """Exports a trained model, in a folder of its own for each format; adds the bytes to the row.
+
+        The export checks that what it wrote answers as the model does.
+        """
+        dtype, sizes = self.config.export_dtype, []
         for kind in self.config.formats():
             folder = self.folder.export / (stage if kind == "savedmodel" else f"{stage}_{kind}")
             shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
-            dtype = self.config.export_dtype
-            path = ticket.export(folder, dtype=dtype, format=kind, metrics=dataclasses.asdict(row))
+            path = export(folder, dtype=dtype, format=kind, metrics=dataclasses.asdict(row))
+            sizes.append(inspect(path)["bytes"]["total"])
             if dtype != "float32":
                 difference = read_card(path)["check"]["largest_difference"]
                 self.reporter.note(
                     f"{path}: {dtype} changes a probability by at most {difference:.1e}."
                 )
+        return dataclasses.replace(row, export_bytes=sizes[0])
 
     def _row(self, stage: str, init: str, budget: int, model: Any, result: FitResult) -> Row:
         covered = [model.embedding, model.first_order][: 1 + self.config.prune_linear]
-        nnz = sum(t.nnz() for t in covered) if stage != "baseline" else self.entries
-        others = other_parameters(model, covered)
+        uniform = stage in ("baseline", "uniform")
+        nnz = budget if uniform else sum(table.nnz() for table in covered)
+        first_order, tower = other_parameters(model, covered)
+        others = first_order + tower
         return Row(
             stage=stage,
             model=self.config.model,
@@ -179,7 +202,7 @@ class Run:
             nnz=nnz,
             fraction=nnz / self.entries,
             parameters=nnz + others,
-            bytes=stored_bytes(nnz, self.entries, others),
+            bytes=stored_bytes(nnz, budget if uniform else self.entries, others),
             validation_auc=result.validation.auc,
             validation_logloss=result.validation.logloss,
             test_auc=result.test.auc,
@@ -190,17 +213,20 @@ class Run:
             seed=self.config.seed,
             **facts_of(self.data),
             versions=versions(),
+            embedding_dim=model.embedding.output_dim,
+            first_order=first_order,
+            tower=tower,
         )
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    return {"pep_tf": __version__} | {
-        name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")
-    }
+def other_parameters(model: keras.Model, covered: list[keras.layers.Layer]) -> tuple[int, int]:
+    """Numbers besides the tables that the budget covers: of first-order weights, of the tower."""
+    linear = model.first_order
+    tables = [model.embedding, *([] if linear is None else [linear])]
+    apart = {id(variable) for table in tables for variable in table.weights}
+    tower = _numbers(v for v in model.weights if id(v) not in apart)
+    return 0 if linear is None or linear in covered else _numbers(linear.weights), tower
 
 
-def other_parameters(model: keras.Model, covered: list[PEPEmbedding]) -> int:
-    """Numbers besides the tables that the budget covers, and their masks."""
-    apart = {id(variable) for table in covered for variable in table.weights}
-    return sum(int(np.prod(v.shape)) for v in model.weights if id(v) not in apart)
+def _numbers(variables: Iterable[Any]) -> int:
+    return sum(int(np.prod(variable.shape)) for variable in variables)

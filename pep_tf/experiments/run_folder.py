@@ -21,8 +21,12 @@ class RunFolder:
         stages/          one file a finished stage, with its row
         work/            checkpoints of the stage that is under way
         tickets/         one file a ticket
-        export/          one SavedModel a ticket
-        results.json, frontier.png, history.json, tensorboard/
+        export/          one SavedModel a trained table
+        environment.json the command, machine and versions
+        history.json     loss, nnz, thresholds and validation AUC over the steps of each stage
+        feature_counts.safetensors  occurrences of each feature in the training rows
+        seeds/           of a run over several seeds: a run folder a seed, in place of the above
+        results.json, report.html, figures/, tensorboard/
 
     Args:
         path: the folder.
@@ -90,6 +94,18 @@ class RunFolder:
         """The row of a finished stage, None if it has not finished."""
         path = self.path / "stages" / f"{stage}.json"
         return Row(**json.loads(path.read_text("utf-8"))) if path.exists() else None
+
+    def note_environment(self, facts: dict[str, Any]) -> None:
+        """Keeps where the run was begun; of a run that is taken up again the first start stays."""
+        path = self.path / "environment.json"
+        if not path.exists():
+            save_text(path, json.dumps(facts, indent=2) + "\n")
+
+    def note_history(self, stage: str, checks: list[dict[str, float]]) -> None:
+        """Keeps what a stage recorded over its steps."""
+        path = self.path / "history.json"
+        history = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        save_text(path, json.dumps({**history, stage: checks}) + "\n")
 
     def finish(self, stage: str, row: Row) -> None:
         """Keeps a stage's row; its checkpoint is no longer needed."""

@@ -23,6 +23,8 @@ class FitResult:
         best_epoch: that epoch, counted from 1.
         epochs: epochs trained.
         seconds: time spent, over all resumptions.
+        history: one dict an epoch or checkpoint: step, mean loss since the one before, and at the end
+            of an epoch the validation AUC.
     """
 
     validation: Metrics
@@ -30,6 +32,7 @@ class FitResult:
     best_epoch: int
     epochs: int
     seconds: float
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
 
 def fit(
@@ -61,24 +64,33 @@ def fit(
     loop = Loop(stage, model, settings.optimizer(model), data.train, settings)
     evaluate = Evaluator(model)
     started, best_auc, best_epoch, best = time.perf_counter(), -1.0, 0, snapshot(model)
+    history: list[dict[str, float]] = []
+    losses = _Mean()
     if checkpoint and checkpoint.exists():
         best, facts = loop.restore(checkpoint)
         best_auc, best_epoch = facts["best_auc"], facts["best_epoch"]
+        history = facts["history"]
         started -= facts["seconds"]
     reporter.start(stage, settings.epochs * loop.batches_per_epoch, loop.step)
     while loop.epoch < settings.epochs and loop.epoch - best_epoch < settings.patience:
         every = settings.checkpoint_every
-        loss = loop.run(every - loop.step % every)
+        before = loop.step
+        look = min(settings.check_every, every - loop.step % every)
+        loss = loop.run(look)
+        losses.add(loss, loop.step - before)
         reporter.update(loop.step, loss=loss)
+        if loop.batch == 0 or loop.step % every == 0:
+            history.append({"step": loop.step, "loss": losses.take()})
         if loop.batch == 0:
             auc = evaluate(data.validation).auc
+            history[-1]["validation_auc"] = auc
             reporter.update(loop.step, epoch=loop.epoch, validation_auc=auc)
             if auc > best_auc:
                 best_auc, best_epoch, best = auc, loop.epoch, snapshot(model)
         if checkpoint and loop.step % every == 0:
             seconds = time.perf_counter() - started
-            facts = {"best_auc": best_auc, "best_epoch": best_epoch, "seconds": seconds}
-            loop.save(checkpoint, best, facts)
+            facts = {"best_auc": best_auc, "best_epoch": best_epoch, "history": history}
+            loop.save(checkpoint, best, facts | {"seconds": seconds})
     loop.optimizer.settle()
     assign(model, best)
     result = FitResult(
@@ -87,6 +99,22 @@ def fit(
         best_epoch,
         loop.epoch,
         time.perf_counter() - started,
+        history,
     )
     reporter.finish()
     return result
+
+
+class _Mean:
+    """The mean of losses over the steps since it was last taken."""
+
+    def __init__(self) -> None:
+        self._total, self._steps = 0.0, 0
+
+    def add(self, loss: float, steps: int) -> None:
+        self._total, self._steps = self._total + loss * steps, self._steps + steps
+
+    def take(self) -> float:
+        mean = self._total / self._steps
+        self._total, self._steps = 0.0, 0
+        return mean

@@ -32,6 +32,7 @@ from pep_tf.training.ticket import Ticket
 from pep_tf.training.weights import snapshot
 
 _ROWS_TO_JUDGE = 1 << 16
+_VALUES_TO_RANK = 1 << 16
 
 
 @dataclasses.dataclass
@@ -40,8 +41,9 @@ class PruneResult:
 
     Attributes:
         tickets: one a budget, in falling order of the budget.
-        history: one dict a check: step, nnz, loss, mean threshold; at the end of an epoch also the
-            validation AUC.
+        history: one dict a check: step, nnz, loss, threshold s (mean, `threshold_low` and
+            `threshold_high`: 10th and 90th percentile); at the end of an epoch also the validation
+            AUC.
         epochs: epochs trained, the last one perhaps in part.
         seconds: time spent, over all resumptions.
     """
@@ -151,15 +153,19 @@ class _Pruning:
         nnz, thresholds = sum(n for n, _ in counts.values()), counts[EMBEDDING][1]
         seen: dict[str, float] = {"step": self.loop.step, "nnz": nnz, "loss": loss}
         seen["threshold"] = float(np.mean(thresholds))
+        low, high = np.percentile(_some_rows(thresholds), [10, 90])
+        seen |= {"threshold_low": float(low), "threshold_high": float(high)}
         if self.loop.batch == 0:
             seen["validation_auc"] = self.evaluate(self.data.validation).auc
             weights = self.nonzeros[EMBEDDING].weights()
             self.reporter.histograms(self.loop.step, thresholds=thresholds, weights=weights)
         self.history.append(seen)
-        next_budget = {"next_budget": self.pending[0]} if self.pending else {}
-        shown = {key: value for key, value in seen.items() if key != "step"}
-        self.reporter.update(self.loop.step, **shown, **next_budget)
         self._cut([budget for budget in self.pending if nnz <= budget], forced=False)
+        hidden = ("step", "threshold_low", "threshold_high")
+        shown = {key: value for key, value in seen.items() if key not in hidden}
+        if self.pending:
+            shown["next_budget"] = self.pending[0]
+        self.reporter.update(self.loop.step, **shown)
         if self.loop.batch == 0:
             self._warn_if_off_course()
 
@@ -275,6 +281,12 @@ def _kept(
     tables = {f"{name}/table": own for name, own in bits.items()}
     kept = {name: weights[name] for name in tower}
     return kept | {name: kept_entries(weights[name], own) for name, own in tables.items()}
+
+
+def _some_rows(thresholds: np.ndarray) -> np.ndarray:
+    """Evenly spaced rows, few enough that their percentiles cost less than a step."""
+    values = np.atleast_1d(thresholds)
+    return values[:: max(1, values.size // _VALUES_TO_RANK)]
 
 
 def _typical_weight(embedding: PEPEmbedding) -> float:

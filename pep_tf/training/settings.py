@@ -31,7 +31,8 @@ class Settings:
         dense_below: tables of fewer entries are updated densely all the same: it is exact, and
             costs less there.
         seed: of shuffling, and of dropout and new weights when a ticket is retrained.
-        check_every: steps between two counts of the non-zeros while pruning.
+        check_every: steps between two reports of the loss, and while pruning between two counts of the
+            non-zeros.
         checkpoint_every: steps between two checkpoints; while pruning those that are also checks.
 
     Raises:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,10 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def load_state(
-    path: pathlib.Path, what: str, error: type[PepError] = RunError
+    path: pathlib.Path,
+    what: str,
+    error: type[PepError] = RunError,
+    only: Collection[str] | None = None,
 ) -> tuple[dict[str, np.ndarray], Any]:
     """Reads what `save_state` wrote.
 
@@ -62,6 +65,7 @@ def load_state(
         path: the file.
         what: what the file should be, for the message.
         error: class of the error.
+        only: names of the arrays to read, those of them that are there; None reads all.
 
     Raises:
         PepError: of class `error`, when the file is missing, damaged or of another kind.
@@ -69,7 +73,8 @@ def load_state(
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             facts = json.loads((file.metadata() or {})["facts"])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+            names = [n for n in file.keys() if only is None or n in only]  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}, facts
     except FileNotFoundError:
         raise error(f"{what} {path} is missing.") from None
     except (safetensors.SafetensorError, KeyError, json.JSONDecodeError, OSError) as cause:

@@ -164,7 +164,7 @@ class PruningTrials:
         for ticket in tickets:
             model = ticket.rebuild("pruned")
             auc = training.Evaluator(model)(self.data.validation).auc
-            others = other_parameters(model, [model.embedding])
+            others = sum(other_parameters(model, [model.embedding]))
             yield Point(ticket.budget, ticket.nnz + others, auc, ticket.nnz)
 
 

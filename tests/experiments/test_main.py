@@ -30,7 +30,7 @@ def test_writes_every_result(finished):
     assert {row["dataset"] for row in rows} == {"movielens-small"}
     assert all(0.5 < row["test_auc"] < 1 for row in rows)
     assert all(set(row["split_md5"]) == {"train", "validation", "test"} for row in rows)
-    for name in ("config.json", "history.json", "frontier.png"):
+    for name in ("config.json", "environment.json", "history.json", "report.html"):
         assert (folder / name).stat().st_size > 0, name
     assert sorted(p.name for p in (folder / "tickets").glob("*.safetensors")) == [
         "ticket_1000.safetensors",
@@ -121,6 +121,10 @@ def test_killed_ten_times_ends_with_the_same_results(finished, tmp_path):
         (["--model=fmm"], "fmm"),
         (["--granularity=entry"], "entry"),
         (["--threshold_init=low"], "low"),
+        (["--seeds=0"], "`seeds` must be at least 1"),
+        (["--baseline_dims=8,x"], "--baseline_dims must be whole numbers"),
+        (["--baseline_dims=16,64"], "other than `embedding_dim` (64)"),
+        (["--baseline_dims=4,4"], "must be different"),
         (["--mlp_widths=100,wide"], "100,wide"),
         (["--ticket_init=random", "--no_retrain"], "no effect"),
         (["--config=nowhere.py"], "nowhere.py"),
@@ -170,6 +174,14 @@ def test_unknown_flag_fails_before_any_work(tmp_path):
     assert code != 0
     assert "bugets" in err
     assert not (tmp_path / "r").exists()
+
+
+def test_quiet_prints_results_alone(finished):
+    folder, out, _ = finished
+    code, quiet, err = run(*SHORT, f"--run_dir={folder}", "--resume", "--quiet")
+    assert code == 0
+    assert quiet == out
+    assert "ticket" not in err
 
 
 def test_a_dry_run_says_what_to_expect(tmp_path):

@@ -73,6 +73,32 @@ def test_metrics_are_those_of_the_model_that_is_left():
     assert diary.finished
 
 
+def test_history_holds_the_mean_loss_of_the_steps_between():
+    diary = Diary()
+    result = train(tiny.model("fm"), reporter=diary, check_every=1, checkpoint_every=4, epochs=2)
+    assert [check["step"] for check in result.history] == [4, 7, 8, 12, 14]
+    losses = {u["step"]: u["loss"] for u in diary.updates if "loss" in u}
+    assert list(losses) == list(range(1, 15))
+    assert result.history[0]["loss"] == pytest.approx(np.mean([losses[s] for s in (1, 2, 3, 4)]))
+    assert result.history[1]["loss"] == pytest.approx(np.mean([losses[s] for s in (5, 6, 7)]))
+    told = [u["validation_auc"] for u in diary.updates if "validation_auc" in u]
+    assert [check.get("validation_auc") for check in result.history] == [
+        None,
+        told[0],
+        None,
+        None,
+        told[1],
+    ]
+
+
+def test_how_often_the_loss_is_reported_changes_nothing():
+    often, seldom = (train(tiny.model("deepfm"), check_every=every) for every in (1, 50))
+    assert (often.validation, often.test) == (seldom.validation, seldom.test)
+    # The means are rounded at other places.
+    for one, other in zip(often.history, seldom.history, strict=True):
+        assert one == pytest.approx(other)
+
+
 def test_interrupted_and_resumed_is_as_if_nothing_had_happened(tmp_path):
     """Before the first checkpoint, and between one and the next."""
     model = tiny.model("fm")

@@ -109,6 +109,8 @@ def test_history_and_progress(whole):
         assert ("validation_auc" in seen) == (seen["step"] % 7 == 0)
     thresholds = [seen["threshold"] for seen in result.history]
     assert thresholds == sorted(thresholds)
+    for seen in result.history:
+        assert seen["threshold_low"] <= seen["threshold"] <= seen["threshold_high"]
     nnz = [seen["nnz"] for seen in result.history]
     assert nnz[0] > 50
     assert nnz[-1] <= 3

@@ -33,6 +33,13 @@ def test_round_trip(tmp_path):
     assert written(path.parent) == ["state"]
 
 
+def test_reads_only_the_arrays_asked_for(tmp_path):
+    save_state(tmp_path / "state", ARRAYS, FACTS)
+    found, facts = load_state(tmp_path / "state", "a checkpoint", only=("mask", "nothing"))
+    assert list(found) == ["mask"]
+    assert facts == FACTS
+
+
 @given(
     arrays.arrays(
         st.sampled_from([np.float32, np.int64, np.uint8, np.uint32, bool]),

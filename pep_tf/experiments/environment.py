@@ -1,0 +1,79 @@
+"""Where a run was made: its command, the machine and the versions that its results depend on."""
+
+import datetime
+import os
+import platform
+import shlex
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import tensorflow as tf
+
+from pep_tf.version import __version__
+
+_FORGOTTEN = ("run_dir", "resume", "noresume")  # where a run was kept is no part of what it was
+
+
+def environment(arguments: Sequence[str]) -> dict[str, Any]:
+    """JSON-ready facts on where a run is made.
+
+    Args:
+        arguments: flags of the command line.
+
+    Returns:
+        `command` (repeats the run in a folder of its own), `started` (UTC, ISO 8601), `device`,
+        `machine` (processor, cores, memory in bytes, system) and `versions`.
+    """
+    return {
+        "command": command(arguments),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "device": device(),
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "system": platform.platform(),
+        },
+        "versions": versions() | {"python": platform.python_version()},
+    }
+
+
+def command(arguments: Sequence[str]) -> str:
+    """The command line for a shell, without the flags that say where the run is kept."""
+    kept, skip = [], False
+    for argument in arguments:
+        name, equals, _ = argument.lstrip("-").partition("=")
+        if skip:
+            skip = False
+        elif name in _FORGOTTEN:
+            skip = name == "run_dir" and not equals
+        else:
+            kept.append(argument)
+    return shlex.join(["python", "-m", "pep_tf.experiments.main", *kept])
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    return {"pep_tf": __version__} | {
+        name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")
+    }
+
+
+def device() -> str:
+    """The device that TensorFlow will train on."""
+    if gpus := tf.config.list_physical_devices("GPU"):
+        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    return f"CPU, {os.cpu_count()} cores"
+
+
+def _processor() -> str:
+    """The processor's name where Linux tells it, else the architecture."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            names = (
+                line.partition(":")[2].strip() for line in lines if line.startswith("model name")
+            )
+            return next(names, platform.machine())
+    except OSError:
+        return platform.machine()

@@ -1,0 +1,40 @@
+"""How often each feature occurs in the training rows: kept with a run, for sizes by frequency."""
+
+import pathlib
+
+import numpy as np
+
+from pep_tf.data import CTRData, FeatureSchema
+from pep_tf.errors import RunError
+from pep_tf.training.state import load_state, save_state
+
+_ROWS_AT_ONCE = 1 << 16
+
+
+def count_features(data: CTRData) -> np.ndarray:
+    """Occurrences of each table row in the training split, int64 [N]; reads the split once."""
+    counts = np.zeros(data.schema.num_features, np.int64)
+    for ids, _ in data.train.batches(_ROWS_AT_ONCE):
+        np.add.at(counts, ids.numpy() + data.schema.offsets, 1)
+    return counts
+
+
+def save_feature_counts(path: pathlib.Path, schema: FeatureSchema, counts: np.ndarray) -> None:
+    """Writes counts and schema; raises RunError if it cannot."""
+    save_state(path, {"counts": counts}, {"fields": schema.get_config()})
+
+
+def load_feature_counts(path: pathlib.Path) -> tuple[FeatureSchema, np.ndarray]:
+    """Reads what `save_feature_counts` wrote.
+
+    Raises:
+        RunError: a file that is missing or damaged, or whose parts contradict each other.
+    """
+    arrays, facts = load_state(path, "a count of features")
+    try:
+        schema, counts = FeatureSchema.from_config(facts["fields"]), arrays["counts"]
+        if counts.shape != (schema.num_features,) or counts.dtype != np.int64:
+            raise ValueError(f"{counts.dtype} {counts.shape} for {schema.num_features} features")
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+    return schema, counts

@@ -1,0 +1,107 @@
+"""The commands of a page: how to repeat a run and how to serve its tickets. Every path is quoted."""
+
+import dataclasses
+import pathlib
+import shlex
+
+from pep_tf.experiments.config import Config
+from pep_tf.experiments.environment import command
+from pep_tf.experiments.report.reading import Record
+from pep_tf.experiments.report.text import clean
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command and what it does."""
+
+    what: str
+    line: str
+
+
+def reproduce(record: Record) -> list[Command]:
+    """The command that made the run, or one rebuilt from its configuration."""
+    recorded = record.environment.get("command")
+    found = []
+    if isinstance(recorded, str):
+        # As recorded it is already quoted; split and joined again, so that nothing else can be in it.
+        try:
+            found.append(Command("Repeat the run", shlex.join(shlex.split(_line(recorded)))))
+        except ValueError:
+            record.notes.append("environment.json holds a command that no shell can read.")
+    elif record.config:
+        known = {field.name: field.default for field in dataclasses.fields(Config)}
+        flags = [
+            f"--{name}={_flag(value)}"
+            for name, value in record.config.items()
+            if name in known and value is not None and value != _listed(known[name])
+        ]
+        found.append(Command("Repeat the run (add --data_dir where one is needed)", command(flags)))
+    path = quoted(record.path)
+    found.append(Command("Make this page again", f"python -m pep_tf.experiments.report {path}"))
+    return found
+
+
+def serve(record: Record, budget: int | None) -> list[Command]:
+    """Serving with a stock TF Serving, and one request; nothing without an export."""
+    exports = sorted(
+        path
+        for pattern in ("export/*/1", "seeds/*/export/*/1")
+        for path in record.path.glob(pattern)
+        if (path / "saved_model.pb").exists()
+    )
+    if not exports:
+        return []
+    chosen = next((e for e in exports if e.parent.name == f"ticket_{budget}"), exports[0])
+    folder = chosen.parent
+    request = chosen / "assets.extra" / "requests" / "ids.json"
+    found = [
+        Command(
+            f"Serve {clean(folder.name)}",
+            "tensorflow_model_server --rest_api_port=8501 --model_name=ctr "
+            f"--model_base_path={absolute(folder)}",
+        )
+    ]
+    if request.exists():
+        found.append(
+            Command(
+                "Ask it for two predictions",
+                f"curl -d @{quoted(request)} http://localhost:8501/v1/models/ctr:predict",
+            )
+        )
+    found.append(
+        Command("See what takes the bytes", f"python -m pep_tf.export.inspect {quoted(folder)}")
+    )
+    return found
+
+
+def quoted(path: pathlib.Path) -> str:
+    """A path for a shell, relative to the working folder where it is below it."""
+    return shlex.quote(_line(str(_relative(path))))
+
+
+def absolute(path: pathlib.Path) -> str:
+    """An absolute path for a shell; below the working folder it begins with `"$PWD"/`."""
+    relative = _relative(path)
+    if relative.is_absolute():
+        return quoted(path)
+    return f'"$PWD"/{shlex.quote(_line(str(relative)))}'
+
+
+def _relative(path: pathlib.Path) -> pathlib.Path:
+    path = path.resolve()
+    here = pathlib.Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _line(command_line: str) -> str:
+    """Without characters that a terminal acts on; the length stays, a shortened command would be wrong."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in command_line)
+
+
+def _flag(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _listed(value: object) -> object:
+    """As JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,190 @@
+"""The pictures of a search."""
+
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pep_tf.experiments.report import drawing, text
+from pep_tf.experiments.report.search import Importance, Search, Trial
+
+_MOST_PANELS = 8
+
+
+def draw_search(
+    search: Search, ranking: Importance | None, folder: pathlib.Path
+) -> list[drawing.Picture]:
+    """Trials and Pareto front, scores in order, importance, and scores by hyper-parameter."""
+    pictures = []
+    if any(t.curve for t in search.trials):
+        pictures.append(_pareto(search, folder))
+    complete = [t for t in search.trials if t.complete]
+    if complete:
+        pictures.append(_in_order(search, complete, folder))
+    if ranking is not None:
+        pictures.append(_importance(ranking, folder))
+    if names := _varied(complete, ranking):
+        pictures.append(_by_parameter(search, complete, names, folder))
+    return pictures
+
+
+def _pareto(search: Search, folder: pathlib.Path) -> drawing.Picture:
+    with drawing.canvas(3.9) as (figure, axes):
+        axes.set_xscale("log")
+        points = [p for t in search.trials for p in t.curve]
+        axes.plot(
+            [max(p["parameters"], 1) for p in points],
+            [p["validation_auc"] for p in points],
+            "o",
+            color=drawing.series_colour(0),
+            alpha=0.4,
+            markersize=4,
+            linestyle="none",
+            label="trials, one point a budget",
+        )
+        front = sorted(search.pareto, key=lambda p: p["parameters"])
+        axes.plot(
+            [max(p["parameters"], 1) for p in front],
+            [p["validation_auc"] for p in front],
+            "D-",
+            color=drawing.series_colour(1),
+            label="Pareto front (validation)",
+        )
+        tested = [p for p in front if text.is_number(p.get("test_auc"))]
+        if tested:
+            axes.plot(
+                [max(p["parameters"], 1) for p in tested],
+                [p["test_auc"] for p in tested],
+                "s",
+                linestyle="none",
+                color=drawing.series_colour(2),
+                markerfacecolor=drawing.colour("paper"),
+                label="the front's test AUC",
+            )
+        axes.margins(0.06)
+        drawing.log_axis(axes.xaxis)
+        axes.set_xlabel("parameters in all (log scale)")
+        axes.set_ylabel("AUC")
+        figure.legend(loc="outside lower left", ncols=2)
+        words = "; ".join(
+            f"{text.count(p['parameters'])} parameters {text.auc(p['validation_auc'])}"
+            for p in front
+        )
+        return drawing.finish(
+            figure,
+            folder,
+            "pareto",
+            title="All trials and the Pareto front",
+            caption="No trial has both fewer parameters and a higher validation AUC than a point of the "
+            "front. The front was chosen on validation; its test AUC was read afterwards.",
+            alt=f"Validation AUC against parameters. Pareto front: {words}",
+        )
+
+
+def _in_order(search: Search, trials: Sequence[Trial], folder: pathlib.Path) -> drawing.Picture:
+    scores = np.array([t.score for t in trials], float)
+    best = (np.maximum if search.maximize else np.minimum).accumulate(scores)
+    with drawing.canvas() as (figure, axes):
+        place = np.arange(1, len(scores) + 1)
+        axes.plot(place, scores, "o", color=drawing.series_colour(0), alpha=0.6, label="trial")
+        axes.step(place, best, where="post", color=drawing.series_colour(1), label="best so far")
+        axes.xaxis.set_major_locator(drawing.few_ticks())
+        axes.set_xlabel("completed trials, in order")
+        axes.set_ylabel(text.shorter(search.objective, 30))
+        figure.legend(loc="outside lower left", ncols=2)
+        return drawing.finish(
+            figure,
+            folder,
+            "scores",
+            title="Score over the search",
+            caption="Whether more trials would still help: a line that has been flat for long says no.",
+            alt=f"{len(scores)} completed trials; the best score is {best[-1]:.4f}, reached at trial "
+            f"{int(np.argmax(best == best[-1])) + 1}.",
+        )
+
+
+def _importance(ranking: Importance, folder: pathlib.Path) -> drawing.Picture:
+    names = [text.shorter(n, 26) for n in ranking.names[:_MOST_PANELS]]
+    with drawing.canvas(1.2 + 0.32 * len(names)) as (figure, axes):
+        place = np.arange(len(names))
+        axes.barh(place, ranking.drop[: len(names)], color=drawing.series_colour(0), height=0.6)
+        axes.errorbar(
+            ranking.drop[: len(names)],
+            place,
+            xerr=ranking.spread[: len(names)],
+            fmt="none",
+            color=drawing.colour("ink"),
+            elinewidth=1,
+            capsize=2.5,
+        )
+        axes.set_yticks(place, names)
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("fall of R² when the values are shuffled")
+        trust = (
+            "Bars that overlap leave the order open."
+            if ranking.r2 > 0.5
+            else "That is low: the order says little."
+        )
+        return drawing.finish(
+            figure,
+            folder,
+            "importance",
+            title="Which hyper-parameters mattered",
+            caption="Permutation importance of a random forest on trials it was not fitted to; bars: "
+            f"standard deviation. The forest's R² there is {ranking.r2:.2f}. {trust}",
+            alt="Permutation importance: "
+            + "; ".join(f"{n} {d:.3f}" for n, d in zip(names, ranking.drop, strict=False)),
+            columns=("hyper-parameter", "fall of R²", "Spearman's ρ with the score"),
+            cells=[
+                (text.clean(n), f"{d:.3f}", "-" if r is None else f"{r:+.2f}")
+                for n, d, r in zip(ranking.names, ranking.drop, ranking.rho, strict=True)
+            ],
+        )
+
+
+def _by_parameter(
+    search: Search, trials: Sequence[Trial], names: Sequence[str], folder: pathlib.Path
+) -> drawing.Picture:
+    rows = math.ceil(len(names) / 2)
+    with drawing.canvas(1.9 * rows, rows, 2) as (figure, grid):
+        cells = np.atleast_1d(grid).ravel()
+        for axes, name in zip(cells, names, strict=False):
+            _panel(axes, search, trials, name)
+        for axes in cells[len(names) :]:
+            axes.set_visible(False)
+        figure.supylabel(text.shorter(search.objective, 30), fontsize=9.5)
+        return drawing.finish(
+            figure,
+            folder,
+            "by_parameter",
+            title="Score by hyper-parameter",
+            caption="Each point is a completed trial; the other hyper-parameters differ as well.",
+            alt="The score of each trial against each of: " + ", ".join(names),
+        )
+
+
+def _panel(axes: Any, search: Search, trials: Sequence[Trial], name: str) -> None:
+    pairs = [(t.values[name], t.score) for t in trials if name in t.values]
+    values, scores = [v for v, _ in pairs], [s for _, s in pairs]
+    if all(text.is_number(v) for v in values):
+        places: Any = values
+        if min(values) > 0 and max(values) / min(values) > 30:
+            axes.set_xscale("log")
+    else:
+        choices = sorted({str(v) for v in values})
+        places = [choices.index(str(v)) for v in values]
+        axes.set_xticks(range(len(choices)), [text.shorter(c, 9) for c in choices], rotation=30)
+    axes.plot(places, scores, "o", color=drawing.series_colour(0), alpha=0.6, markersize=4)
+    if axes.get_xscale() == "log":
+        drawing.log_axis(axes.xaxis, narrow=True)
+    axes.set_title(text.shorter(name, 24), fontsize=8.5, color=drawing.colour("ink"))
+    axes.yaxis.set_major_locator(drawing.few_ticks())
+
+
+def _varied(trials: Sequence[Trial], ranking: Importance | None) -> list[str]:
+    """Hyper-parameters with more than one value, the most important first."""
+    names = ranking.names if ranking else sorted({n for t in trials for n in t.values})
+    return [n for n in names if len({str(t.values.get(n)) for t in trials}) > 1][:_MOST_PANELS]

@@ -1,0 +1,82 @@
+"""Puts a page together: reads, draws, fills the template."""
+
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from pep_tf.errors import RunError
+from pep_tf.experiments.report import drawing
+from pep_tf.experiments.report.page import comparison_page, run_page
+from pep_tf.experiments.report.reading import read_run
+from pep_tf.experiments.report.search import SEARCH, read_search
+from pep_tf.experiments.report.search_page import search_page
+from pep_tf.training.state import save_text
+
+_PACKAGE = "pep_tf.experiments.report"
+
+
+def write_report(
+    folders: Sequence[pathlib.Path | str], output: pathlib.Path | str | None = None
+) -> pathlib.Path:
+    """Writes `report.html`, and its figures as PNG to `figures/`.
+
+    Args:
+        folders: one run or search, or several runs to compare.
+        output: folder to write to. By default the run's own; for several runs `comparison` beside the
+            first.
+
+    Returns:
+        Path of the page: one file that needs no other and no network.
+
+    Raises:
+        RunError: a folder without results, results that are damaged, searches among several folders,
+            a page that cannot be written.
+    """
+    paths = [pathlib.Path(folder) for folder in folders]
+    if not paths:
+        raise RunError("Give the folder of a run.")
+    single = len(paths) == 1
+    target = pathlib.Path(
+        output or (paths[0] if single else paths[0].resolve().parent / "comparison")
+    )
+    figures = target / "figures"
+    searches = [path for path in paths if (path / SEARCH).exists()]
+    if searches and not single:
+        raise RunError(f"{searches[0]} is a search: a search has a page of its own, give it alone.")
+    if searches:
+        page = search_page(read_search(paths[0]), figures)
+    elif single:
+        page = run_page(read_run(paths[0]), figures)
+    else:
+        page = comparison_page([read_run(path) for path in paths], figures)
+    report = target / "report.html"
+    save_text(report, render(page))
+    return report
+
+
+def render(page: dict[str, Any]) -> str:
+    """The page as HTML; every value is escaped but for the drawings and the style sheet."""
+    return _template()(
+        **page,
+        style=Markup(resources.files(_PACKAGE).joinpath("templates/style.css").read_text("utf-8")),
+        light=Markup(drawing.css_variables(dark=False)),
+        dark=Markup(drawing.css_variables(dark=True)),
+    )
+
+
+@functools.cache
+def _template() -> Callable[..., str]:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(_PACKAGE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["drawing"] = lambda picture: Markup(picture.svg)
+    return environment.get_template("page.html").render
