@@ -129,7 +129,8 @@ def catch_up(
 
 def gap_order(last: tf.Tensor, step: tf.Tensor | int) -> tf.Tensor:
     """Rows from the smallest gap to the largest, int32 [U], for `last` integer [U]."""
-    return tf.argsort(tf.cast(step, tf.int64) - tf.cast(last, tf.int64))
+    gap = tf.cast(step, tf.int64) - tf.cast(last, tf.int64)
+    return tf.argsort(tf.cast(tf.minimum(gap, 2**31 - 1), tf.int32))
 
 
 def _check_shapes(p: tf.Tensor, m: tf.Tensor, n: tf.Tensor, last: tf.Tensor) -> None:

@@ -25,11 +25,13 @@ class Taken(NamedTuple):
     Attributes:
         ids: distinct rows, those touched last before the others.
         places: for each row that was asked for, its place among `ids`.
-        states: value, m and n of each slot, up to date, in the order of `ids`.
+        stored: value of each slot as it is stored, in the order of `ids`.
+        states: value, m and n of each slot, up to date.
     """
 
     ids: tf.Tensor
     places: tf.Tensor
+    stored: tuple[tf.Tensor, ...]
     states: tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], ...]
 
 
@@ -81,12 +83,12 @@ class LazyTable:
         """Distinct rows of a batch, up to date; their gradient goes to the layer's weights."""
         taken = self._taken(*self._distinct(rows))
         self._pending.append((_graph(), taken))
-        values = [self._differentiable(slot, taken, i) for i, slot in enumerate(self.slots)]
+        # The gradient of the current value goes to the stored one.
+        values = [
+            stored + tf.stop_gradient(state[0] - stored)
+            for stored, state in zip(taken.stored, taken.states, strict=True)
+        ]
         return self._rows(values, taken.ids, tf.reshape(taken.places, tf.shape(rows)))
-
-    def _differentiable(self, slot: Slot, taken: Taken, index: int) -> tf.Tensor:
-        stored = tf.gather(slot.value._value, taken.ids)
-        return stored + tf.stop_gradient(taken.states[index][0] - stored)
 
     def look(self, rows: tf.Tensor) -> Rows:
         """Rows, up to date, without writing."""
@@ -107,12 +109,13 @@ class LazyTable:
         order = gap_order(last, now)
         ids, last = tf.gather(ids, order), tf.gather(last, order)
 
-        def state_of(slot: Slot) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        stored, states = [], []
+        for slot in self.slots:
             value, m, n = (tf.gather(variable._value, ids) for variable in slot[:3])
-            return catch_up(value, m, n, last, now, slot.hyper)
-
+            stored.append(value)
+            states.append(catch_up(value, m, n, last, now, slot.hyper))
         places = tf.gather(tf.math.invert_permutation(order), places)
-        return Taken(ids, places, tuple(state_of(slot) for slot in self.slots))
+        return Taken(ids, places, tuple(stored), tuple(states))
 
     def pending(self, gradient: tf.IndexedSlices) -> tuple[Taken, tf.Tensor]:
         """The rows that a gradient is for, up to date, and its sum for each of them.

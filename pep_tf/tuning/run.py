@@ -10,6 +10,7 @@ import tensorflow as tf
 from pep_tf.data import CTRData
 from pep_tf.errors import RunError
 from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.report.write import write_report
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.experiments.tensorboard import TensorBoardReporter
 from pep_tf.experiments.terminal import Reporters
@@ -118,7 +119,7 @@ class SearchRun:
         self.hypermodel, self.data = hypermodel, hypermodel.data
         self.run_dir, self.options, self.reporter = run_dir.resolve(), options, reporter
         self.config = hypermodel.base
-        self.entries = self.data.schema.num_features * self.config.embedding_dim
+        self.entries = self.config.entries(self.data.schema.num_features)
         self.objective = Objective.parse(options.objective, self.config.budgets, self.entries)
         self.space = declared(hypermodel)
         self.oracle = self._oracle()
@@ -226,6 +227,7 @@ class SearchRun:
         if not self.config.no_retrain:
             retrain_front(search, configs, self.data, self.run_dir, self.reporter)
         search.save(self.run_dir)
+        write_report([self.run_dir])
         return search
 
     def _config(self, trial_id: str) -> Config:

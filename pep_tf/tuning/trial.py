@@ -164,13 +164,14 @@ class PruningTrials:
         for ticket in tickets:
             model = ticket.rebuild("pruned")
             auc = training.Evaluator(model)(self.data.validation).auc
-            others = sum(other_parameters(model, [model.embedding]))
+            covered = [getattr(model, name) for name in ticket.masks()]
+            others = sum(other_parameters(model, covered))
             yield Point(ticket.budget, ticket.nnz + others, auc, ticket.nnz)
 
 
 def capped(config: Config, data: CTRData, objective: Objective) -> Config:
     """The configuration with its budgets as counts; what is larger than its table keeps all of it."""
-    entries = data.schema.num_features * config.embedding_dim
+    entries = config.entries(data.schema.num_features)
     counts = sorted({min(budget, entries) for budget in objective.budgets}, reverse=True)
     return dataclasses.replace(config, budgets=tuple(str(count) for count in counts))
 
