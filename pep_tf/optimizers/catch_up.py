@@ -49,22 +49,22 @@ from step 0, errors adding up, gaps log-uniform in 1..5000, |p - dense| / max(in
 The fifth is chaotic: a touch throws v by up to 28 lr and v then makes its own n, more than the data
 did. Thresholds, |s - dense| in the same runs: from -15 p50 0.0015, p99 0.017, max 0.040; from -5
 p50 0.0005, p99 0.035, max 0.061. In 1,900 steps with gaps up to 1,000, 0.11 % of the entries change
-sides of |V| > sigmoid(s): no common drift need be kept beside them. Rows never touched: p99 0.3 %
-(`never_seen.py`: 3e-5 %).
+sides of |V| > sigmoid(s): no common drift need be kept beside them. Rows never touched: p99 0.3 %.
 
 **Cost**, `python -m benchmarks.catch_up_error --parts=speed`, 10,300 rows, a third of the gaps
-each in 1..10, 10..300, 300..20,000: about 11-16 ms of CPU for d = 24 and 25-31 ms for d = 64; at
-best 8-9 and 14-17 ms of wall on two cores (AMD EPYC, shared: medians were 9-32 and 17-44 ms).
-Compiling takes some seconds for each set of constants, width and bucket of rows. Rows are sorted
-by gap, so that a tile stops at its own longest gap.
+each in 1..10, 10..300, 300..20,000: 13 ms of CPU and 7 ms of wall for d = 24, 26 and 15 ms for
+d = 64, on two cores (medians of 30).
+Compiling takes about 3 s for each set of constants and width. The order of the rows does not matter
+to the result; in `gap_order` a tile stops at its own longest gap.
 
 **Tried and left**, p99 of V in +-0.04 / +-0.0017 in float64 on 200 such rows, or CPU time: base 4
 from the first stage 1.0 / 0.9 %; base 2 also in the slow mode 0.13 / 0.19 %, about 2 ms more,
 thresholds 0.0034; no foreseen v 0.66 / 0.16 %; base 4 with the momentum weighted as the rest 2.1 /
 3.7 %; slow mode from 32 steps on: tiny gradients 1.1 %, lr 1e-2 with l2 1e-3 5.3 %; eight exact
-steps 0.13 / 0.15 %. One compiled call for every 512 rows: 8 ms for gaps of 0, where this takes 2.
-One call for all rows: 15 for 13 ms of CPU. Exact steps unrolled instead of looped: up to twice as
-slow. Rows as columns: exact steps twice as fast, all others slower.
+steps 0.13 / 0.15 %. A compiled loop over tiles for few sizes of batch: as fast, but a compilation
+for each size. Exact steps unrolled instead of
+looped: up to twice as slow. Rows as columns: exact steps twice as fast, all others slower. A shared
+table of rows never touched: 3e-5 % for them, but one more state to keep and to save.
 """
 
 import functools
