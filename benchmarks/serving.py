@@ -13,6 +13,7 @@ deals the frequent values out at random, to rows that are mostly empty); `fm`, t
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
@@ -79,13 +80,15 @@ def _flags(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _export(
     ticket: MadeUpTicket, flags: argparse.Namespace, folder: Path
 ) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Every form of the ticket, and the same of a table with one row a field."""
+    """Every form of the ticket, and the same of a table with two rows a field."""
     # A tower does not depend on N: it is built for a vocabulary of one.
     ones = dict.fromkeys(ticket.schema.names, 1)
     tower = build_model(
         flags.model, ones, embedding_dim=flags.dim, pruning="none", mlp_widths=(400, 400, 400)
     )
     first_order = ticket.first_order(flags.kept)
+    small = dataclasses.replace(ticket, schema=FeatureSchema.of(dict.fromkeys(ones, 2)))
+    rows = small.schema.num_features
     versions, tiny = {}, {}
     for name, how in FORMS.items():
         versions[name] = export_saved_model(
@@ -99,10 +102,11 @@ def _export(
         )
         tiny[name] = export_saved_model(
             folder / f"tiny_{name}",
-            schema=FeatureSchema.of(ones),
-            table=_sparse_rows(len(ones), ticket.dim),
-            first_order=_sparse_rows(len(ones), 1),
+            schema=small.schema,
+            table=_sparse_rows(rows, ticket.dim),
+            first_order=_sparse_rows(rows, 1),
             tower=tower,
+            transform=small.transform(),
             **how,
         )
     return versions, tiny
