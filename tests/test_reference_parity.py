@@ -12,6 +12,7 @@ import tensorflow as tf
 from pep_tf.layers import PEPEmbedding
 from pep_tf.models import FM, AutoInt, CTRModel, DeepFM
 from pep_tf.optimizers import CoupledAdam
+from pep_tf.training.step import train_step
 
 HERE = pathlib.Path(__file__).parent
 FOLDER = pathlib.Path(os.environ.get("PEP_REFERENCE_DIR", HERE / "reference"))
@@ -111,16 +112,7 @@ def test_follows_the_authors_trajectory(path):
     optimizer = CoupledAdam(config["learning_rate"], config["l2"], **adam)
     x, y = tf.constant(arrays["x"], tf.int32), tf.constant(arrays["y"], tf.float32)
 
-    @tf.function
-    def step(ids, labels):
-        with tf.GradientTape() as tape:
-            logits = model(ids, training=True)[:, 0]
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses)
-        variables = model.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
-
+    step = tf.function(lambda ids, labels: train_step(model, optimizer, ids, labels))
     entries = embedding.input_dim * embedding.output_dim
     slack = max(2, 0.002 * entries)
     for t, (ids, labels) in enumerate(zip(x, y, strict=True)):

@@ -66,10 +66,11 @@ class TicketEmbedding(keras.layers.Layer):
     @classmethod
     def of_mask(cls, mask_bits: np.ndarray, output_dim: int, **kwargs: Any) -> "TicketEmbedding":
         """A built layer with zeros under this mask: uint8 [N, ceil(d / 8)] by `numpy.packbits`."""
-        rows, starts, columns = _places(mask_bits, output_dim)
-        layer = cls(len(mask_bits), output_dim, len(columns), len(rows), **kwargs)
+        places = _places(mask_bits, output_dim)
+        layer = cls(len(mask_bits), output_dim, len(places[2]), len(places[0]), **kwargs)
         layer.build()
-        layer.assign_places(mask_bits)
+        for variable, value in zip((layer.rows, layer.starts, layer.columns), places, strict=True):
+            variable.assign(value)
         return layer
 
     def build(self, input_shape: Any = None) -> None:
@@ -84,12 +85,6 @@ class TicketEmbedding(keras.layers.Layer):
         self.starts = index("starts", self.num_rows + 1, "int32")
         self.columns = index("columns", self._nnz, "uint8" if self.output_dim <= 256 else "int32")
         self.built = True
-
-    def assign_places(self, mask_bits: np.ndarray) -> None:
-        """Says where the entries belong; see `of_mask`."""
-        places = _places(mask_bits, self.output_dim)
-        for variable, value in zip((self.rows, self.starts, self.columns), places, strict=True):
-            variable.assign(value)
 
     def call(self, rows: tf.Tensor) -> tf.Tensor:
         ids, places = tf.unique(tf.reshape(tf.cast(rows, tf.int32), [-1]))

@@ -39,14 +39,15 @@ class DistinctRows:
     """The distinct rows of a batch, found once for all tables that are asked for the same batch."""
 
     def __init__(self) -> None:
-        self._key: tuple[Any, Any] | None = None
+        self._graph: Any = None
+        self._rows: tf.Tensor | None = None
         self._found: tuple[tf.Tensor, tf.Tensor]
 
     def __call__(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Distinct rows [U], and for each of `rows`, flattened, its place among them."""
-        key = (_graph(), rows)
-        if self._key is None or any(a is not b for a, b in zip(key, self._key, strict=True)):
-            self._key, self._found = key, tuple(tf.unique(tf.reshape(rows, [-1])))
+        if self._rows is not rows or self._graph is not _graph():
+            self._graph, self._rows = _graph(), rows
+            self._found = tuple(tf.unique(tf.reshape(rows, [-1])))
         return self._found
 
 

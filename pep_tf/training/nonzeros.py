@@ -1,11 +1,27 @@
 """How many entries are left, at a cost that does not grow with the table."""
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
 from pep_tf.layers import PEPEmbedding
 
 SAMPLE_ROWS = 1 << 16
+
+
+class Seen(NamedTuple):
+    """What a look came to.
+
+    Attributes:
+        nnz: number of non-zero entries of E, by the rows that were looked at.
+        table: their V, float32 [n, d].
+        thresholds: their s, float32, broadcastable to `table`.
+    """
+
+    nnz: int
+    table: np.ndarray
+    thresholds: np.ndarray
 
 
 class Nonzeros:
@@ -25,29 +41,21 @@ class Nonzeros:
 
     def __init__(self, embedding: PEPEmbedding, sample_rows: int = SAMPLE_ROWS) -> None:
         self._embedding = embedding
-        self.exact = embedding.input_dim <= sample_rows
+        num_rows = embedding.input_dim
+        self.exact = num_rows <= sample_rows
+        drawn = np.arange(num_rows)
         if not self.exact:
-            drawn = np.random.default_rng(0).choice(embedding.input_dim, sample_rows, replace=False)
-            self._sample = tf.constant(np.sort(drawn), tf.int32)
-            self._scale = embedding.input_dim / sample_rows
-        self._count = tf.function(self._count_sample)
+            drawn = np.random.default_rng(0).choice(num_rows, sample_rows, replace=False)
+        self._rows = tf.constant(np.sort(drawn), tf.int32)
+        self._look = tf.function(self._looked_at)
 
-    def __call__(self) -> tuple[int, np.ndarray]:
-        """Number of non-zero entries of E as it stands, and s of the rows that were looked at."""
-        if self.exact:
-            _, thresholds = self._embedding.current()
-            assert thresholds is not None, "only tables with thresholds are pruned"
-            return self._embedding.nnz(), thresholds
-        count, thresholds = self._count()
-        return round(int(count) * self._scale), thresholds.numpy()
+    def __call__(self) -> Seen:
+        """One look at the table as it stands."""
+        count, table, thresholds = self._look()
+        scale = self._embedding.input_dim / len(self._rows)
+        return Seen(round(int(count) * scale), table.numpy(), thresholds.numpy())
 
-    def _count_sample(self) -> tuple[tf.Tensor, tf.Tensor]:
-        rows = self._embedding.source.look(self._sample)
+    def _looked_at(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        rows = self._embedding.source.look(self._rows)
         entries, _ = self._embedding.effective(rows)
-        return tf.math.count_nonzero(entries), rows.thresholds
-
-    def weights(self) -> np.ndarray:
-        """V as it stands, of the rows that are counted, one after the other."""
-        if self.exact:
-            return self._embedding.current()[0].ravel()
-        return self._embedding.source.look(self._sample).table.numpy().ravel()
+        return tf.math.count_nonzero(entries), rows.table, rows.thresholds

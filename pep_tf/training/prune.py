@@ -149,15 +149,15 @@ class _Pruning:
 
     def _check(self, loss: float) -> None:
         """Looks at the table, and cuts the tickets whose budget is reached."""
-        counts = {name: count() for name, count in self.nonzeros.items()}
-        nnz, thresholds = sum(n for n, _ in counts.values()), counts[EMBEDDING][1]
+        looks = {name: count() for name, count in self.nonzeros.items()}
+        nnz, thresholds = sum(look.nnz for look in looks.values()), looks[EMBEDDING].thresholds
         seen: dict[str, float] = {"step": self.loop.step, "nnz": nnz, "loss": loss}
         seen["threshold"] = float(np.mean(thresholds))
         low, high = np.percentile(_some_rows(thresholds), [10, 90])
         seen |= {"threshold_low": float(low), "threshold_high": float(high)}
         if self.loop.batch == 0:
             seen["validation_auc"] = self.evaluate(self.data.validation).auc
-            weights = self.nonzeros[EMBEDDING].weights()
+            weights = looks[EMBEDDING].table.ravel()
             self.reporter.histograms(self.loop.step, thresholds=thresholds, weights=weights)
         self.history.append(seen)
         self._cut([budget for budget in self.pending if nnz <= budget], forced=False)

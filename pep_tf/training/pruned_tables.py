@@ -78,9 +78,8 @@ def _temporary(shape: tuple[int, int]) -> np.ndarray:
     size = 4 * math.prod(shape)
     with tempfile.TemporaryFile() as file:
         try:
-            os.posix_fallocate(
-                file.fileno(), 0, size
-            )  # a full disk is an error now, no crash later
+            # A full disk is an error now; writing to the array it would end the process.
+            os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             raise RunError(
                 f"Cannot write {size:,} bytes to {tempfile.gettempdir()} for the cut of a ticket: "

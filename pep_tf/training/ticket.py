@@ -72,41 +72,48 @@ class Ticket:
         """
         if init not in ("original", "pruned", "random"):
             raise ValueError(f"`init` must be 'original', 'pruned' or 'random'. Received: {init!r}")
-        model = self._sparse_model()
+        model, layers = self._sparse_model()
         values = dict({"original": self.initial, "pruned": self.pruned}.get(init, {}))
         for name, mask in self.masks().items():
             table = f"{name}/table"
             kept = self._random_entries(name, mask) if init == "random" else values[table]
             # A layer has one entry at least; it is beyond all rows in a ticket that keeps nothing.
             values[table] = kept[:, None] if len(kept) else np.zeros((1, 1), np.float32)
-        self._check_fit(_without_places(model), values, partly=init == "random")
+            # Where the entries belong does not come with a layer's configuration.
+            places = layers[name].non_trainable_weights
+            values |= {f"{name}/{v.name}": v.numpy() for v in places}
+        self._check_fit(named_weights(model), values, partly=init == "random")
         assign(model, values)
         return model
 
-    def _sparse_model(self) -> keras.Model:
-        """A model of the ticket's configuration, built, whose tables hold what the masks keep."""
+    def _sparse_layers(self) -> dict[str, TicketEmbedding]:
+        """By table, a layer that holds what its mask keeps."""
         bits = {EMBEDDING: (self.mask_bits, self.dim)}
         if self.linear_bits is not None:
             bits[FIRST_ORDER] = (np.packbits(self.masks()[FIRST_ORDER], axis=1), 1)
-        config = dict(self.model_config["config"])
+        layers = {}
+        for name, (mask_bits, dim) in bits.items():
+            told = self.model_config["config"][name]["config"]
+            layers[name] = TicketEmbedding.of_mask(
+                mask_bits, dim, dtype=told.get("dtype"), name=told.get("name")
+            )
+        return layers
+
+    def _sparse_model(self) -> tuple[keras.Model, dict[str, TicketEmbedding]]:
+        """A model of the ticket's configuration, built, and the layers its tables are made like."""
         try:
-            for name, (mask_bits, dim) in bits.items():
-                told = config[name]["config"]
-                layer = TicketEmbedding.of_mask(
-                    mask_bits, dim, dtype=told.get("dtype"), name=told.get("name")
-                )
-                config[name] = keras.saving.serialize_keras_object(layer)
+            layers = self._sparse_layers()
+            own = {name: keras.saving.serialize_keras_object(x) for name, x in layers.items()}
+            config = {**self.model_config["config"], **own}
             model = keras.saving.deserialize_keras_object({**self.model_config, "config": config})
             if not model.built:
                 model.build()
-            for name, (mask_bits, _) in bits.items():
-                getattr(model, name).assign_places(mask_bits)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise TicketError(
                 f"The model of the ticket cannot be made: {error} Import the module that registers "
                 "its classes and functions; if it is imported, the ticket is damaged."
             ) from error
-        return model
+        return model, layers
 
     def _random_entries(self, name: str, mask: np.ndarray) -> np.ndarray:
         """What a new table would hold under its mask, float32 [nnz]."""
@@ -187,10 +194,3 @@ class Ticket:
 
 def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
-
-
-def _without_places(model: keras.Model) -> dict[str, keras.Variable]:
-    """Weights by name but for those that say where the entries of a table belong."""
-    layers = [x for x in model._flatten_layers() if isinstance(x, TicketEmbedding)]
-    places = {id(v) for layer in layers for v in layer.non_trainable_weights}
-    return {name: v for name, v in named_weights(model).items() if id(v) not in places}

@@ -19,7 +19,7 @@ def layer_of(kept_rows):
 def test_a_small_table_is_counted_whole():
     count = Nonzeros(layer_of(137))
     assert count.exact
-    nnz, thresholds = count()
+    nnz, _, thresholds = count()
     assert nnz == 274
     np.testing.assert_array_equal(thresholds, np.full((1000, 4), -9.0, np.float32))
 
@@ -28,7 +28,7 @@ def test_a_sample_is_scaled_up_and_does_not_change():
     layer = layer_of(500)
     count = Nonzeros(layer, sample_rows=400)
     assert not count.exact
-    nnz, thresholds = count()
+    nnz, _, thresholds = count()
     assert nnz == pytest.approx(1000, rel=0.1)
     assert thresholds.shape == (400, 4)
     assert count()[0] == nnz
