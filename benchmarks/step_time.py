@@ -10,16 +10,16 @@ gradient of about 1e-4, so that the gaps which the update has to make up for are
 
 import json
 import resource
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from benchmarks.interleaved import compare
 from benchmarks.serving_model import survivor_rates
 from pep_tf.data.synthetic_rows import RowSource
 from pep_tf.layers import TicketEmbedding
@@ -32,6 +32,8 @@ _START = 100_000
 _GRADIENT = 1e-4
 _SHAPES = {39: "criteo", 22: "avazu"}
 FLAGS = flags.FLAGS
+
+Batches = list[tuple[tf.Tensor, tf.Tensor]]
 
 
 def define_flags() -> None:
@@ -49,10 +51,11 @@ def define_flags() -> None:
     flags.DEFINE_integer("seed", 0, "seed of ids, weights and moments")
     flags.DEFINE_string("compare", None, "settings to compare, flags separated by ';;'")
     flags.DEFINE_integer("pairs", 7, "interleaved rounds of --compare")
+    flags.DEFINE_bool("rounds", False, "times steps anew for each line read; used by --compare")
 
 
-def measure() -> dict[str, Any]:
-    """Times single steps under the settings of the flags."""
+def measure() -> Iterator[dict[str, Any]]:
+    """Times single steps under the settings of the flags, again and again on new batches."""
     source = RowSource(_SHAPES[FLAGS.num_fields], FLAGS.num_features, FLAGS.seed)
     model = build_model(
         FLAGS.model,
@@ -66,7 +69,8 @@ def measure() -> dict[str, Any]:
         attention={"dropout": 0.0},
         embedding=_ticket_embedding(source) if FLAGS.kept else None,
     )
-    batches = _batches(source, FLAGS.steps + FLAGS.warmup)
+    rng = np.random.default_rng(FLAGS.seed)
+    batches = _batches(source, rng, FLAGS.warmup)
     facts: dict[str, Any] = {}
     if FLAGS.floor:
         step = _floor_step(model)
@@ -76,20 +80,27 @@ def measure() -> dict[str, Any]:
         )
         facts = _steady_state(model, optimizer, source, batches[0][0])
         step = tf.function(lambda ids, labels: train_step(model, optimizer, ids, labels))
+    _times(step, batches)
+    while True:
+        timed = _times(step, _batches(source, rng, FLAGS.steps)) * 1e3
+        yield {
+            "ms_per_step": round(float(np.median(timed)), 2),
+            "ms_quartiles": np.quantile(timed, [0.25, 0.75]).round(2).tolist(),
+            "examples_per_s": round(FLAGS.batch_size / float(np.median(timed)) * 1e3),
+            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            **facts,
+            "settings": {name: FLAGS[name].value for name in _SETTINGS},
+        }
+
+
+def _times(step: Callable[..., tf.Tensor], batches: Batches) -> np.ndarray:
+    """Seconds of each step."""
     times = []
     for ids, labels in batches:
         started = time.perf_counter()
         float(step(ids, labels))
         times.append(time.perf_counter() - started)
-    timed = np.array(times[FLAGS.warmup :]) * 1e3
-    return {
-        "ms_per_step": round(float(np.median(timed)), 2),
-        "ms_quartiles": np.quantile(timed, [0.25, 0.75]).round(2).tolist(),
-        "examples_per_s": round(FLAGS.batch_size / float(np.median(timed)) * 1e3),
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        **facts,
-        "settings": {name: FLAGS[name].value for name in _SETTINGS},
-    }
+    return np.array(times)
 
 
 _SETTINGS = (
@@ -122,8 +133,7 @@ def _ticket_embedding(source: RowSource) -> TicketEmbedding:
     return layer
 
 
-def _batches(source: RowSource, count: int) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    rng = np.random.default_rng(FLAGS.seed)
+def _batches(source: RowSource, rng: np.random.Generator, count: int) -> Batches:
     size = FLAGS.batch_size
     ids = np.ascontiguousarray(source.fields.sample(rng, size * count).T)
     labels = (rng.random(size * count) < 0.25).astype(np.float32)
@@ -155,15 +165,12 @@ def _steady_state(
         lazy.last.assign(own)
         variables = [lazy.moments, lazy.last, *(slot.value for slot in lazy.slots)]
         state_bytes += sum(4 * int(np.prod(v.shape)) for v in variables)
-        dims = [slot.value.shape[1] for slot in lazy.slots]
         for start in range(0, len(own), 1 << 18):  # in blocks: the measure is also of memory
             seen = own[start : start + (1 << 18), None] > 0
-            drawn = []
-            for dim in dims:
-                shape = (len(seen), dim)
-                drawn.append(rng.normal(0, _GRADIENT * 0.3, shape))
-                drawn.append(rng.gamma(1, 1e-3 * _GRADIENT**2, shape))
-            block = np.where(seen, np.concatenate(drawn, axis=1), 0).astype(np.float32)
+            shape = (len(seen), lazy.moments.shape[1] // 2)
+            m = rng.normal(0, _GRADIENT * 0.3, shape)
+            n = rng.gamma(1, 1e-3 * _GRADIENT**2, shape)
+            block = np.where(seen, np.concatenate([m, n], axis=1), 0).astype(np.float32)
             lazy.moments._value[start : start + len(seen)].assign(block)
     facts["gap_quantiles"] = np.quantile(
         (_START - last)[unique], [0.1, 0.25, 0.5, 0.75, 0.9]
@@ -205,43 +212,17 @@ def _floor_step(model: CTRModel) -> Callable[..., tf.Tensor]:
     return step
 
 
-def compare() -> dict[str, Any]:
-    """Runs the settings in turn, one process each; ratios of each to the last, pair by pair."""
-    settings = [part.split() for part in FLAGS.compare.split(";;")]
-    common = [a for a in sys.argv[1:] if not a.startswith(("--compare", "--pairs"))]
-    rounds = []
-    for _ in range(FLAGS.pairs):
-        rounds.append([_run([*common, *own]) for own in settings])
-        print([result["ms_per_step"] for result in rounds[-1]], file=sys.stderr, flush=True)
-    last = np.array([results[-1]["ms_per_step"] for results in rounds])
-    ratios = {
-        " ".join(own): np.array([r[i]["ms_per_step"] for r in rounds]) / last
-        for i, own in enumerate(settings[:-1])
-    }
-    return {
-        "ratio_to": " ".join(settings[-1]),
-        "ratios": {
-            name: {
-                "median": round(float(np.median(of)), 3),
-                "min": round(float(of.min()), 3),
-                "max": round(float(of.max()), 3),
-            }
-            for name, of in ratios.items()
-        },
-        "last_round": rounds[-1],
-    }
-
-
-def _run(arguments: list[str]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.step_time", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return json.loads(done.stdout)
-
-
 def main(_: list[str]) -> None:
-    print(json.dumps(compare() if FLAGS.compare else measure(), indent=2))
+    if FLAGS.compare:
+        common = [a for a in sys.argv[1:] if not a.startswith(("--compare", "--pairs"))]
+        settings = [[*common, *part.split()] for part in FLAGS.compare.split(";;")]
+        found = compare("benchmarks.step_time", settings, FLAGS.pairs, "ms_per_step")
+        print(json.dumps(found, indent=2))
+    elif FLAGS.rounds:
+        for _, result in zip(sys.stdin, measure(), strict=False):
+            print(json.dumps(result), flush=True)
+    else:
+        print(json.dumps(next(measure()), indent=2))
 
 
 if __name__ == "__main__":

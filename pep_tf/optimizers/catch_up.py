@@ -71,6 +71,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from pep_tf.optimizers.catch_up_stages import (
@@ -78,24 +79,20 @@ from pep_tf.optimizers.catch_up_stages import (
     Plan,
     State,
     exact_step,
-    keep,
     map_part,
     map_stage,
     map_stages,
-    packed,
     slow_part,
     slow_stage,
     slow_table,
-    unpacked,
 )
+from pep_tf.optimizers.columns import Columns, joined, parted
 from pep_tf.optimizers.hyper import Hyper
 
 # Entries brought up to date together: few enough to stay in a core's cache.
-_TILE_ENTRIES = 1 << 16
+_TILE_ENTRIES = 1 << 17
 _MOST_ROWS = 1 << 13
 _AT_ONCE = 2  # tiles; a compiled tile keeps one core busy, and the rest of the step wants some too
-
-States = tuple[State, ...]
 
 
 def catch_up(
@@ -114,7 +111,7 @@ def catch_up(
     Args:
         values: weights that share their rows, each float32 [U, d] after step `last`; d must be known
             when the graph is built, and may differ from one to the next.
-        moments: float32 [U, 2 x sum of d], m and n of the first, m and n of the second, ...
+        moments: float32 [U, 2 x sum of d], m of all weights side by side, then n of all.
         last: integer [U], the step each row is up to, 0 before the first.
         step: integer, a number or [U], the step asked for, at least `last`.
         hypers: constants of the update of each of `values`, which differ in learning rate, l2 and
@@ -198,8 +195,12 @@ def _whole(hypers: tuple[Hyper, ...], dims: tuple[int, ...]) -> Callable:
             return tf.reshape(filled, [tiles, size, *x.shape[1:]])
 
         inputs = tf.nest.map_structure(cut, (values, moments, tf.cast(last, tf.float32), gap))
+
+        def caught_up(one: tuple[Any, ...]) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
+            return tf.cond(tf.reduce_any(one[3] > 0), lambda: tile(*one), lambda: one[:2])
+
         found = tf.map_fn(
-            lambda one: tile(*one),
+            caught_up,
             inputs,
             fn_output_signature=(values_spec, moments_spec),
             parallel_iterations=_AT_ONCE,
@@ -216,7 +217,7 @@ def _whole(hypers: tuple[Hyper, ...], dims: tuple[int, ...]) -> Callable:
 @functools.lru_cache(maxsize=64)
 def _tile(hypers: tuple[Hyper, ...], dims: tuple[int, ...]) -> Callable:
     """The compiled work on a tile."""
-    rows = tile_rows(sum(dims))
+    rows, hyper = tile_rows(sum(dims)), Columns.of(hypers, dims)
     values = tuple(tf.TensorSpec([rows, dim]) for dim in dims)
     rest = [tf.TensorSpec([rows, 2 * sum(dims)]), tf.TensorSpec([rows])]
     rest.append(tf.TensorSpec([rows], tf.int32))
@@ -225,41 +226,37 @@ def _tile(hypers: tuple[Hyper, ...], dims: tuple[int, ...]) -> Callable:
     def tile(
         values: tuple[tf.Tensor, ...], moments: tf.Tensor, last: tf.Tensor, gap: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
-        old = unpacked(values, moments)
-        begun = tuple(State(x.v - h.target, x.m, x.n) for x, h in zip(old, hypers, strict=True))
-        ended = _advance(begun, Plan(last, gap), hypers)
-        new = tuple(State(x.v + h.target, x.m, x.n) for x, h in zip(ended, hypers, strict=True))
-        return packed(keep(gap > 0, a, b) for a, b in zip(new, old, strict=True))
+        p, m, n = joined(values, moments)
+        state = _advance(State(p - hyper.target, m, n), Plan(last, gap), hyper)
+        found = state.v
+        if np.any(hyper.target):  # there and back would not be bit for bit
+            found = tf.where(gap[:, None] > 0, state.v + hyper.target, p)
+        return parted(found, state.m, state.n, dims)
 
     return tile
 
 
-def _advance(states: States, plan: Plan, hypers: tuple[Hyper, ...]) -> States:
+def _advance(state: State, plan: Plan, hyper: Columns) -> State:
     """All stages, each only while some row of the tile still needs it."""
-    tables = [slow_table(hyper) for hyper in hypers]
+    table = slow_table(hyper)
     longest = tf.reduce_max(plan.gap)
-
-    def each(stage: Callable[..., State], states: States, *arguments: Any) -> States:
-        # What the stages of all weights compute for a row alike, the compiler computes once.
-        pairs = zip(states, hypers, strict=True)
-        return tuple(stage(state, plan, hyper, *arguments) for state, hyper in pairs)
-
-    _, states = tf.while_loop(
+    # The first step is no part of the loop, which would begin by copying what it changes.
+    state = exact_step(state, plan, hyper, 0)
+    _, state = tf.while_loop(
         lambda i, _: i < tf.minimum(longest, EXACT_STEPS),
-        lambda i, now: (i + 1, each(exact_step, now, i)),
-        (0, states),
+        lambda i, s: (i + 1, exact_step(s, plan, hyper, i)),
+        (1, state),
     )
     row = Plan(tf.zeros([]), longest)
-    for j in range(map_stages(hypers[0])):
-        states = tf.cond(
+    for j in range(map_stages(hyper)):
+        state = tf.cond(
             map_part(row, j).active,
-            lambda now=states, j=j: each(map_stage, now, j),
-            lambda now=states: now,
+            lambda s=state, j=j: map_stage(s, plan, hyper, j),
+            lambda s=state: s,
         )
-
-    def slow(i: tf.Tensor, now: States) -> tuple[tf.Tensor, States]:
-        found = zip(now, hypers, tables, strict=True)
-        return i + 1, tuple(slow_stage(state, plan, h, i, table) for state, h, table in found)
-
-    _, states = tf.while_loop(lambda i, _: slow_part(row, hypers[0], i).active, slow, (0, states))
-    return states
+    _, state = tf.while_loop(
+        lambda i, _: slow_part(row, hyper, i).active,
+        lambda i, s: (i + 1, slow_stage(s, plan, hyper, i, table)),
+        (0, state),
+    )
+    return state

@@ -1,13 +1,12 @@
 """The stages a skipped gap is cut into; `catch_up.py` derives them and says what they cost."""
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.optimizers.hyper import Hyper
+from pep_tf.optimizers.columns import Columns
 
 EXACT_STEPS = 4
 # Enough for every gap below 2**31 from map stages that end at 14 steps or more.
@@ -19,7 +18,7 @@ TINY = 1e-19
 
 
 class State(NamedTuple):
-    """Rows of a table under way: `v` = p - target, `m`, `n`, each float32 [R, d]."""
+    """Rows under way: `v` = p - target, `m`, `n`, each float32 [R, C]."""
 
     v: tf.Tensor
     m: tf.Tensor
@@ -31,20 +30,6 @@ class Plan(NamedTuple):
 
     last: tf.Tensor
     gap: tf.Tensor
-
-
-def unpacked(values: Iterable[tf.Tensor], moments: tf.Tensor) -> tuple[State, ...]:
-    """Value, m and n of each weight from its values [R, d] and the moments of all, side by side."""
-    values = tuple(values)
-    parts = tf.split(moments, [x.shape[1] for x in values for _ in "mn"], axis=1)
-    return tuple(map(State, values, parts[::2], parts[1::2]))
-
-
-def packed(states: Iterable[State]) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
-    """The reverse of `unpacked`."""
-    states = tuple(states)
-    moments = tf.concat([x for state in states for x in (state.m, state.n)], axis=1)
-    return tuple(state.v for state in states), moments
 
 
 def keep(active: tf.Tensor, new: State, old: State) -> State:
@@ -65,28 +50,28 @@ def _one_minus_power(beta: float, t: tf.Tensor) -> tf.Tensor:
     return 2.0 * half / (1.0 + half)
 
 
-def _scales(hyper: Hyper, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Both bias corrections moved to the step size: the step is `a * m / (sqrt(n) + b)`."""
+def _scales(hyper: Columns, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both bias corrections moved to the step size: a step is `lr * a * m / (sqrt(n) + b)`."""
     root = tf.sqrt(_one_minus_power(hyper.beta_2, t))
-    return hyper.learning_rate * root / _one_minus_power(hyper.beta_1, t), hyper.epsilon * root
+    return root / _one_minus_power(hyper.beta_1, t), hyper.epsilon * root
 
 
-def exact_step(state: State, plan: Plan, hyper: Hyper, i: tf.Tensor) -> State:
+def exact_step(state: State, plan: Plan, hyper: Columns, i: tf.Tensor | int) -> State:
     """Step number i + 1 after `last`, as the recurrence has it."""
     a, b = _scales(hyper, plan.last + tf.cast(i + 1, tf.float32))
     # Rows that are done take weights of 1 and 0: a number a row, where selects are one an entry.
     done = plan.gap <= i
-    b1, b2, lam = hyper.beta_1, hyper.beta_2, hyper.l2
-    old_m, new_m = _weights(done, b1, (1.0 - b1) * lam)
-    old_n, new_n = _weights(done, b2, (1.0 - b2) * lam**2)
-    a, b = _down(tf.where(done, 0.0, a)), _down(b)
-    m = old_m * state.m + new_m * state.v
-    n = old_n * state.n + new_n * (state.v * state.v)
+    old_m, new_m = _weights(done, hyper.beta_1)
+    old_n, new_n = _weights(done, hyper.beta_2)
+    a, b = _down(tf.where(done, 0.0, a)) * hyper.learning_rate, _down(b)
+    g = hyper.l2 * state.v
+    m = old_m * state.m + new_m * g
+    n = old_n * state.n + new_n * (g * g)
     return State(state.v - a * m / tf.maximum(tf.sqrt(n) + b, TINY), m, n)
 
 
-def _weights(done: tf.Tensor, old: float, new: float) -> tuple[tf.Tensor, tf.Tensor]:
-    return _down(tf.where(done, 1.0, old)), _down(tf.where(done, 0.0, new))
+def _weights(done: tf.Tensor, beta: float) -> tuple[tf.Tensor, tf.Tensor]:
+    return _down(tf.where(done, 1.0, beta)), _down(tf.where(done, 0.0, 1.0 - beta))
 
 
 def _mean_step(beta: float, h: int) -> float:
@@ -122,7 +107,7 @@ def map_part(plan: Plan, j: int) -> Part:
     return Part(size, one_more >= 2 * power, plan.last + tf.cast(done, tf.float32))
 
 
-def slow_part(plan: Plan, hyper: Hyper, i: tf.Tensor | int) -> Part:
+def slow_part(plan: Plan, hyper: Columns, i: tf.Tensor | int) -> Part:
     """Digit i, 1 to 4 times 4**i, of what `map_stages` digits leave, in bijective base 4.
 
     The map leaves y = ((x + 1) >> map_stages) - 1 times 2**map_stages steps; without its first i
@@ -140,7 +125,7 @@ def slow_part(plan: Plan, hyper: Hyper, i: tf.Tensor | int) -> Part:
 
 def _drifted(
     state: State,
-    hyper: Hyper,
+    hyper: Columns,
     scales: tuple[tf.Tensor, tf.Tensor],
     two: tf.Tensor,
     mids: tuple[float, ...],
@@ -151,15 +136,14 @@ def _drifted(
     b1, lam = hyper.beta_1, hyper.l2
     a1 = 1.0 - b1
     eta = a / tf.maximum(tf.sqrt(n + (1.0 - hyper.beta_2) * (lam * v) ** 2) + b, TINY)
-    if lam:
-        eta = tf.minimum(eta, 0.3 / (lam * a1))
+    eta = tf.minimum(eta, hyper.limit(0.3))
     waits = tuple((mid - 1) / 2 for mid in mids)
     tails = tuple(b1 * (1.0 - b1**wait) / a1 for wait in waits)
     drift = tuple(wait - tail for wait, tail in zip(waits, tails, strict=True))
     return v - eta * (lam * _pick(two, drift) * v + _pick(two, tails) * m)
 
 
-def map_stage(state: State, plan: Plan, hyper: Hyper, j: int) -> State:
+def map_stage(state: State, plan: Plan, hyper: Columns, j: int) -> State:
     """`2**j` or `2 * 2**j` steps by the closed power of the map with frozen sqrt(n)."""
     v, m, n = state
     size, active, start = map_part(plan, j)
@@ -174,12 +158,12 @@ def map_stage(state: State, plan: Plan, hyper: Hyper, j: int) -> State:
     early = _scales(hyper, start + _pick(two, late))[0] / a
     early *= _pick(two, tuple(b2 ** ((s - t) / 2) for s, t in zip(mids, late, strict=True)))
     a, b, early, two = map(_down, (a, b, early, two))
+    a = a * hyper.learning_rate
     v_mid = _drifted(state, hyper, (a, b), two, mids) if j >= PREDICTED_FROM else v
     n_mid = _pick(two, tuple(b2**s for s in mids)) * n
     n_mid += _pick(two, tuple(1.0 - b2**s for s in mids)) * (lam * v_mid) ** 2
     eta = a / tf.maximum(tf.sqrt(n_mid) + b, TINY)
-    if lam:
-        eta = tf.minimum(eta, (1.0 + math.sqrt(b1)) ** 2 / (lam * a1))
+    eta = tf.minimum(eta, hyper.limit((1.0 + math.sqrt(b1)) ** 2))
     kappa = eta * (lam * a1)
     # A**h = S_h A - b1 S_{h-1} I; tau and sigma are the small departures of its trace and of S_h
     # from their values at kappa = 0, doubled without cancellation.
@@ -203,7 +187,7 @@ def map_stage(state: State, plan: Plan, hyper: Hyper, j: int) -> State:
     return keep(active, State(v_end, m_end, n_end), state)
 
 
-def map_stages(hyper: Hyper) -> int:
+def map_stages(hyper: Columns) -> int:
     """How many stages are done by the map: 6 at beta_1 = 0.9, 67 to 130 steps in all.
 
     Fewer are not enough where v makes its own n: 5 took tiny gradients from 0.1 % to 1.1 %.
@@ -211,11 +195,11 @@ def map_stages(hyper: Hyper) -> int:
     return max(1, math.ceil(math.log2(6.4 / (1.0 - hyper.beta_1))))
 
 
-def slow_table(hyper: Hyper) -> tf.Tensor:
+def slow_table(hyper: Columns) -> tf.Tensor:
     """Weights of the halves of every slow stage, float32 [14, 4, 5], by stage and its length.
 
     With z = -log(beta_2) * h / 2: the half's length h / 2, exp(-z), and the weights of v1**2,
-    v1 * (v1 - v0), (v1 - v0)**2 in the average of a linear v**2 by exp(z * (x - 1)), times l2**2.
+    v1 * (v1 - v0), (v1 - v0)**2 in the average of a linear v**2 by exp(z * (x - 1)).
     """
     unit = 2.0 ** (map_stages(hyper) - 1)
     half = unit * 4.0 ** np.arange(SLOW_STAGES)[:, None] * np.arange(1, 5)
@@ -223,12 +207,11 @@ def slow_table(hyper: Hyper) -> tf.Tensor:
     left = np.exp(-z)
     first = (1.0 - left * (1.0 + z)) / z
     second = (2.0 - left * (2.0 + z * (2.0 + z))) / (z * z)
-    square = hyper.l2**2
-    columns = (half, left, square * (1.0 - left), -2.0 * square * first, square * second)
+    columns = (half, left, 1.0 - left, -2.0 * first, second)
     return tf.constant(np.stack(columns, axis=-1), tf.float32)
 
 
-def slow_stage(state: State, plan: Plan, hyper: Hyper, i: tf.Tensor, table: tf.Tensor) -> State:
+def slow_stage(state: State, plan: Plan, hyper: Columns, i: tf.Tensor, table: tf.Tensor) -> State:
     """1 to 4 times 2**map_stages * 4**i steps of the slow mode: v decays as n's course decides."""
     v, m, n = state
     size, active, start = slow_part(plan, hyper, i)
@@ -242,13 +225,14 @@ def slow_stage(state: State, plan: Plan, hyper: Hyper, i: tf.Tensor, table: tf.T
     def refreshed(n: tf.Tensor, v_0: tf.Tensor, v_1: tf.Tensor) -> tf.Tensor:
         rise = v_1 - v_0
         # Rounding may take a vanishing sum of squares just below zero.
-        return tf.maximum(left * n + (w_0 * v_1 + w_1 * rise) * v_1 + w_2 * rise * rise, 0.0)
+        fresh = (w_0 * v_1 + w_1 * rise) * v_1 + w_2 * rise * rise
+        return tf.maximum(left * n + (lam * lam) * fresh, 0.0)
 
     def step_size(n: tf.Tensor, moment: int) -> tf.Tensor:
         a, b = scales[moment]
-        eta = a / tf.maximum(tf.sqrt(n) + b, TINY)
+        eta = hyper.learning_rate * a / tf.maximum(tf.sqrt(n) + b, TINY)
         # Past here both modes oscillate and v is gone long before the stage is.
-        return tf.minimum(eta, 1.5 * (1.0 - math.sqrt(b1)) ** 2 / (lam * a1)) if lam else eta
+        return tf.minimum(eta, hyper.limit(1.5 * (1.0 - math.sqrt(b1)) ** 2))
 
     def rate(eta: tf.Tensor) -> tf.Tensor:
         """Decay of v in a step, from the small root x of x**2 - a1 (1 + kappa) x + a1 kappa."""

@@ -30,7 +30,7 @@ class Taken(NamedTuple):
         places: for each row that was asked for, flattened, its place among `ids`.
         stored: value of each slot as it is stored, in the order of `ids`.
         values: value of each slot, up to date.
-        moments: m and n of each slot, side by side, up to date.
+        moments: m of all slots side by side, then n of all, up to date.
     """
 
     rows: tf.Tensor
@@ -54,8 +54,8 @@ class LazyTable:
     Args:
         slots: the weights: of each layer the table, then its thresholds if these have one row a
             feature.
-        moments: float32 [N, 2 x columns of the slots], m and n of each slot side by side: a row of
-            them is read and written as one.
+        moments: float32 [N, 2 x columns of the slots], m of all slots side by side, then n of all: a
+            row of them is read and written as one.
         last: int32 [N].
         steps: the optimizer's counter of finished steps.
     """

@@ -147,10 +147,8 @@ class RowwiseAdam(CoupledAdam):
     ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
         """One step of Adam on rows of a table: values and moments after a gradient."""
         hypers = tuple(slot.hyper for slot in lazy.slots)
-        sizes, floors = zip(
-            *(self._step_size(hyper.learning_rate) for hyper in hypers), strict=True
-        )
-        return touch(hypers)(values, moments, gradients, sizes, floors[0])
+        dims = tuple(slot.value.shape[1] for slot in lazy.slots)
+        return touch(hypers, dims)(values, moments, gradients, *self._step_size(1.0))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dense_below": self.dense_below}

@@ -17,8 +17,9 @@ from pep_tf.optimizers.catch_up_stages import (
     map_stages,
     slow_part,
 )
+from pep_tf.optimizers.columns import Columns
 
-DIM = 32  # a tile is 2,048 rows
+DIM = 32  # a tile is 4,096 rows
 # A new set of constants is a new compilation: few sets, many problems of each.
 HYPERS = [
     Hyper(),
@@ -114,7 +115,7 @@ def test_no_gap_changes_no_bit(hyper: Hyper) -> None:
 
 def test_order_of_rows_does_not_matter() -> None:
     random = np.random.default_rng(5)
-    rows = 2500  # more than one tile and not a multiple of one
+    rows = 5000  # more than one tile and not a multiple of one
     last = 4000 - np.exp(random.uniform(0, np.log(4000), rows)).astype(np.int64)
     state = _state(5, rows, 1e-3, Hyper(), last)
     found = caught_up(state, last, 4000, Hyper())
@@ -182,12 +183,13 @@ def test_weights_side_by_side_do_not_mix() -> None:
     last = 4000 - np.exp(np.random.default_rng(6).uniform(0, 8, 600)).astype(np.int64)
     states = [_state(seed, 600, 1e-3, hyper, last) for seed, hyper in enumerate(hypers)]
     states[1] = tuple(x[:, :1] for x in states[1])  # one number a row
-    moments = np.concatenate([x for state in states for x in state[1:]], axis=1)
+    moments = np.concatenate([state[k] for k in (1, 2) for state in states], axis=1)
     values, moments = catch_up([state[0] for state in states], moments, last, 4000, hypers)
-    parts = iter(tf.split(moments, [DIM, DIM, 1, 1], axis=1))
-    for state, hyper, value in zip(states, hypers, values, strict=True):
+    m_0, m_1, n_0, n_1 = tf.split(moments, [DIM, 1, DIM, 1], axis=1)
+    found = [(values[0], m_0, n_0), (values[1], m_1, n_1)]
+    for state, hyper, together in zip(states, hypers, found, strict=True):
         alone = caught_up(state, last, 4000, hyper)
-        for one, other in zip(alone, (value, next(parts), next(parts)), strict=True):
+        for one, other in zip(alone, together, strict=True):
             np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-12)
 
 
@@ -211,9 +213,12 @@ def test_bad_arguments_are_refused() -> None:
 @pytest.mark.parametrize("gap", [1, 4, 5, 6, 7, 8, 67, 130, 131, 4099, 10**6, 2**31 - 1])
 def test_parts_add_up_to_the_gap(hyper: Hyper, gap: int) -> None:
     plan = Plan(tf.constant([0.0]), tf.constant([gap], tf.int32))
-    first_slow = map_stages(hyper)
+    first_slow = map_stages(Columns.of([hyper], [1]))
     stages = [(map_part(plan, j), 2**j) for j in range(first_slow)]
-    stages += [(slow_part(plan, hyper, i), 2**first_slow * 4**i) for i in range(SLOW_STAGES)]
+    stages += [
+        (slow_part(plan, Columns.of([hyper], [1]), i), 2**first_slow * 4**i)
+        for i in range(SLOW_STAGES)
+    ]
     total = min(gap, EXACT_STEPS)
     for (size, active, start), unit in stages:
         if active[0]:
