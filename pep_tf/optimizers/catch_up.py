@@ -92,7 +92,7 @@ from pep_tf.optimizers.hyper import Hyper
 # Entries brought up to date together: few enough to stay in a core's cache.
 _TILE_ENTRIES = 1 << 17
 _MOST_ROWS = 1 << 13
-_AT_ONCE = 2  # tiles; a compiled tile keeps one core busy, and the rest of the step wants some too
+_AT_ONCE = 64  # tiles that may be under way: none need wait for the one before it
 
 
 def catch_up(

@@ -103,14 +103,15 @@ class LazyTable:
         count, size = tf.size(ids), tile_rows(self._columns)
         filled = tf.minimum(tf.range(-(-count // size) * size), count - 1)
         now = tf.cast(self._steps._value, tf.int32)
+        last = tf.gather(self.last._value, ids)
         if self._columns > 1:  # a single column is brought up to date in less time than sorted
             # The tiles that take longest begin first: no core waits long for the other at the end.
-            order = gap_order(tf.gather(self.last._value, ids), now)
+            order = gap_order(last, now)
             filled = tf.gather(order, filled)
             places = tf.gather(tf.math.invert_permutation(order), places)
-        ids = tf.gather(ids, filled)
+        ids, last = tf.gather(ids, filled), tf.gather(last, filled)
         stored = tuple(tf.gather(slot.value._value, ids) for slot in self.slots)
-        moments, last = tf.gather(self.moments._value, ids), tf.gather(self.last._value, ids)
+        moments = tf.gather(self.moments._value, ids)
         hypers = [slot.hyper for slot in self.slots]
         values, moments = catch_up(stored, moments, last, now, hypers)
         return Taken(rows, count, ids, places, stored, values, moments)
