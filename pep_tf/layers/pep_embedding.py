@@ -17,8 +17,29 @@ _BLOCK_ENTRIES = 1 << 22  # entries of a block when the whole table is looked at
 def soft_threshold(
     table: tf.Tensor, thresholds: tf.Tensor, gate: Callable[[tf.Tensor], tf.Tensor]
 ) -> tf.Tensor:
-    """`sign(V) * relu(|V| - g(s))` (PEP, eq. 4); shapes broadcast."""
-    return tf.sign(table) * tf.nn.relu(tf.abs(table) - gate(thresholds))
+    """`sign(V) * relu(|V| - g(s))` (PEP, eq. 4); s broadcasts to V."""
+    return _shrunk(table, gate(thresholds))
+
+
+@tf.custom_gradient
+def _shrunk(table: tf.Tensor, gates: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """`V - min(max(V, -g), g)`: the same numbers in half the passes over them, back and forth."""
+    entries = table - tf.maximum(tf.minimum(table, gates), -gates)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        sign = tf.sign(entries)  # 0 where an entry is pruned
+        outward = sign * upstream
+        return sign * outward, _summed_like(-outward, gates)
+
+    return entries, gradient
+
+
+def _summed_like(values: tf.Tensor, small: tf.Tensor) -> tf.Tensor:
+    """Sums over what was broadcast, to the shape of `small`."""
+    if values.shape.rank == small.shape.rank and values.shape[-1:] == small.shape[-1:]:
+        return values  # a threshold an entry
+    axes = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(small), s1=tf.shape(values)).r0
+    return tf.reshape(tf.reduce_sum(values, axes), tf.shape(small))
 
 
 class Rows(NamedTuple):
