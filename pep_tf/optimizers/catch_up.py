@@ -79,10 +79,9 @@ from pep_tf.optimizers.catch_up_stages import (
     Plan,
     State,
     exact_step,
-    map_part,
     map_stage,
     map_stages,
-    slow_part,
+    part,
     slow_stage,
     slow_table,
 )
@@ -90,7 +89,7 @@ from pep_tf.optimizers.columns import Columns, joined, parted
 from pep_tf.optimizers.hyper import Hyper
 
 # Entries brought up to date together: few enough to stay in a core's cache.
-_TILE_ENTRIES = 1 << 17
+_TILE_ENTRIES = 1 << 16
 _MOST_ROWS = 1 << 13
 _AT_ONCE = 64  # tiles that may be under way: none need wait for the one before it
 
@@ -247,16 +246,16 @@ def _advance(state: State, plan: Plan, hyper: Columns) -> State:
         lambda i, s: (i + 1, exact_step(s, plan, hyper, i)),
         (1, state),
     )
-    row = Plan(tf.zeros([]), longest)
-    for j in range(map_stages(hyper)):
+    row, slow = Plan(tf.zeros([]), longest), map_stages(hyper)
+    for i in range(slow):
         state = tf.cond(
-            map_part(row, j).active,
-            lambda s=state, j=j: map_stage(s, plan, hyper, j),
+            part(row, i).active,
+            lambda s=state, i=i: map_stage(s, plan, hyper, i),
             lambda s=state: s,
         )
     _, state = tf.while_loop(
-        lambda i, _: slow_part(row, hyper, i).active,
+        lambda i, _: part(row, i).active,
         lambda i, s: (i + 1, slow_stage(s, plan, hyper, i, table)),
-        (0, state),
+        (slow, state),
     )
     return state

@@ -1,7 +1,8 @@
 """The stages a skipped gap is cut into; `catch_up.py` derives them and says what they cost."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -9,10 +10,10 @@ import tensorflow as tf
 from pep_tf.optimizers.columns import Columns
 
 EXACT_STEPS = 4
-# Enough for every gap below 2**31 from map stages that end at 14 steps or more.
-SLOW_STAGES = 14
+# Enough for every gap below 2**31.
+DIGITS = 16
 # Shorter stages gain nothing from looking ahead.
-PREDICTED_FROM = 2
+PREDICTED_FROM = 1
 # Below sqrt of the smallest normal float32: keeps 0 / 0 at 0 without touching a value in range.
 TINY = 1e-19
 
@@ -81,8 +82,10 @@ def _mean_step(beta: float, h: int) -> float:
     return float((k * weight).sum() / weight.sum())
 
 
-def _pick(two: tf.Tensor, values: tuple[float, ...]) -> tf.Tensor:
-    return tf.where(two, tf.constant(values[1], tf.float32), tf.constant(values[0], tf.float32))
+def _pick(size: tf.Tensor, values: Sequence[Any]) -> tf.Tensor:
+    """The one of four values, numbers or tensors, that belongs to each size, 0 to 3."""
+    low, high = tf.where(size == 0, *values[:2]), tf.where(size == 2, *values[2:])
+    return tf.where(size < 2, low, high)
 
 
 class Part(NamedTuple):
@@ -94,31 +97,15 @@ class Part(NamedTuple):
     start: tf.Tensor
 
 
-def map_part(plan: Plan, j: int) -> Part:
-    """Digit j, 1 or 2 times 2**j steps, of x = gap - EXACT_STEPS in bijective base 2.
+def part(plan: Plan, i: tf.Tensor | int) -> Part:
+    """Digit i, 1 to 4 times 4**i steps, of x = gap - EXACT_STEPS in bijective base 4.
 
-    With x + 1 = (1 b_{J-1} ... b_0) in binary, digit j is 1 + b_j for j < J and the digits
-    below j sum to 2**j - 1 + (x + 1) mod 2**j.
+    Without its first i digits x is `(x - (4**i - 1) / 3) >> 2 i` times 4**i.
     """
-    one_more = tf.maximum(plan.gap - (EXACT_STEPS - 1), 1)
-    power = 2**j
-    size = tf.bitwise.bitwise_and(tf.bitwise.right_shift(one_more, j), 1)
-    done = power - 1 + tf.bitwise.bitwise_and(one_more, power - 1) + EXACT_STEPS
-    return Part(size, one_more >= 2 * power, plan.last + tf.cast(done, tf.float32))
-
-
-def slow_part(plan: Plan, hyper: Columns, i: tf.Tensor | int) -> Part:
-    """Digit i, 1 to 4 times 4**i, of what `map_stages` digits leave, in bijective base 4.
-
-    The map leaves y = ((x + 1) >> map_stages) - 1 times 2**map_stages steps; without its first i
-    digits, y is (y - (4**i - 1) / 3) >> 2 i.
-    """
-    stages = map_stages(hyper)
-    one_more = tf.maximum(plan.gap - (EXACT_STEPS - 1), 1)
     power = tf.bitwise.left_shift(1, 2 * i)
-    left = tf.bitwise.right_shift(one_more, stages) - 1 - (power - 1) // 3
+    left = plan.gap - EXACT_STEPS - (power - 1) // 3
     left = tf.bitwise.right_shift(tf.maximum(left, 0), 2 * i)
-    done = plan.gap - tf.bitwise.left_shift(left * power, stages)
+    done = plan.gap - left * power
     size = tf.bitwise.bitwise_and(left - 1, 3)
     return Part(size, left > 0, plan.last + tf.cast(done, tf.float32))
 
@@ -127,8 +114,8 @@ def _drifted(
     state: State,
     hyper: Columns,
     scales: tuple[tf.Tensor, tf.Tensor],
-    two: tf.Tensor,
-    mids: tuple[float, ...],
+    size: tf.Tensor,
+    mids: Sequence[float],
 ) -> tf.Tensor:
     """Where v will be at the middle of a stage: its decay drifts on, its momentum dies."""
     a, b = scales
@@ -140,69 +127,81 @@ def _drifted(
     waits = tuple((mid - 1) / 2 for mid in mids)
     tails = tuple(b1 * (1.0 - b1**wait) / a1 for wait in waits)
     drift = tuple(wait - tail for wait, tail in zip(waits, tails, strict=True))
-    return v - eta * (lam * _pick(two, drift) * v + _pick(two, tails) * m)
+    drift, tails = (_down(_pick(size, of)) for of in (drift, tails))
+    return v - eta * (lam * drift * v + tails * m)
 
 
-def map_stage(state: State, plan: Plan, hyper: Columns, j: int) -> State:
-    """`2**j` or `2 * 2**j` steps by the closed power of the map with frozen sqrt(n)."""
+def map_stage(state: State, plan: Plan, hyper: Columns, i: int) -> State:
+    """1 to 4 times `4**i` steps by the closed power of the map with frozen sqrt(n)."""
     v, m, n = state
-    size, active, start = map_part(plan, j)
-    two = size > 0
+    size, active, start = part(plan, i)
     b1, b2, lam = hyper.beta_1, hyper.beta_2, hyper.l2
     a1 = 1.0 - b1
-    sizes = (2**j, 2 * 2**j)
-    mids = ((sizes[0] + 1) / 2, (sizes[1] + 1) / 2)
-    late = tuple(_mean_step(b1, h) for h in sizes)
-    a, b = _scales(hyper, start + _pick(two, mids))
+    sizes = [c * 4**i for c in (1, 2, 3, 4)]
+    mids = [(h + 1) / 2 for h in sizes]
+    late = [_mean_step(b1, h) for h in sizes]
+    a, b = _scales(hyper, start + _pick(size, mids))
     # The first moment works off early in the stage, when sqrt(n) has not yet decayed to its mid.
-    early = _scales(hyper, start + _pick(two, late))[0] / a
-    early *= _pick(two, tuple(b2 ** ((s - t) / 2) for s, t in zip(mids, late, strict=True)))
-    a, b, early, two = map(_down, (a, b, early, two))
+    early = _scales(hyper, start + _pick(size, late))[0] / a
+    early *= _pick(size, [b2 ** ((s - t) / 2) for s, t in zip(mids, late, strict=True)])
+    left_mid, left = (_down(_pick(size, [b2**h for h in of])) for of in (mids, sizes))
+    a, b, early = map(_down, (a, b, early))
     a = a * hyper.learning_rate
-    v_mid = _drifted(state, hyper, (a, b), two, mids) if j >= PREDICTED_FROM else v
-    n_mid = _pick(two, tuple(b2**s for s in mids)) * n
-    n_mid += _pick(two, tuple(1.0 - b2**s for s in mids)) * (lam * v_mid) ** 2
+    v_mid = _drifted(state, hyper, (a, b), size, mids) if i >= PREDICTED_FROM else v
+    n_mid = left_mid * n + (1.0 - left_mid) * (lam * v_mid) ** 2
     eta = a / tf.maximum(tf.sqrt(n_mid) + b, TINY)
     eta = tf.minimum(eta, hyper.limit((1.0 + math.sqrt(b1)) ** 2))
     kappa = eta * (lam * a1)
-    # A**h = S_h A - b1 S_{h-1} I; tau and sigma are the small departures of its trace and of S_h
-    # from their values at kappa = 0, doubled without cancellation.
-    tau, sigma, power = kappa, tf.zeros_like(kappa), b1
-    for _ in range(j):
-        s = (1.0 - power) / a1 - sigma
-        tau, sigma = tau * (2.0 * (1.0 + power) - tau), sigma * (1.0 + power) + s * tau
-        power *= power
-    s = (1.0 - power) / a1 - sigma
-    tau, sigma = (
-        tf.where(two, tau * (2.0 * (1.0 + power) - tau), tau),
-        tf.where(two, sigma * (1.0 + power) + s * tau, sigma),
-    )
-    s = _pick(two, ((1.0 - power) / a1, (1.0 - power * power) / a1)) - sigma
+    tau, sigma, s, power = _power(kappa, _down(size), b1, i)
     off = 0.5 * (sigma * a1 + kappa * s)
     v_end = v - (off + 0.5 * tau) * v - (b1 * early) * eta * s * m
-    m_end = lam * a1 * s * v + (_pick(two, (power, power * power)) + off - 0.5 * tau) * m
+    m_end = lam * a1 * s * v + (power + off - 0.5 * tau) * m
     fresh = (v * v + v * v_end + v_end * v_end) * (lam * lam / 3.0)
-    n_end = _pick(two, tuple(b2**h for h in sizes)) * n
-    n_end += _pick(two, tuple(1.0 - b2**h for h in sizes)) * fresh
-    return keep(active, State(v_end, m_end, n_end), state)
+    return keep(active, State(v_end, m_end, left * n + (1.0 - left) * fresh), state)
+
+
+def _power(
+    kappa: tf.Tensor, size: tf.Tensor, b1: float, i: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """tau, sigma, S_h and b1**h of the map's power h, 1 to 4 times 4**i by `size`.
+
+    A**h = S_h A - b1 S_{h-1} I; tau and sigma are the small departures of its trace and of S_h from
+    their values at kappa = 0, doubled and tripled without cancellation.
+    """
+    a1 = 1.0 - b1
+    once: tuple[Any, Any, float] = (kappa, tf.zeros_like(kappa), b1)
+
+    def doubled(tau: tf.Tensor, sigma: tf.Tensor, power: float) -> tuple[Any, Any, float]:
+        s = (1.0 - power) / a1 - sigma
+        return tau * (2.0 * (1.0 + power) - tau), sigma * (1.0 + power) + s * tau, power**2
+
+    def tripled(tau: tf.Tensor, sigma: tf.Tensor, power: float) -> tuple[Any, Any, float]:
+        s, trace = (1.0 - power) / a1 - sigma, 1.0 + power
+        square = trace * trace - power
+        tau_3 = tau * (3.0 * square - tau * (3.0 * trace - tau))
+        return tau_3, sigma * square + s * tau * (2.0 * trace - tau), power**3
+
+    for _ in range(2 * i):
+        once = doubled(*once)
+    twice = doubled(*once)
+    powers = (once, twice, tripled(*once), doubled(*twice))
+    tau, sigma = (_pick(size, [found[k] for found in powers]) for k in (0, 1))
+    s = _pick(size, [(1.0 - found[2]) / a1 for found in powers]) - sigma
+    return tau, sigma, s, _pick(size, [found[2] for found in powers])
 
 
 def map_stages(hyper: Columns) -> int:
-    """How many stages are done by the map: 6 at beta_1 = 0.9, 67 to 130 steps in all.
-
-    Fewer are not enough where v makes its own n: 5 took tiny gradients from 0.1 % to 1.1 %.
-    """
-    return max(1, math.ceil(math.log2(6.4 / (1.0 - hyper.beta_1))))
+    """How many digits are done by the map: 3 at beta_1 = 0.9, 21 to 84 steps in all."""
+    return max(1, math.ceil(math.log(6.4 / (1.0 - hyper.beta_1), 4.0)))
 
 
 def slow_table(hyper: Columns) -> tf.Tensor:
-    """Weights of the halves of every slow stage, float32 [14, 4, 5], by stage and its length.
+    """Weights of the halves of every slow stage, float32 [16, 4, 5], by digit and its size.
 
     With z = -log(beta_2) * h / 2: the half's length h / 2, exp(-z), and the weights of v1**2,
     v1 * (v1 - v0), (v1 - v0)**2 in the average of a linear v**2 by exp(z * (x - 1)).
     """
-    unit = 2.0 ** (map_stages(hyper) - 1)
-    half = unit * 4.0 ** np.arange(SLOW_STAGES)[:, None] * np.arange(1, 5)
+    half = 0.5 * 4.0 ** np.arange(DIGITS)[:, None] * np.arange(1, 5)
     z = -math.log(hyper.beta_2) * half
     left = np.exp(-z)
     first = (1.0 - left * (1.0 + z)) / z
@@ -212,9 +211,9 @@ def slow_table(hyper: Columns) -> tf.Tensor:
 
 
 def slow_stage(state: State, plan: Plan, hyper: Columns, i: tf.Tensor, table: tf.Tensor) -> State:
-    """1 to 4 times 2**map_stages * 4**i steps of the slow mode: v decays as n's course decides."""
+    """1 to 4 times 4**i steps of the slow mode: v decays as n's course decides."""
     v, m, n = state
-    size, active, start = slow_part(plan, hyper, i)
+    size, active, start = part(plan, i)
     b1, lam = hyper.beta_1, hyper.l2
     a1 = 1.0 - b1
     half, left, w_0, w_1, w_2 = tf.unstack(tf.gather(table[i], size), axis=1)

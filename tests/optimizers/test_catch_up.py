@@ -9,17 +9,9 @@ from hypothesis import strategies as st
 from benchmarks.dense_histories import Case, caught_up, dense, one_step, rowwise, skipped, touches
 from pep_tf.optimizers import Hyper
 from pep_tf.optimizers.catch_up import catch_up, gap_order
-from pep_tf.optimizers.catch_up_stages import (
-    EXACT_STEPS,
-    SLOW_STAGES,
-    Plan,
-    map_part,
-    map_stages,
-    slow_part,
-)
-from pep_tf.optimizers.columns import Columns
+from pep_tf.optimizers.catch_up_stages import DIGITS, EXACT_STEPS, Plan, part
 
-DIM = 32  # a tile is 4,096 rows
+DIM = 32  # a tile is 2,048 rows
 # A new set of constants is a new compilation: few sets, many problems of each.
 HYPERS = [
     Hyper(),
@@ -115,7 +107,7 @@ def test_no_gap_changes_no_bit(hyper: Hyper) -> None:
 
 def test_order_of_rows_does_not_matter() -> None:
     random = np.random.default_rng(5)
-    rows = 5000  # more than one tile and not a multiple of one
+    rows = 2500  # more than one tile and not a multiple of one
     last = 4000 - np.exp(random.uniform(0, np.log(4000), rows)).astype(np.int64)
     state = _state(5, rows, 1e-3, Hyper(), last)
     found = caught_up(state, last, 4000, Hyper())
@@ -209,19 +201,13 @@ def test_bad_arguments_are_refused() -> None:
         catch_up([rows, rows], np.tile(moments, 2), [3, 9], 10, [Hyper(), Hyper(beta_1=0.8)])
 
 
-@pytest.mark.parametrize("hyper", [Hyper(), Hyper(beta_1=0.0)])
-@pytest.mark.parametrize("gap", [1, 4, 5, 6, 7, 8, 67, 130, 131, 4099, 10**6, 2**31 - 1])
-def test_parts_add_up_to_the_gap(hyper: Hyper, gap: int) -> None:
+@pytest.mark.parametrize("gap", [1, 4, 5, 8, 9, 24, 25, 88, 89, 4099, 10**6, 2**31 - 1])
+def test_parts_add_up_to_the_gap(gap: int) -> None:
     plan = Plan(tf.constant([0.0]), tf.constant([gap], tf.int32))
-    first_slow = map_stages(Columns.of([hyper], [1]))
-    stages = [(map_part(plan, j), 2**j) for j in range(first_slow)]
-    stages += [
-        (slow_part(plan, Columns.of([hyper], [1]), i), 2**first_slow * 4**i)
-        for i in range(SLOW_STAGES)
-    ]
     total = min(gap, EXACT_STEPS)
-    for (size, active, start), unit in stages:
+    for i in range(DIGITS):
+        size, active, start = part(plan, i)
         if active[0]:
             assert float(start[0]) == np.float32(total)
-            total += unit * (1 + int(size[0]))
+            total += 4**i * (1 + int(size[0]))
     assert total == gap
