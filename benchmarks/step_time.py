@@ -165,13 +165,15 @@ def _steady_state(
         lazy.last.assign(own)
         variables = [lazy.moments, lazy.last, *(slot.value for slot in lazy.slots)]
         state_bytes += sum(4 * int(np.prod(v.shape)) for v in variables)
-        for start in range(0, len(own), 1 << 18):  # in blocks: the measure is also of memory
-            seen = own[start : start + (1 << 18), None] > 0
+        for start in range(0, len(own), 1 << 15):  # in blocks: the measure is also of memory
+            seen = own[start : start + (1 << 15), None] > 0
             shape = (len(seen), lazy.moments.shape[1] // 2)
             m = rng.normal(0, _GRADIENT * 0.3, shape)
             n = rng.gamma(1, 1e-3 * _GRADIENT**2, shape)
             block = np.where(seen, np.concatenate([m, n], axis=1), 0).astype(np.float32)
-            lazy.moments._value[start : start + len(seen)].assign(block)
+            # Indexing the variable would read, and so copy, all of it.
+            ids = tf.range(start, start + len(seen))
+            lazy.moments._value.scatter_update(tf.IndexedSlices(block, ids))
     facts["gap_quantiles"] = np.quantile(
         (_START - last)[unique], [0.1, 0.25, 0.5, 0.75, 0.9]
     ).tolist()

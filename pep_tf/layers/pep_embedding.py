@@ -154,13 +154,13 @@ class PEPEmbedding(keras.layers.Layer):
         shape = (self.input_dim, self.output_dim)
         # autocast=False: mixed precision would otherwise copy and cast the whole table at each read.
         self.table = self.add_weight(
-            name="table", shape=shape, initializer=self.embeddings_initializer, autocast=False
+            name="table", shape=shape, initializer=self._initial_table, autocast=False
         )
         if self.pruning == "threshold":
             self.thresholds = self.add_weight(
                 name=THRESHOLDS,
                 shape=self.granularity.shape(*self._counts()),
-                initializer=keras.initializers.Constant(self.threshold_init),
+                initializer=self._initial_thresholds,
                 autocast=False,
             )
         elif self.pruning == "mask":
@@ -168,6 +168,13 @@ class PEPEmbedding(keras.layers.Layer):
                 name="mask", shape=shape, dtype="bool", initializer="ones", trainable=False
             )
         self.built = True
+
+    def _initial_table(self, shape: tuple[int, int], dtype: Any = None) -> tf.Tensor:
+        """Draws V; within a function it is scaled in place, where two more tables would be made."""
+        return tf.function(lambda: self.embeddings_initializer(shape, dtype=dtype))()
+
+    def _initial_thresholds(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
+        return tf.fill(shape, tf.constant(self.threshold_init, dtype))  # no second one, as above
 
     def _counts(self) -> tuple[int, int, int]:
         return self.input_dim, len(self.field_sizes or ()), self.output_dim

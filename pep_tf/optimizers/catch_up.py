@@ -249,12 +249,12 @@ def _advance(state: State, plan: Plan, hyper: Columns) -> State:
     row, slow = Plan(tf.zeros([]), longest), map_stages(hyper)
     for i in range(slow):
         state = tf.cond(
-            part(row, i).active,
+            part(row, hyper.bits, i).active,
             lambda s=state, i=i: map_stage(s, plan, hyper, i),
             lambda s=state: s,
         )
     _, state = tf.while_loop(
-        lambda i, _: part(row, i).active,
+        lambda i, _: part(row, hyper.bits, i).active,
         lambda i, s: (i + 1, slow_stage(s, plan, hyper, i, table)),
         (slow, state),
     )

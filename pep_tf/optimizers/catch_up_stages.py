@@ -10,10 +10,8 @@ import tensorflow as tf
 from pep_tf.optimizers.columns import Columns
 
 EXACT_STEPS = 4
-# Enough for every gap below 2**31.
-DIGITS = 16
-# Shorter stages gain nothing from looking ahead.
-PREDICTED_FROM = 1
+# Stages of fewer steps gain nothing from looking ahead.
+PREDICTED_FROM = 4
 # Below sqrt of the smallest normal float32: keeps 0 / 0 at 0 without touching a value in range.
 TINY = 1e-19
 
@@ -83,9 +81,10 @@ def _mean_step(beta: float, h: int) -> float:
 
 
 def _pick(size: tf.Tensor, values: Sequence[Any]) -> tf.Tensor:
-    """The one of four values, numbers or tensors, that belongs to each size, 0 to 3."""
-    low, high = tf.where(size == 0, *values[:2]), tf.where(size == 2, *values[2:])
-    return tf.where(size < 2, low, high)
+    """The one of two or four values, numbers or tensors, that belongs to each size from 0."""
+    if len(values) == 2:
+        return tf.where(size == 0, *values)
+    return tf.where(size < 2, _pick(size, values[:2]), _pick(size - 2, values[2:]))
 
 
 class Part(NamedTuple):
@@ -97,16 +96,16 @@ class Part(NamedTuple):
     start: tf.Tensor
 
 
-def part(plan: Plan, i: tf.Tensor | int) -> Part:
-    """Digit i, 1 to 4 times 4**i steps, of x = gap - EXACT_STEPS in bijective base 4.
+def part(plan: Plan, bits: int, i: tf.Tensor | int) -> Part:
+    """Digit i of x = gap - EXACT_STEPS in bijective base 2**bits: 1 to base times base**i steps.
 
-    Without its first i digits x is `(x - (4**i - 1) / 3) >> 2 i` times 4**i.
+    Without its first i digits x is `(x - (base**i - 1) / (base - 1)) >> bits * i` times base**i.
     """
-    power = tf.bitwise.left_shift(1, 2 * i)
-    left = plan.gap - EXACT_STEPS - (power - 1) // 3
-    left = tf.bitwise.right_shift(tf.maximum(left, 0), 2 * i)
+    power = tf.bitwise.left_shift(1, bits * i)
+    left = plan.gap - EXACT_STEPS - (power - 1) // (2**bits - 1)
+    left = tf.bitwise.right_shift(tf.maximum(left, 0), bits * i)
     done = plan.gap - left * power
-    size = tf.bitwise.bitwise_and(left - 1, 3)
+    size = tf.bitwise.bitwise_and(left - 1, 2**bits - 1)
     return Part(size, left > 0, plan.last + tf.cast(done, tf.float32))
 
 
@@ -132,12 +131,12 @@ def _drifted(
 
 
 def map_stage(state: State, plan: Plan, hyper: Columns, i: int) -> State:
-    """1 to 4 times `4**i` steps by the closed power of the map with frozen sqrt(n)."""
+    """1 to `base` times `base**i` steps by the closed power of the map with frozen sqrt(n)."""
     v, m, n = state
-    size, active, start = part(plan, i)
+    size, active, start = part(plan, hyper.bits, i)
     b1, b2, lam = hyper.beta_1, hyper.beta_2, hyper.l2
     a1 = 1.0 - b1
-    sizes = [c * 4**i for c in (1, 2, 3, 4)]
+    sizes = [c << hyper.bits * i for c in range(1, 2**hyper.bits + 1)]
     mids = [(h + 1) / 2 for h in sizes]
     late = [_mean_step(b1, h) for h in sizes]
     a, b = _scales(hyper, start + _pick(size, mids))
@@ -147,12 +146,12 @@ def map_stage(state: State, plan: Plan, hyper: Columns, i: int) -> State:
     left_mid, left = (_down(_pick(size, [b2**h for h in of])) for of in (mids, sizes))
     a, b, early = map(_down, (a, b, early))
     a = a * hyper.learning_rate
-    v_mid = _drifted(state, hyper, (a, b), size, mids) if i >= PREDICTED_FROM else v
+    v_mid = _drifted(state, hyper, (a, b), size, mids) if sizes[0] >= PREDICTED_FROM else v
     n_mid = left_mid * n + (1.0 - left_mid) * (lam * v_mid) ** 2
     eta = a / tf.maximum(tf.sqrt(n_mid) + b, TINY)
     eta = tf.minimum(eta, hyper.limit((1.0 + math.sqrt(b1)) ** 2))
     kappa = eta * (lam * a1)
-    tau, sigma, s, power = _power(kappa, _down(size), b1, i)
+    tau, sigma, s, power = _power(kappa, _down(size), hyper, i)
     off = 0.5 * (sigma * a1 + kappa * s)
     v_end = v - (off + 0.5 * tau) * v - (b1 * early) * eta * s * m
     m_end = lam * a1 * s * v + (power + off - 0.5 * tau) * m
@@ -161,15 +160,15 @@ def map_stage(state: State, plan: Plan, hyper: Columns, i: int) -> State:
 
 
 def _power(
-    kappa: tf.Tensor, size: tf.Tensor, b1: float, i: int
+    kappa: tf.Tensor, size: tf.Tensor, hyper: Columns, i: int
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """tau, sigma, S_h and b1**h of the map's power h, 1 to 4 times 4**i by `size`.
+    """tau, sigma, S_h and b1**h of the map's power h, 1 to `base` times `base**i` by `size`.
 
     A**h = S_h A - b1 S_{h-1} I; tau and sigma are the small departures of its trace and of S_h from
     their values at kappa = 0, doubled and tripled without cancellation.
     """
-    a1 = 1.0 - b1
-    once: tuple[Any, Any, float] = (kappa, tf.zeros_like(kappa), b1)
+    a1 = 1.0 - hyper.beta_1
+    once: tuple[Any, Any, float] = (kappa, tf.zeros_like(kappa), hyper.beta_1)
 
     def doubled(tau: tf.Tensor, sigma: tf.Tensor, power: float) -> tuple[Any, Any, float]:
         s = (1.0 - power) / a1 - sigma
@@ -181,27 +180,28 @@ def _power(
         tau_3 = tau * (3.0 * square - tau * (3.0 * trace - tau))
         return tau_3, sigma * square + s * tau * (2.0 * trace - tau), power**3
 
-    for _ in range(2 * i):
+    for _ in range(hyper.bits * i):
         once = doubled(*once)
     twice = doubled(*once)
-    powers = (once, twice, tripled(*once), doubled(*twice))
+    powers = (once, twice, tripled(*once), doubled(*twice))[: 2**hyper.bits]
     tau, sigma = (_pick(size, [found[k] for found in powers]) for k in (0, 1))
     s = _pick(size, [(1.0 - found[2]) / a1 for found in powers]) - sigma
     return tau, sigma, s, _pick(size, [found[2] for found in powers])
 
 
 def map_stages(hyper: Columns) -> int:
-    """How many digits are done by the map: 3 at beta_1 = 0.9, 21 to 84 steps in all."""
-    return max(1, math.ceil(math.log(6.4 / (1.0 - hyper.beta_1), 4.0)))
+    """How many digits are done by the map: those of units below 64 steps at beta_1 = 0.9."""
+    return max(1, math.ceil(math.log2(6.4 / (1.0 - hyper.beta_1)) / hyper.bits))
 
 
 def slow_table(hyper: Columns) -> tf.Tensor:
-    """Weights of the halves of every slow stage, float32 [16, 4, 5], by digit and its size.
+    """Weights of the halves of every slow stage, float32 [digits, base, 5], by digit and its size.
 
     With z = -log(beta_2) * h / 2: the half's length h / 2, exp(-z), and the weights of v1**2,
     v1 * (v1 - v0), (v1 - v0)**2 in the average of a linear v**2 by exp(z * (x - 1)).
     """
-    half = 0.5 * 4.0 ** np.arange(DIGITS)[:, None] * np.arange(1, 5)
+    base = 2.0**hyper.bits
+    half = 0.5 * base ** np.arange(32 // hyper.bits)[:, None] * np.arange(1, base + 1)
     z = -math.log(hyper.beta_2) * half
     left = np.exp(-z)
     first = (1.0 - left * (1.0 + z)) / z
@@ -211,9 +211,9 @@ def slow_table(hyper: Columns) -> tf.Tensor:
 
 
 def slow_stage(state: State, plan: Plan, hyper: Columns, i: tf.Tensor, table: tf.Tensor) -> State:
-    """1 to 4 times 4**i steps of the slow mode: v decays as n's course decides."""
+    """1 to `base` times `base**i` steps of the slow mode: v decays as n's course decides."""
     v, m, n = state
-    size, active, start = part(plan, i)
+    size, active, start = part(plan, hyper.bits, i)
     b1, lam = hyper.beta_1, hyper.l2
     a1 = 1.0 - b1
     half, left, w_0, w_1, w_2 = tf.unstack(tf.gather(table[i], size), axis=1)

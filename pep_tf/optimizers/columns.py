@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from pep_tf.optimizers.hyper import Hyper
 
+_MILD = 20.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
@@ -16,6 +18,9 @@ class Columns:
     Attributes:
         learning_rate, l2, target: float64 [C], or a number if it is the same for all.
         beta_1, beta_2, epsilon: numbers.
+        bits: a gap is cut into stages by its digits in base `2**bits`. Stages are twice as many in
+            base 2, which is needed where one step can move an entry by much of itself: its size is
+            at most `learning_rate * l2 / epsilon` of it.
     """
 
     learning_rate: np.ndarray | float
@@ -24,6 +29,7 @@ class Columns:
     beta_1: float
     beta_2: float
     epsilon: float
+    bits: int
 
     @classmethod
     def of(cls, hypers: Sequence[Hyper], dims: Sequence[int]) -> "Columns":
@@ -41,6 +47,7 @@ class Columns:
             first.beta_1,
             first.beta_2,
             first.epsilon,
+            2 if max(h.learning_rate * h.l2 for h in hypers) <= _MILD * first.epsilon else 1,
         )
 
     def limit(self, size: float) -> np.ndarray:

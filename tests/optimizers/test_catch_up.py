@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from benchmarks.dense_histories import Case, caught_up, dense, one_step, rowwise, skipped, touches
 from pep_tf.optimizers import Hyper
 from pep_tf.optimizers.catch_up import catch_up, gap_order
-from pep_tf.optimizers.catch_up_stages import DIGITS, EXACT_STEPS, Plan, part
+from pep_tf.optimizers.catch_up_stages import EXACT_STEPS, Plan, part
 
 DIM = 32  # a tile is 2,048 rows
 # A new set of constants is a new compilation: few sets, many problems of each.
@@ -201,13 +201,14 @@ def test_bad_arguments_are_refused() -> None:
         catch_up([rows, rows], np.tile(moments, 2), [3, 9], 10, [Hyper(), Hyper(beta_1=0.8)])
 
 
+@pytest.mark.parametrize("bits", [1, 2])
 @pytest.mark.parametrize("gap", [1, 4, 5, 8, 9, 24, 25, 88, 89, 4099, 10**6, 2**31 - 1])
-def test_parts_add_up_to_the_gap(gap: int) -> None:
+def test_parts_add_up_to_the_gap(gap: int, bits: int) -> None:
     plan = Plan(tf.constant([0.0]), tf.constant([gap], tf.int32))
     total = min(gap, EXACT_STEPS)
-    for i in range(DIGITS):
-        size, active, start = part(plan, i)
+    for i in range(32 // bits):
+        size, active, start = part(plan, bits, i)
         if active[0]:
             assert float(start[0]) == np.float32(total)
-            total += 4**i * (1 + int(size[0]))
+            total += 2 ** (bits * i) * (1 + int(size[0]))
     assert total == gap
