@@ -26,6 +26,7 @@ from absl import app, flags
 from benchmarks.dense_histories import Case, State, caught_up, dense, one_step, rowwise, touches
 from pep_tf.optimizers import Hyper
 from pep_tf.optimizers.catch_up import catch_up
+from pep_tf.optimizers.columns import Columns
 
 _ROWS = flags.DEFINE_integer("rows", 300, "Rows of each history.", lower_bound=1)
 _DIM = flags.DEFINE_integer("dim", 24, "Entries a row.", lower_bound=1)
@@ -109,12 +110,13 @@ def _speed(dim: int) -> dict[str, Any]:
     p = random.uniform(-0.01, 0.01, shape).astype(np.float32)
     m = (0.1 * size * random.normal(size=shape)).astype(np.float32)
     n = np.broadcast_to(1e-3 * size**2, shape).astype(np.float32)
-    last, hyper, calls = tf.constant(100_000 - gap.astype(np.int64)), Hyper(), 10
+    last, calls = tf.constant(100_000 - gap.astype(np.int64)), 10
+    columns = Columns((Hyper(),), (dim,))
 
     @tf.function(autograph=False)
     def repeated(p: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> Any:
         def body(i: tf.Tensor, p: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tuple[Any, ...]:
-            (new,), moments = catch_up([p], tf.concat([m, n], 1), last, 100_000, [hyper])
+            new, moments = catch_up(p, tf.concat([m, n], 1), last, 100_000, columns)
             found = (new, *tf.split(moments, 2, axis=1))
             return i + 1, *(x + 0.0 * y for x, y in zip((p, m, n), found, strict=True))
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pep_tf.optimizers import Hyper
 from pep_tf.optimizers.catch_up import catch_up
+from pep_tf.optimizers.columns import Columns
 
 State = tuple[np.ndarray, ...]  # p, m, n
 
@@ -107,7 +108,8 @@ def _slope(s: np.ndarray) -> np.ndarray:
 
 def caught_up(state: State, last: Any, step: Any, hyper: Hyper) -> State:
     """p, m and n of one weight by `catch_up`, float32."""
-    (p,), moments = catch_up([state[0]], np.concatenate(state[1:], 1), last, step, [hyper])
+    columns = Columns((hyper,), (state[0].shape[1],))
+    p, moments = catch_up(state[0], np.concatenate(state[1:], 1), last, step, columns)
     return p.numpy(), *np.split(moments.numpy(), 2, axis=1)
 
 

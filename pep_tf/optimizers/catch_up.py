@@ -68,8 +68,7 @@ table of rows never touched: 3e-5 % for them, but one more state to keep and to 
 """
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -85,8 +84,7 @@ from pep_tf.optimizers.catch_up_stages import (
     slow_stage,
     slow_table,
 )
-from pep_tf.optimizers.columns import Columns, joined, parted
-from pep_tf.optimizers.hyper import Hyper
+from pep_tf.optimizers.columns import Columns
 
 # Entries brought up to date together: few enough to stay in a core's cache.
 _TILE_ENTRIES = 1 << 16
@@ -95,12 +93,12 @@ _AT_ONCE = 64  # tiles that may be under way: none need wait for the one before 
 
 
 def catch_up(
-    values: Sequence[tf.Tensor],
+    p: tf.Tensor,
     moments: tf.Tensor,
     last: tf.Tensor,
     step: tf.Tensor | int,
-    hypers: Sequence[Hyper],
-) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
+    columns: Columns,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """State of rows after every step up to `step`, none of which had a data gradient.
 
     A pure function: catching up in two pieces is not bit for bit the same as in one, so whoever only
@@ -108,28 +106,25 @@ def catch_up(
     `gap_order` are faster, since a tile takes as long as its own longest gap.
 
     Args:
-        values: weights that share their rows, each float32 [U, d] after step `last`; d must be known
-            when the graph is built, and may differ from one to the next.
-        moments: float32 [U, 2 x sum of d], m of all weights side by side, then n of all.
+        p: float32 [U, C], values after step `last`, of one weight or of several side by side; C must
+            be known when the graph is built.
+        moments: float32 [U, 2 C], m of all columns, then n of all.
         last: integer [U], the step each row is up to, 0 before the first.
         step: integer, a number or [U], the step asked for, at least `last`.
-        hypers: constants of the update of each of `values`, which differ in learning rate, l2 and
-            target alone; each set is compiled once.
+        columns: constants of the update of each column; each set is compiled once.
 
     Returns:
-        values and moments, as they were given.
+        p and moments, as they were given.
 
     Raises:
-        ValueError: shapes or constants that do not fit.
+        ValueError: shapes that do not fit.
         tf.errors.InvalidArgumentError: a `last` later than `step`.
     """
-    values = tuple(tf.convert_to_tensor(x, tf.float32) for x in values)
-    moments = tf.convert_to_tensor(moments, tf.float32)
+    p, moments = (tf.convert_to_tensor(x, tf.float32) for x in (p, moments))
     last = tf.cast(last, tf.int64)
-    _check(values, moments, last, hypers)
+    _check(p, moments, last, columns.count)
     step = tf.broadcast_to(tf.cast(step, tf.int64), tf.shape(last))
-    dims = tuple(x.shape[1] for x in values)
-    return _whole(tuple(hypers), dims)(values, moments, last, step)
+    return _whole(columns)(p, moments, last, step)
 
 
 def gap_order(last: tf.Tensor, step: tf.Tensor | int) -> tf.Tensor:
@@ -138,30 +133,18 @@ def gap_order(last: tf.Tensor, step: tf.Tensor | int) -> tf.Tensor:
     return tf.argsort(tf.cast(tf.minimum(gap, 2**31 - 1), tf.int32), direction="DESCENDING")
 
 
-def _check(
-    values: tuple[tf.Tensor, ...], moments: tf.Tensor, last: tf.Tensor, hypers: Sequence[Hyper]
-) -> None:
-    for x in values:
-        if x.shape.rank != 2 or x.shape[1] is None:
-            raise ValueError(
-                f"`values` must have two dimensions, the second known. Received: {x.shape}"
-            )
-    columns = 2 * sum(x.shape[1] for x in values)
-    for name, x, shape in (
-        *(("values", x, [None, x.shape[1]]) for x in values),
-        ("moments", moments, [None, columns]),
-        ("last", last, [None]),
+def _check(p: tf.Tensor, moments: tf.Tensor, last: tf.Tensor, columns: int) -> None:
+    for name, x, row in (
+        ("p", p, [columns]),
+        ("moments", moments, [2 * columns]),
+        ("last", last, []),
     ):
-        if not x.shape.is_compatible_with([values[0].shape[0], *shape[1:]]):
+        rows = p.shape[0] if p.shape.rank else None
+        if not x.shape.is_compatible_with([rows, *row]):
             raise ValueError(
-                f"`{name}` must have {shape[1:] or 'one step'} a row, in as many rows as "
-                f"{values[0].shape}. Received: {x.shape}"
+                f"`{name}` must have shape {[rows, *row]}: `p` has a row for each of `last`, and a "
+                f"column for each of `columns`. Received: {x.shape}"
             )
-    if len(hypers) != len(values) or len({(h.beta_1, h.beta_2, h.epsilon) for h in hypers}) != 1:
-        raise ValueError(
-            "`hypers` must be one for each of `values`, alike in beta_1, beta_2 and epsilon. "
-            f"Received: {hypers}"
-        )
 
 
 def tile_rows(columns: int) -> int:
@@ -173,19 +156,19 @@ def tile_rows(columns: int) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def _whole(hypers: tuple[Hyper, ...], dims: tuple[int, ...]) -> Callable:
+def _whole(columns: Columns) -> Callable:
     """Any number of rows, in tiles of one size, so that there is just one compilation."""
-    size, tile = tile_rows(sum(dims)), _tile(hypers, dims)
-    values = tuple(tf.TensorSpec([None, dim]) for dim in dims)
-    rest = [tf.TensorSpec([None, 2 * sum(dims)]), *[tf.TensorSpec([None], tf.int64)] * 2]
+    size, tile = tile_rows(columns.count), _tile(columns)
+    table = [tf.TensorSpec([None, k * columns.count]) for k in (1, 2)]
+    tiles_of = tuple(tf.TensorSpec([size, spec.shape[1]]) for spec in table)
 
-    @tf.function(input_signature=[values, *rest], autograph=False)
+    @tf.function(input_signature=[*table, *[tf.TensorSpec([None], tf.int64)] * 2], autograph=False)
     def whole(
-        values: tuple[tf.Tensor, ...], moments: tf.Tensor, last: tf.Tensor, step: tf.Tensor
-    ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
+        p: tf.Tensor, moments: tf.Tensor, last: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         gap = tf.cast(tf.minimum(step - last, 2**31 - 1), tf.int32)
         tf.debugging.assert_non_negative(gap, "`last` must not be later than `step`.")
-        count = tf.shape(moments)[0]
+        count = tf.shape(p)[0]
         tiles = -(-count // size)
 
         def cut(x: tf.Tensor) -> tf.Tensor:
@@ -193,44 +176,37 @@ def _whole(hypers: tuple[Hyper, ...], dims: tuple[int, ...]) -> Callable:
             filled = tf.pad(x, [[0, tiles * size - count], *[[0, 0]] * (x.shape.rank - 1)])
             return tf.reshape(filled, [tiles, size, *x.shape[1:]])
 
-        inputs = tf.nest.map_structure(cut, (values, moments, tf.cast(last, tf.float32), gap))
-
-        def caught_up(one: tuple[Any, ...]) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
+        def caught_up(one: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
             return tf.cond(tf.reduce_any(one[3] > 0), lambda: tile(*one), lambda: one[:2])
 
         found = tf.map_fn(
             caught_up,
-            inputs,
-            fn_output_signature=(values_spec, moments_spec),
+            tuple(cut(x) for x in (p, moments, tf.cast(last, tf.float32), gap)),
+            fn_output_signature=tiles_of,
             parallel_iterations=_AT_ONCE,
         )
-        return tf.nest.map_structure(
-            lambda x: tf.reshape(x, [tiles * size, x.shape[2]])[:count], found
-        )
+        return tuple(tf.reshape(x, [tiles * size, x.shape[2]])[:count] for x in found)
 
-    values_spec = tuple(tf.TensorSpec([size, dim]) for dim in dims)
-    moments_spec = tf.TensorSpec([size, 2 * sum(dims)])
     return whole
 
 
 @functools.lru_cache(maxsize=64)
-def _tile(hypers: tuple[Hyper, ...], dims: tuple[int, ...]) -> Callable:
+def _tile(columns: Columns) -> Callable:
     """The compiled work on a tile."""
-    rows, hyper = tile_rows(sum(dims)), Columns.of(hypers, dims)
-    values = tuple(tf.TensorSpec([rows, dim]) for dim in dims)
-    rest = [tf.TensorSpec([rows, 2 * sum(dims)]), tf.TensorSpec([rows])]
-    rest.append(tf.TensorSpec([rows], tf.int32))
+    rows = tile_rows(columns.count)
+    table = [tf.TensorSpec([rows, k * columns.count]) for k in (1, 2)]
+    row = [tf.TensorSpec([rows]), tf.TensorSpec([rows], tf.int32)]
 
-    @tf.function(jit_compile=True, autograph=False, input_signature=[values, *rest])
+    @tf.function(jit_compile=True, autograph=False, input_signature=[*table, *row])
     def tile(
-        values: tuple[tf.Tensor, ...], moments: tf.Tensor, last: tf.Tensor, gap: tf.Tensor
-    ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
-        p, m, n = joined(values, moments)
-        state = _advance(State(p - hyper.target, m, n), Plan(last, gap), hyper)
+        p: tf.Tensor, moments: tf.Tensor, last: tf.Tensor, gap: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        m, n = tf.split(moments, 2, axis=1)
+        state = _advance(State(p - columns.target, m, n), Plan(last, gap), columns)
         found = state.v
-        if np.any(hyper.target):  # there and back would not be bit for bit
-            found = tf.where(gap[:, None] > 0, state.v + hyper.target, p)
-        return parted(found, state.m, state.n, dims)
+        if np.any(columns.target):  # there and back would not be bit for bit
+            found = tf.where(gap[:, None] > 0, state.v + columns.target, p)
+        return found, tf.concat([state.m, state.n], axis=1)
 
     return tile
 

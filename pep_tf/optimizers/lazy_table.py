@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from pep_tf.layers import PEPEmbedding, Rows, StoredRows
 from pep_tf.optimizers.catch_up import catch_up, gap_order, tile_rows
+from pep_tf.optimizers.columns import Columns
 from pep_tf.optimizers.hyper import Hyper
+from pep_tf.optimizers.touch import touch
 
 
 class Slot(NamedTuple):
@@ -30,6 +32,7 @@ class Taken(NamedTuple):
         places: for each row that was asked for, flattened, its place among `ids`.
         stored: value of each slot as it is stored, in the order of `ids`.
         values: value of each slot, up to date.
+        p: the same, side by side.
         moments: m of all slots side by side, then n of all, up to date.
     """
 
@@ -38,7 +41,8 @@ class Taken(NamedTuple):
     ids: tf.Tensor
     places: tf.Tensor
     stored: tuple[tf.Tensor, ...]
-    values: tuple[tf.Tensor, ...]
+    values: Sequence[tf.Tensor]
+    p: tf.Tensor
     moments: tf.Tensor
 
 
@@ -68,7 +72,9 @@ class LazyTable:
         steps: Any,
     ) -> None:
         self.slots, self.moments, self.last, self._steps = slots, moments, last, steps
-        self._columns = moments.shape[1] // 2
+        self.columns = Columns(
+            tuple(slot.hyper for slot in slots), tuple(slot.value.shape[1] for slot in slots)
+        )
         self._graph: Any = None
         self._lookups: list[Taken] = []
         self._gradients: list[tf.Tensor] = []
@@ -100,11 +106,11 @@ class LazyTable:
 
     def _taken(self, rows: tf.Tensor, ids: tf.Tensor, places: tf.Tensor) -> Taken:
         """Distinct rows `ids`, up to date; `places` point into them."""
-        count, size = tf.size(ids), tile_rows(self._columns)
+        count, size = tf.size(ids), tile_rows(self.columns.count)
         filled = tf.minimum(tf.range(-(-count // size) * size), count - 1)
         now = tf.cast(self._steps._value, tf.int32)
         last = tf.gather(self.last._value, ids)
-        if self._columns > 1:  # a single column is brought up to date in less time than sorted
+        if self.columns.count > 1:  # a single column is brought up to date in less time than sorted
             # The tiles that take longest begin first: no core waits long for the other at the end.
             order = gap_order(last, now)
             filled = tf.gather(order, filled)
@@ -112,25 +118,24 @@ class LazyTable:
         ids, last = tf.gather(ids, filled), tf.gather(last, filled)
         stored = tuple(tf.gather(slot.value._value, ids) for slot in self.slots)
         moments = tf.gather(self.moments._value, ids)
-        hypers = [slot.hyper for slot in self.slots]
-        values, moments = catch_up(stored, moments, last, now, hypers)
-        return Taken(rows, count, ids, places, stored, values, moments)
+        p, moments = catch_up(tf.concat(stored, 1), moments, last, now, self.columns)
+        values = tf.split(p, self.columns.dims, axis=1)
+        return Taken(rows, count, ids, places, stored, values, p, moments)
 
-    def touch(
-        self, gradient: tf.IndexedSlices, step: Callable[..., tuple[Sequence[tf.Tensor], tf.Tensor]]
-    ) -> None:
+    def touch(self, gradient: tf.IndexedSlices, scale: tf.Tensor, floor: tf.Tensor) -> None:
         """Receives the gradient of one slot after the other; with the last one, does the step.
 
         Args:
             gradient: of the slot whose turn it is.
-            step: values, moments and gradients of all slots to new values and moments.
+            scale, floor: of the step (see `touch`).
         """
         taken, summed = self._summed(gradient)
         self._gradients.append(summed)
         if len(self._gradients) < len(self.slots):
             return
-        values, moments = step(taken.values, taken.moments, tuple(self._gradients))
-        self._write(taken, values, moments, self._steps._value + 1)
+        summed = tf.concat(self._gradients, axis=1)
+        p, moments = touch(self.columns)(taken.p, taken.moments, summed, scale, floor)
+        self._write(taken, p, moments, self._steps._value + 1)
         self._lookups.clear()
         self._gradients.clear()
 
@@ -148,22 +153,21 @@ class LazyTable:
             gradient.values, taken.places, tf.size(taken.ids)
         )
 
-    def _write(
-        self, taken: Taken, values: Sequence[tf.Tensor], moments: tf.Tensor, step: tf.Tensor
-    ) -> None:
+    def _write(self, taken: Taken, p: tf.Tensor, moments: tf.Tensor, step: tf.Tensor) -> None:
         """Stores distinct rows as those after `step`."""
-        ids = taken.ids[: taken.count]
-        for slot, rows in zip(self.slots, values, strict=True):
-            _scatter(slot.value, ids, rows[: taken.count])
+        ids, start = taken.ids[: taken.count], 0
+        for slot, dim in zip(self.slots, self.columns.dims, strict=True):
+            _scatter(slot.value, ids, p[: taken.count, start : start + dim])
+            start += dim
         _scatter(self.moments, ids, moments[: taken.count])
         _scatter(self.last, ids, tf.fill(tf.shape(ids), tf.cast(step, tf.int32)))
 
     def settle(self) -> None:
         """Writes every row up to date, in blocks, and gives the layers back their stored rows."""
-        num_rows, block = self.last.shape[0], max(1, (1 << 22) // self._columns)
+        num_rows, block = self.last.shape[0], max(1, (1 << 22) // self.columns.count)
         for start in range(0, num_rows, block):
             taken = self.look(tf.range(start, min(start + block, num_rows)))
-            self._write(taken, taken.values, taken.moments, self._steps._value)
+            self._write(taken, taken.p, taken.moments, self._steps._value)
         for layer in self.layers():
             layer.source = StoredRows(layer)
 

@@ -1,6 +1,5 @@
 """Adam with coupled L2 whose step costs what the batch's rows cost, however large the table is."""
 
-import functools
 from typing import Any
 
 import keras
@@ -10,7 +9,6 @@ from pep_tf.layers import PEPEmbedding
 from pep_tf.optimizers.coupled_adam import CoupledAdam
 from pep_tf.optimizers.hyper import Hyper
 from pep_tf.optimizers.lazy_table import LazyTable, Slot
-from pep_tf.optimizers.touch import touch
 
 DENSE_BELOW = 1 << 20  # entries of a table for which the dense update costs less than finding rows
 
@@ -136,19 +134,7 @@ class RowwiseAdam(CoupledAdam):
         if lazy is None:
             super().update_step(gradient, variable, learning_rate)
         else:
-            lazy.touch(gradient, functools.partial(self._step, lazy))
-
-    def _step(
-        self,
-        lazy: LazyTable,
-        values: tuple[tf.Tensor, ...],
-        moments: tf.Tensor,
-        gradients: tuple[tf.Tensor, ...],
-    ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
-        """One step of Adam on rows of a table: values and moments after a gradient."""
-        hypers = tuple(slot.hyper for slot in lazy.slots)
-        dims = tuple(slot.value.shape[1] for slot in lazy.slots)
-        return touch(hypers, dims)(values, moments, gradients, *self._step_size(1.0))
+            lazy.touch(gradient, *self._step_size(1.0))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dense_below": self.dense_below}

@@ -1,39 +1,33 @@
 """One step of Adam on rows that have a gradient: what ends a skipped gap."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from pep_tf.optimizers.columns import Columns, joined, parted
-from pep_tf.optimizers.hyper import Hyper
+from pep_tf.optimizers.columns import Columns
 
 
 @functools.lru_cache(maxsize=64)
-def touch(hypers: tuple[Hyper, ...], dims: tuple[int, ...]) -> Callable:
-    """A compiled function for weights with these constants, one pass over their rows.
+def touch(columns: Columns) -> Callable:
+    """A compiled function for rows with these constants, one pass over them.
 
     Returns:
-        A function of `values` and `moments` as in `catch_up`; `gradients`, float32 [U, d] each; and
-        two float32 scalars that depend on the step's number (`CoupledAdam`): the step is
-        `learning_rate * scale * m / (sqrt(n) + floor)`. It returns values and moments, and is
-        compiled once for each number of rows that it is asked for.
+        A function of `p` and `moments` as in `catch_up`; `gradient`, float32 [U, C]; and two float32
+        scalars that depend on the step's number (`CoupledAdam`): the step is
+        `learning_rate * scale * m / (sqrt(n) + floor)`. It returns p and moments, and is compiled
+        once for each number of rows that it is asked for.
     """
-    hyper = Columns.of(hypers, dims)
 
     @tf.function(jit_compile=True, autograph=False)
     def touched(
-        values: tuple[tf.Tensor, ...],
-        moments: tf.Tensor,
-        gradients: Sequence[tf.Tensor],
-        scale: tf.Tensor,
-        floor: tf.Tensor,
-    ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
-        p, m, n = joined(values, moments)
-        g = tf.concat(gradients, axis=1) + hyper.l2 * (p - hyper.target)
-        m = hyper.beta_1 * m + (1 - hyper.beta_1) * g
-        n = hyper.beta_2 * n + (1 - hyper.beta_2) * tf.square(g)
-        p -= hyper.learning_rate * scale * m / (tf.sqrt(n) + floor)
-        return parted(p, m, n, dims)
+        p: tf.Tensor, moments: tf.Tensor, gradient: tf.Tensor, scale: tf.Tensor, floor: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        m, n = tf.split(moments, 2, axis=1)
+        g = gradient + columns.l2 * (p - columns.target)
+        m = columns.beta_1 * m + (1 - columns.beta_1) * g
+        n = columns.beta_2 * n + (1 - columns.beta_2) * tf.square(g)
+        p -= columns.learning_rate * scale * m / (tf.sqrt(n) + floor)
+        return p, tf.concat([m, n], axis=1)
 
     return touched

@@ -10,6 +10,7 @@ from benchmarks.dense_histories import Case, caught_up, dense, one_step, rowwise
 from pep_tf.optimizers import Hyper
 from pep_tf.optimizers.catch_up import catch_up, gap_order
 from pep_tf.optimizers.catch_up_stages import EXACT_STEPS, Plan, part
+from pep_tf.optimizers.columns import Columns
 
 DIM = 32  # a tile is 2,048 rows
 # A new set of constants is a new compilation: few sets, many problems of each.
@@ -176,9 +177,12 @@ def test_weights_side_by_side_do_not_mix() -> None:
     states = [_state(seed, 600, 1e-3, hyper, last) for seed, hyper in enumerate(hypers)]
     states[1] = tuple(x[:, :1] for x in states[1])  # one number a row
     moments = np.concatenate([state[k] for k in (1, 2) for state in states], axis=1)
-    values, moments = catch_up([state[0] for state in states], moments, last, 4000, hypers)
-    m_0, m_1, n_0, n_1 = tf.split(moments, [DIM, 1, DIM, 1], axis=1)
-    found = [(values[0], m_0, n_0), (values[1], m_1, n_1)]
+    columns = Columns(tuple(hypers), (DIM, 1))
+    p, moments = catch_up(
+        np.concatenate([state[0] for state in states], 1), moments, last, 4000, columns
+    )
+    parts = [tf.split(x, [DIM, 1], axis=1) for x in (p, *tf.split(moments, 2, axis=1))]
+    found = list(zip(*parts, strict=True))
     for state, hyper, together in zip(states, hypers, found, strict=True):
         alone = caught_up(state, last, 4000, hyper)
         for one, other in zip(alone, together, strict=True):
@@ -187,18 +191,15 @@ def test_weights_side_by_side_do_not_mix() -> None:
 
 def test_bad_arguments_are_refused() -> None:
     rows, moments = np.zeros((2, DIM), np.float32), np.zeros((2, 2 * DIM), np.float32)
+    columns = Columns((Hyper(),), (DIM,))
     with pytest.raises(tf.errors.InvalidArgumentError, match="`last` must not be later"):
-        catch_up([rows], moments, [3, 9], 8, [Hyper()])
-    with pytest.raises(ValueError, match="`moments` must have .* a row, in as many rows"):
-        catch_up([rows], rows, [3, 9], 10, [Hyper()])
-    with pytest.raises(ValueError, match="`values` must have .* a row, in as many rows"):
-        catch_up([rows, rows[:1]], np.tile(moments, 2), [3, 9], 10, [Hyper()] * 2)
-    with pytest.raises(ValueError, match="`values` must have two dimensions"):
-        catch_up([rows[0]], moments, [3], 10, [Hyper()])
-    with pytest.raises(ValueError, match="`last` must have one step a row"):
-        catch_up([rows], moments, [3, 9, 9], 10, [Hyper()])
-    with pytest.raises(ValueError, match="`hypers` must be one for each .* alike in beta_1"):
-        catch_up([rows, rows], np.tile(moments, 2), [3, 9], 10, [Hyper(), Hyper(beta_1=0.8)])
+        catch_up(rows, moments, [3, 9], 8, columns)
+    with pytest.raises(ValueError, match=r"`moments` must have shape \[2, 64\].*Received"):
+        catch_up(rows, rows, [3, 9], 10, columns)
+    with pytest.raises(ValueError, match="`p` must have shape"):
+        catch_up(rows[0], moments, [3], 10, columns)
+    with pytest.raises(ValueError, match=r"`last` must have shape \[2\]"):
+        catch_up(rows, moments, [3, 9, 9], 10, columns)
 
 
 @pytest.mark.parametrize("bits", [1, 2])
