@@ -139,6 +139,10 @@ class LazyTable:
         self._lookups.clear()
         self._gradients.clear()
 
+    def waits_for(self) -> list[str]:
+        """Weights whose gradient is missing to do a step for which others have come."""
+        return [slot.value.path for slot in self.slots[len(self._gradients) :] if self._gradients]
+
     def _summed(self, gradient: tf.IndexedSlices) -> tuple[Taken, tf.Tensor]:
         """The rows that a gradient is for, up to date, and its sum for each of them.
 

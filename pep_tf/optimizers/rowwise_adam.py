@@ -41,7 +41,8 @@ class RowwiseAdam(CoupledAdam):
 
     Raises:
         ValueError: a schedule or another learning rate later on, constants for which `Hyper` has
-            no meaning, or a first step without `attach`.
+            no meaning, a first step without `attach`, or a gradient for some layers of `same_rows`
+            and not for others.
 
     Example:
         >>> model = build_model("fm", {"user": 100, "item": 1000})
@@ -127,6 +128,16 @@ class RowwiseAdam(CoupledAdam):
         is_threshold = self._is_threshold[self._get_variable_index(weight)]
         rate, l2, target = self._group(is_threshold, float(self._learning_rate.numpy()))
         return Hyper(rate, l2, self.beta_1, self.beta_2, self.epsilon, target)
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """One step for all variables that have a gradient; see `keras.optimizers.Optimizer`."""
+        super().apply(grads, trainable_variables)
+        for lazy in self.tables():
+            if missing := lazy.waits_for():
+                raise ValueError(
+                    f"Layers of the same rows are updated together, but {missing} had no gradient. "
+                    "Leave out of the model's `same_rows` what it does not always look up."
+                )
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         """Updates one variable; rows of attached tables through their lookup's state."""

@@ -141,6 +141,37 @@ def test_a_layer_that_is_used_twice_in_a_step():
     np.testing.assert_allclose(trained(lazy_adam()), trained(CoupledAdam()), atol=1e-5)
 
 
+class Halves(keras.Model):
+    """Says that two embeddings are looked up together, and looks up one."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.idle = (PEPEmbedding(10, 3, pruning="none", name=n) for n in "ab")
+        self.same_rows = [self.used, self.idle]
+
+    def build(self, input_shape):
+        self.used.build()
+        self.idle.build()
+        self.built = True
+
+    def call(self, rows):
+        return tf.reduce_sum(self.used(rows), axis=(1, 2))[:, None]
+
+
+def test_a_table_without_its_gradient_is_named():
+    model = Halves()
+    model.build((None, 2))
+    optimizer = lazy_adam()
+    optimizer.attach(model)
+    model.compile(optimizer, "mse", jit_compile=False)
+    message = r"b/table'\] had no gradient"
+    with (
+        pytest.warns(UserWarning, match="Gradients do not exist"),
+        pytest.raises(ValueError, match=message),
+    ):
+        model.fit(np.zeros([8, 2], np.int32), np.zeros(8), verbose=0)
+
+
 def test_steps_beyond_float32_integers_stay_exact():
     model, optimizer = model_of(), lazy_adam()
     optimizer.attach(model)
