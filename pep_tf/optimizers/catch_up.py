@@ -1,4 +1,4 @@
-"""Skipped steps of Adam with coupled L2, made up for in about log2(gap) stages.
+"""Skipped steps of Adam with coupled L2, made up for in about log4(gap) stages.
 
 A row that no batch held for K steps still moves: with v = p - target and g = l2 * v, step t does
 
@@ -8,14 +8,15 @@ A row that no batch held for K steps still moves: with v = p - target and g = l2
 `catch_up` finds the state after those K steps without doing them one by one.
 
 **Stages.** The first 4 steps are the recurrence itself. The other K - 4 are cut by their bijective
-base-2 digits into stages of 1 or 2, 2 or 4, 4 or 8, ... steps: they add up to K exactly, no stage
-is much longer than all before it, and the constants of a stage are known when it is compiled.
+base-4 digits into stages of 1 to 4, 4 to 16, 16 to 64, ... steps: they add up to K exactly, and the
+constants of a stage are known when it is compiled. Where a step may move an entry by much of itself
+(`Columns.bits`) the base is 2.
 
 **Map** (stages below about 64 steps, until the momentum of the touch has died). With
 eta = a / (sqrt(n) + b) frozen at the middle of the stage, a step is linear in (v, m): a 2 x 2 map of
 determinant b1 and trace 1 + b1 - kappa, kappa = eta l2 (1-b1). Its power A**h = S_h A - b1 S_{h-1} I
 needs no root, exponential or cosine: with trace(A**h) = 1 + b1**h - tau and
-S_h = (1-b1**h)/(1-b1) - sigma, doubling h gives
+S_h = (1-b1**h)/(1-b1) - sigma, doubling h gives (and tripling likewise, `_power`)
 
     tau -> tau (2 (1 + b1**h) - tau),  sigma -> sigma (1 + b1**h) + S_h tau,
 
@@ -24,7 +25,7 @@ a dying momentum, and n at the end the mean of v**2. The momentum that is there 
 the stage, when sqrt(n) has not yet decayed to its middle: its column is weighted with a / sqrt(n)
 at the momentum's mean step.
 
-**Slow mode** (the rest, by base-4 digits). What is left is v falling at the small root of the
+**Slow mode** (the rest). What is left is v falling at the small root of the
 characteristic polynomial, m following it. The rate is taken at the start, middle and end of the
 stage (Simpson); n there is beta_2's exponential average of a v**2 linear on each half, with weights
 from a table.
@@ -34,37 +35,36 @@ m = n = 0 a step is no step; a learning rate that changes from step to step cann
 `Hyper` takes none. Where the frozen map is unstable (sqrt(n) below lr l2 / 38: dense Adam then
 oscillates by about lr / 38) v is damped instead.
 
-**Error**, `python -m benchmarks.catch_up_error` (seed 0, 253,320 entries a case, 35 touches a row
-from step 0, errors adding up, gaps log-uniform in 1..5000, |p - dense| / max(initial scale, 10 lr)):
+**Error**, `python -m benchmarks.catch_up_error --rows=100 --steps=6000` (seed 0, 25,560 entries a
+case, errors adding up from touch to touch, gaps log-uniform in 1..5000, |p - dense| /
+max(initial scale, 10 lr)):
 
 | case | p99 | max |
 |---|---|---|
-| V in +-0.04, gradients 1e-4..1e-2 | 0.19 % | 0.6 % |
-| V in +-0.0017 (N = 2 million) | 0.65 % | 2.5 % |
-| V in +-0.04, gradients 1e-6 | 0.07 % | 0.7 % |
-| lr 1e-2, l2 1e-3 | 0.54 % | 8.6 % |
-| lr 1e-2, l2 1e-3, gradients 1e-6..1e-4 | 3.9 % | 26 % |
-| epsilon = 0 / l2 = 0 | 0.20 / 0.03 % | 0.8 / 0.03 % |
+| V in +-0.04, gradients 1e-4..1e-2 | 0.52 % | 2.2 % |
+| V in +-0.0017 (N = 2 million) | 0.41 % | 1.1 % |
+| V in +-0.04, gradients 1e-6 | 0.43 % | 2.2 % |
+| lr 1e-2, l2 1e-3 | 0.67 % | 3.1 % |
+| lr 1e-2, l2 1e-3, gradients 1e-6..1e-4 | 3.1 % | 24 % |
+| epsilon = 0 / l2 = 0 | 0.20 / 0.12 % | 0.7 / 0.14 % |
 
 The fifth is chaotic: a touch throws v by up to 28 lr and v then makes its own n, more than the data
-did. Thresholds, |s - dense| in the same runs: from -15 p50 0.0015, p99 0.017, max 0.040; from -5
-p50 0.0005, p99 0.035, max 0.061. In 1,900 steps with gaps up to 1,000, 0.11 % of the entries change
-sides of |V| > sigmoid(s): no common drift need be kept beside them. Rows never touched: p99 0.3 %.
+did. Thresholds, |s - dense| in the same runs: from -15 p50 0.0015, p99 0.0037, max 0.0055; from -5
+p50 0.0017, p99 0.022, max 0.062. In 1,900 steps with gaps up to 1,000, 0.10 % of the entries change
+sides of |V| > sigmoid(s): no common drift need be kept beside them. Rows never touched: p99 0.6 %.
 
-**Cost**, `python -m benchmarks.catch_up_error --parts=speed`, 10,300 rows, a third of the gaps
-each in 1..10, 10..300, 300..20,000: 13 ms of CPU and 7 ms of wall for d = 24, 26 and 15 ms for
-d = 64, on two cores (medians of 30).
-Compiling takes about 3 s for each set of constants and width. The order of the rows does not matter
-to the result; in `gap_order` a tile stops at its own longest gap.
+**Cost**: `python -m benchmarks.catch_up_error --parts=speed` prints it, and
+`python -m benchmarks.step_time` that of a whole step. Compiling takes about 2 s for each set of
+constants and widths. The order of the rows does not matter to the result; in `gap_order` a tile stops
+at its own longest gap, and tiles without any gap are passed by.
 
-**Tried and left**, p99 of V in +-0.04 / +-0.0017 in float64 on 200 such rows, or CPU time: base 4
-from the first stage 1.0 / 0.9 %; base 2 also in the slow mode 0.13 / 0.19 %, about 2 ms more,
-thresholds 0.0034; no foreseen v 0.66 / 0.16 %; base 4 with the momentum weighted as the rest 2.1 /
-3.7 %; slow mode from 32 steps on: tiny gradients 1.1 %, lr 1e-2 with l2 1e-3 5.3 %; eight exact
-steps 0.13 / 0.15 %. A compiled loop over tiles for few sizes of batch: as fast, but a compilation
-for each size. Exact steps unrolled instead of
-looped: up to twice as slow. Rows as columns: exact steps twice as fast, all others slower. A shared
-table of rows never touched: 3e-5 % for them, but one more state to keep and to save.
+**Tried and left.** Base 2 for all: half the error, twice the stages, 4 % of a whole step. The first
+digit by exact steps (1 to 4 instead of 4 and a stage): lr 1e-2 with l2 1e-3 errs by up to 27 %. No
+foreseen v, or the momentum weighted as the rest: several times the error. Weights of one row as
+states of their own, or put side by side within the compiled tile: more passes over memory. A
+compiled loop over tiles for few sizes of batch: as fast, but a compilation for each size. Exact steps
+unrolled instead of looped: up to twice as slow. A shared table of rows never touched: 3e-5 % for
+them, but one more state to keep and to save.
 """
 
 import functools
