@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from pep_tf.data.clicklogs import Options, Transform, builders, load_avazu, load_criteo
 from pep_tf.data.clicklogs import bins as bins_lib
+from pep_tf.data.clicklogs import prepare as prepare_lib
 from pep_tf.data.clicklogs.formats import CRITEO
 from pep_tf.data.clicklogs.prepare import prepare, report
 from pep_tf.data.dataset import Split
@@ -116,7 +118,7 @@ def test_tfds_builds_from_manual_dir(tmp_path):
     assert data.details["lines"]["lines"] == 201 == data.details["lines"]["rows"] + 1
 
 
-def test_bad_rows_are_counted_when_skipped(tmp_path):
+def test_bad_rows_are_counted_when_skipped(tmp_path, caplog):
     lines = [*LINES[:100], b"junk", *LINES[100:200], b"", LINES[0] + b"\r"]
     raw = write(tmp_path / "train.txt", lines)
     with pytest.raises(DataError, match=r"train.txt, line 101: 1 columns, criteo has 40.*skip"):
@@ -128,8 +130,12 @@ def test_bad_rows_are_counted_when_skipped(tmp_path):
     assert [e["line"] for e in counts["bad_examples"]] == [101, 202, 203]
     assert sum(counts["bad_by_reason"].values()) == 3
     assert "203 = 200 rows + 3 bad" in report(manifest)
+    caplog.clear()
     streamed = load_criteo(raw, on_bad_row="skip")
     assert streamed.train.num_rows == manifest["splits"]["train"]["rows"]
+    (told,) = caplog.messages
+    assert "3 of 203 lines are bad and left out" in told
+    assert "First: line 101, 1 columns, criteo has 40" in told
 
 
 def test_files_that_are_no_such_data_set(tmp_path):
@@ -210,6 +216,37 @@ def test_full_disk_leaves_the_earlier_store(tmp_path, raw, monkeypatch):
         prepare("criteo", raw, tmp_path / "out", Options(seed=2), overwrite=True)
     assert load_criteo(tmp_path / "out").train.md5 == before
     assert not (tmp_path / "out" / ".unfinished").exists()
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_kill_while_a_store_is_replaced_leaves_the_earlier_one(
+    tmp_path, raw, monkeypatch, cleared: bool
+):
+    """With `cleared` the process could clear up (Ctrl-C); else it was gone at once."""
+    out = tmp_path / "out"
+    prepare("criteo", raw, out)
+    before = load_criteo(out).train.md5
+    replace = os.replace
+
+    def killed(source: pathlib.Path, target: pathlib.Path) -> None:
+        if pathlib.Path(target) == out / "criteo_kaggle":
+            monkeypatch.setattr(os, "replace", replace)
+            if not cleared:
+                monkeypatch.setattr(prepare_lib, "_clear", lambda _: None)
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    clear = prepare_lib._clear
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("criteo", raw, out, Options(seed=2), overwrite=True)
+    monkeypatch.setattr(prepare_lib, "_clear", clear)
+    if not cleared:
+        with pytest.raises(DataError, match="no prepared store"):
+            load_criteo(out)
+        prepare("criteo", raw, out)  # finds the earlier store: nothing is made anew
+    assert load_criteo(out).train.md5 == before
+    assert not (out / ".unfinished").exists()
 
 
 def test_too_little_room_is_told_before(tmp_path, raw, monkeypatch):
