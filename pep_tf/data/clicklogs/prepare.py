@@ -72,7 +72,8 @@ def prepare(
         with quiet():
             builder.download_and_prepare(download_dir=str(out / _UNFINISHED / "downloads"))
         _replace(store, out / _UNFINISHED / store.name)
-    return _describe(next(store.glob(f"*/*/{FILE}")).parent)
+    # Its checksums were taken a moment ago; whoever loads the store compares them.
+    return _describe(next(store.glob(f"*/*/{FILE}")).parent, verify=False)
 
 
 def _replace(store: pathlib.Path, new: pathlib.Path) -> None:
@@ -107,8 +108,8 @@ def _existing(store: pathlib.Path, content: dict[str, Any]) -> dict[str, Any] | 
     return manifest
 
 
-def _describe(folder: pathlib.Path) -> dict[str, Any]:
-    return {"folder": str(folder), **read_manifest(folder)}
+def _describe(folder: pathlib.Path, *, verify: bool = True) -> dict[str, Any]:
+    return {"folder": str(folder), **read_manifest(folder, verify=verify)}
 
 
 @contextlib.contextmanager
@@ -134,8 +135,8 @@ def _writing_to(out: pathlib.Path, bytes_needed: int) -> Iterator[None]:
         except Exception as error:
             if _is_disk_full(error):
                 raise DataError(
-                    f"{out}: the disk is full; about {bytes_needed / 1e9:.1f} GB are needed. "
-                    "What was there before is unchanged."
+                    f"{out}: the disk is full; the {free / 1e9:.1f} GB that were free at the start did "
+                    "not suffice. What was there before is unchanged."
                 ) from error
             raise
         finally:
