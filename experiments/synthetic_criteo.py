@@ -24,15 +24,15 @@ the tickets as they were cut:
      2.00%   9150    98.6%   1.85%            21.3%   .57  .81  .97  .97         .7813
      1.00%   9350    93.1%   0.86%            11.8%   .57  .83  .98  .98         .7804
      0.50%   9550    80.1%   0.38%             5.8%   .58  .85  .98  .98         .7776
-     0.30%   9650    67.3%   0.20%             3.2%   .57  .87  .99  .98         not taken
-     0.20%   9700    56.6%   0.12%             1.9%   .57  .87  .99  .98         not taken
-     0.10%   9800    39.9%   0.04%             0.7%   .55  .86  .99  .98         not taken
-     0.05%   9950    26.1%   0.01%             0.2%   .52  .82  .99  .98         not taken
+     0.30%   9650    67.3%   0.20%             3.2%   .57  .87  .99  .98         .7750
+     0.20%   9700    56.6%   0.12%             1.9%   .57  .87  .99  .98         .7734
+     0.10%   9800    39.9%   0.04%             0.7%   .55  .86  .99  .98         .7692
+     0.05%   9950    26.1%   0.01%             0.2%   .52  .82  .99  .98         .7611
 
 "planted kept": the share of the planted dimensions that the rows have room for; "others": of all other entries.
 "order" is the chance that a row with a planted vector has kept more entries than one of the same band of
 frequency without. Below 1 row in 10,000 one pass hardly suffices to tell them apart. Nothing is retrained
-(`--retrain` of the report would), and the smallest tickets were not evaluated.
+(`--retrain` of the report would).
 
 Memory (memory.json, the run's log in log.jsonl, its checks in history.json): 2.6 GB throughout training of the
 uniform table; 4.4 GB while pruning and 0.02 to 0.06 GB more for each ticket that is held, 6.0 GB at the peak,
