@@ -11,6 +11,7 @@ from pep_tf.data.dataset import CTRData
 from pep_tf.data.movielens import load_movielens, load_movielens_1m
 from pep_tf.data.movielens_small import load_movielens_small
 from pep_tf.data.synthetic import synthetic
+from pep_tf.data.synthetic_store import synthetic_store
 from pep_tf.errors import DataError
 
 
@@ -38,13 +39,17 @@ def _synthetic(shape: str) -> Callable[..., CTRData]:
         data_dir: Path | None,
         features: str,
         seed: int,
-        rows: int = 1_000_000,
+        rows: int | None = None,
         num_features: int = 2_000_000,
     ) -> CTRData:
         _paper_only(f"synthetic-{shape}", features)
         if data_dir is not None:
-            raise DataError(f"synthetic-{shape} is made, not read: leave `data_dir` out.")
-        return synthetic(shape, rows=rows, num_features=num_features, seed=seed)
+            if rows is not None:
+                raise DataError("A store has the rows that it has: leave `rows` out.")
+            return synthetic_store(shape, data_dir, num_features=num_features, seed=seed)
+        return synthetic(
+            shape, rows=1_000_000 if rows is None else rows, num_features=num_features, seed=seed
+        )
 
     return loader
 
@@ -90,7 +95,8 @@ def load(
     Args:
         dataset: a key of `LOADERS`. "movielens" is MovieLens-1M from `data_dir` or TFDS, else the
             small set; "movielens-1m" and "movielens-small" are those and no other.
-        data_dir: folder with the files of the data set (see the loader for what else it takes).
+        data_dir: folder with the files of the data set (see the loader for what else it takes);
+            synthetic data: none, or the store prepared from its raw text.
         features: "paper", or "with_ids" (MovieLens: user and movie ids as well).
         seed: seed of the split, 0 or more; of synthetic data also of its rows.
         **options: synthetic data: `rows`, `num_features`; raw click logs: `on_bad_row`; raw Avazu:

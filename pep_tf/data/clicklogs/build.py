@@ -147,8 +147,14 @@ def deal_rows(raw: RawFile, transform: Transform, seed: int, bins: Bins) -> Deal
 
 
 def estimate_rows(path: pathlib.Path, fmt: Format) -> int:
-    """About how many rows a raw file has, from its size and its first lines."""
-    block = next(read_blocks(path, fmt))
+    """About how many rows a raw file has, from its size and its first lines.
+
+    Raises:
+        DataError: no line but a header; see `read_blocks` for the rest.
+    """
+    block = next(read_blocks(path, fmt), None)
+    if block is None:
+        raise DataError(f"{path}: no row in it, only a header.")
     size = path.stat().st_size * (_GZIP_RATIO if is_gzip(path) else 1)
     return int(size / (len(block.data) / max(block.data.count(b"\n"), 1)))
 

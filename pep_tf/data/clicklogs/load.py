@@ -5,6 +5,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from absl import logging
+
 from pep_tf.data.clicklogs.build import Options, make_transform
 from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, STORE_VERSION, Format
 from pep_tf.data.clicklogs.manifest import FILE, read_manifest
@@ -122,6 +124,16 @@ def _load_raw(fmt: Format, path: pathlib.Path, options: Options) -> CTRData:
     raw = RawFile(path, fmt, options.features(fmt), options.on_bad_row)
     transform = make_transform(raw, options)
     index = index_raw(raw, options.seed)
+    if index.counts.bad:
+        logging.warning(
+            "%s: %d of %d lines are bad and left out: %s. First: line %d, %s.",
+            path,
+            index.counts.bad,
+            index.counts.lines,
+            ", ".join(f"{n} x {reason}" for reason, n in index.counts.bad_by_reason.items()),
+            index.counts.examples[0].line,
+            index.counts.examples[0].reason,
+        )
     train, validation, test = (
         RawSplit(raw, transform, index, s, options.seed) for s in range(len(SPLITS))
     )

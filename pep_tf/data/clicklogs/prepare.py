@@ -20,6 +20,7 @@ from pep_tf.data.clicklogs.quiet import quiet
 from pep_tf.errors import DataError
 
 _UNFINISHED = ".unfinished"
+_REPLACED = "replaced"  # in `_UNFINISHED`: the earlier store, while the new one takes its place
 _LOCK = ".lock"
 
 
@@ -70,10 +71,26 @@ def prepare(
         builder = new_builder(out / _UNFINISHED, file, options)
         with quiet():
             builder.download_and_prepare(download_dir=str(out / _UNFINISHED / "downloads"))
-        if store.exists():
-            shutil.rmtree(store)
-        os.replace(out / _UNFINISHED / store.name, store)
-    return _describe(next(store.glob(f"*/*/{FILE}")).parent)
+        _replace(store, out / _UNFINISHED / store.name)
+    # Its checksums were taken a moment ago; whoever loads the store compares them.
+    return _describe(next(store.glob(f"*/*/{FILE}")).parent, verify=False)
+
+
+def _replace(store: pathlib.Path, new: pathlib.Path) -> None:
+    """Puts a complete store in the place of an earlier one."""
+    if store.exists():
+        earlier = new.parent / _REPLACED
+        earlier.mkdir()
+        os.replace(store, earlier / store.name)
+    os.replace(new, store)
+
+
+def _clear(out: pathlib.Path) -> None:
+    """Removes what is unfinished; a store that was about to be replaced takes its place again."""
+    for earlier in (out / _UNFINISHED / _REPLACED).glob("*"):
+        if not (out / earlier.name).exists():
+            os.replace(earlier, out / earlier.name)
+    shutil.rmtree(out / _UNFINISHED, ignore_errors=True)
 
 
 def _existing(store: pathlib.Path, content: dict[str, Any]) -> dict[str, Any] | None:
@@ -91,8 +108,8 @@ def _existing(store: pathlib.Path, content: dict[str, Any]) -> dict[str, Any] | 
     return manifest
 
 
-def _describe(folder: pathlib.Path) -> dict[str, Any]:
-    return {"folder": str(folder), **read_manifest(folder)}
+def _describe(folder: pathlib.Path, *, verify: bool = True) -> dict[str, Any]:
+    return {"folder": str(folder), **read_manifest(folder, verify=verify)}
 
 
 @contextlib.contextmanager
@@ -108,7 +125,7 @@ def _writing_to(out: pathlib.Path, bytes_needed: int) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise DataError(f"{out}: another preparation is writing there.") from error
-        shutil.rmtree(out / _UNFINISHED, ignore_errors=True)
+        _clear(out)
         if (free := shutil.disk_usage(out).free) < bytes_needed:
             raise DataError(
                 f"{out}: needs about {bytes_needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free."
@@ -118,12 +135,12 @@ def _writing_to(out: pathlib.Path, bytes_needed: int) -> Iterator[None]:
         except Exception as error:
             if _is_disk_full(error):
                 raise DataError(
-                    f"{out}: the disk is full; about {bytes_needed / 1e9:.1f} GB are needed. "
-                    "What was there before is unchanged."
+                    f"{out}: the disk is full; the {free / 1e9:.1f} GB that were free at the start did "
+                    "not suffice. What was there before is unchanged."
                 ) from error
             raise
         finally:
-            shutil.rmtree(out / _UNFINISHED, ignore_errors=True)
+            _clear(out)
 
 
 def _is_disk_full(error: BaseException | None) -> bool:

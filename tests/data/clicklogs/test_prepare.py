@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -13,8 +14,9 @@ import tensorflow_datasets as tfds
 
 from pep_tf.data.clicklogs import Options, Transform, builders, load_avazu, load_criteo
 from pep_tf.data.clicklogs import bins as bins_lib
+from pep_tf.data.clicklogs import prepare as prepare_lib
 from pep_tf.data.clicklogs.formats import CRITEO
-from pep_tf.data.clicklogs.prepare import prepare, report
+from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.dataset import Split
 from pep_tf.errors import DataError
 from tests.data.clicklogs.rows_for_tests import avazu_lines, criteo_lines, write
@@ -116,47 +118,6 @@ def test_tfds_builds_from_manual_dir(tmp_path):
     assert data.details["lines"]["lines"] == 201 == data.details["lines"]["rows"] + 1
 
 
-def test_bad_rows_are_counted_when_skipped(tmp_path):
-    lines = [*LINES[:100], b"junk", *LINES[100:200], b"", LINES[0] + b"\r"]
-    raw = write(tmp_path / "train.txt", lines)
-    with pytest.raises(DataError, match=r"train.txt, line 101: 1 columns, criteo has 40.*skip"):
-        prepare("criteo", raw, tmp_path / "out")
-    assert not list((tmp_path / "out").glob("**/manifest.json"))
-    manifest = prepare("criteo", raw, tmp_path / "out", Options(on_bad_row="skip"))
-    counts = manifest["lines"]
-    assert (counts["lines"], counts["rows"], counts["bad"]) == (203, 200, 3)
-    assert [e["line"] for e in counts["bad_examples"]] == [101, 202, 203]
-    assert sum(counts["bad_by_reason"].values()) == 3
-    assert "203 = 200 rows + 3 bad" in report(manifest)
-    streamed = load_criteo(raw, on_bad_row="skip")
-    assert streamed.train.num_rows == manifest["splits"]["train"]["rows"]
-
-
-def test_files_that_are_no_such_data_set(tmp_path):
-    cases = {
-        "empty": (b"", "empty file"),
-        "header": (CRITEO.header_line + b"\n" + LINES[0], "line 1 is a header"),
-        "swapped": (builders.AVAZU.header_line + b"\n", "looks like the avazu file"),
-        "all_bad": (b"x\ny\n", "no row in it"),
-    }
-    for name, (content, reason) in cases.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match=reason):
-            prepare("criteo", tmp_path / name, tmp_path / "out", Options(on_bad_row="skip"))
-    write(tmp_path / "headless", avazu_lines(3))
-    with pytest.raises(DataError, match="line 1 must be the header id,click"):
-        prepare("avazu", tmp_path / "headless", tmp_path / "out")
-    write(tmp_path / "swapped_avazu", LINES[:3])
-    with pytest.raises(DataError, match="looks like the criteo file"):
-        prepare("avazu", tmp_path / "swapped_avazu", tmp_path / "out")
-    packed = write(tmp_path / "a.gz", LINES).read_bytes()
-    (tmp_path / "cut.gz").write_bytes(packed[: len(packed) // 2])
-    with pytest.raises(DataError, match="truncated or damaged gzip"):
-        prepare("criteo", tmp_path / "cut.gz", tmp_path / "out")
-    with pytest.raises(DataError, match="unpack it"):
-        load_criteo(tmp_path / "a.gz")
-
-
 def test_same_again_is_kept_and_other_options_need_overwrite(tmp_path, raw):
     first = prepare("criteo", raw, tmp_path / "out")
     stamp = (pathlib.Path(first["folder"]) / "manifest.json").stat().st_mtime_ns
@@ -210,6 +171,37 @@ def test_full_disk_leaves_the_earlier_store(tmp_path, raw, monkeypatch):
         prepare("criteo", raw, tmp_path / "out", Options(seed=2), overwrite=True)
     assert load_criteo(tmp_path / "out").train.md5 == before
     assert not (tmp_path / "out" / ".unfinished").exists()
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_kill_while_a_store_is_replaced_leaves_the_earlier_one(
+    tmp_path, raw, monkeypatch, cleared: bool
+):
+    """With `cleared` the process could clear up (Ctrl-C); else it was gone at once."""
+    out = tmp_path / "out"
+    prepare("criteo", raw, out)
+    before = load_criteo(out).train.md5
+    replace = os.replace
+
+    def killed(source: pathlib.Path, target: pathlib.Path) -> None:
+        if pathlib.Path(target) == out / "criteo_kaggle":
+            monkeypatch.setattr(os, "replace", replace)
+            if not cleared:
+                monkeypatch.setattr(prepare_lib, "_clear", lambda _: None)
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    clear = prepare_lib._clear
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("criteo", raw, out, Options(seed=2), overwrite=True)
+    monkeypatch.setattr(prepare_lib, "_clear", clear)
+    if not cleared:
+        with pytest.raises(DataError, match="no prepared store"):
+            load_criteo(out)
+        prepare("criteo", raw, out)  # finds the earlier store: nothing is made anew
+    assert load_criteo(out).train.md5 == before
+    assert not (out / ".unfinished").exists()
 
 
 def test_too_little_room_is_told_before(tmp_path, raw, monkeypatch):
