@@ -48,6 +48,7 @@ class Config:
     dropout: float = 0.2
     attention_dropout: float = 0.4
     updates: str = Settings.updates
+    dense_below: int = Settings.dense_below
     seed: int = 0
     seeds: int = 1
     check_every: int = 50
@@ -108,6 +109,7 @@ HELP = {
     "attention_dropout": "dropout of the attention weights (autoint)",
     "updates": "rowwise: large tables only at the rows of the batch, the same up to a small error; "
     "dense: the paper's update of every entry at each step",
+    "dense_below": "rowwise: tables of fewer entries are updated densely all the same",
     "seed": "of split, initial weights, shuffling and dropout",
     "seeds": "repeat the run over this many seeds, from --seed on; a folder each below the run's",
     "check_every": "steps between two reports of the loss, while pruning also of the non-zeros",

@@ -8,12 +8,11 @@ from typing import Any
 from pep_tf import api
 from pep_tf.data import CTRData
 from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.report.search import STUDY
 from pep_tf.training import Reporter
 from pep_tf.training.state import save_text
 from pep_tf.tuning.record import FrontPoint, Search
 from pep_tf.tuning.space import run_of
-
-STUDY = "best.py"
 
 
 def retrain_front(

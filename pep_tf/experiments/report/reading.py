@@ -61,8 +61,8 @@ def read_run(path: pathlib.Path) -> Record:
     if not path.is_dir():
         raise RunError(f"{path} is not a folder. Give the folder of a run.")
     record = Record(path, [])
-    record.config = _object(path / "config.json", record.notes)
-    record.environment = _object(path / "environment.json", record.notes)
+    record.config = read_object(path / "config.json", record.notes)
+    record.environment = read_object(path / "environment.json", record.notes)
     parts = sorted((p for p in (path / "seeds").glob("*") if p.is_dir()), key=lambda p: p.name)
     record.rows = _rows(path, parts, record)
     for part in parts or [path]:
@@ -82,7 +82,7 @@ def _read_part(part: pathlib.Path, record: Record) -> None:
             record.sizes.append(sizes)
     except PepError as error:
         notes.append(f"Learned sizes are not shown: {error}")
-    done = _object(part / "tickets" / "done.json", [])
+    done = read_object(part / "tickets" / "done.json", [])
     if is_number(seconds := done.get("seconds")):
         record.prune_seconds.append(float(seconds))
 
@@ -174,7 +174,7 @@ def _history(path: pathlib.Path, notes: list[str]) -> History:
     return history
 
 
-def _object(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
+def read_object(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
     """A JSON object; empty, with a note, where there is none."""
     if not path.exists():
         notes.append(f"No {path.name}: what it says is missing from this page.")
