@@ -55,6 +55,8 @@ def run_page(record: Record, figures: pathlib.Path) -> dict[str, Any]:
     ]
     if len([line for line in lines if not line.uniform]) == 1:
         notes.append("One budget only: a frontier needs several, see --budgets.")
+    if len({tuple(sorted(row.seed for row in line.rows)) for line in lines}) > 1:
+        notes.append("Not every table has all seeds: their means are not over the same splits.")
     if not any(line.baseline for line in lines):
         notes.append("No baseline: there is nothing to compare the tickets with.")
     if all(row.export_bytes is None for row in record.rows):
