@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from benchmarks.dense_histories import Case, State, dense, one_step, rowwise, touches
+from benchmarks.dense_histories import Case, State, caught_up, dense, one_step, rowwise, touches
 from pep_tf.optimizers import Hyper
 from pep_tf.optimizers.catch_up import catch_up
 
@@ -61,7 +61,7 @@ def _percent(errors: np.ndarray) -> dict[str, Any]:
 
 def _errors(case: Case, at: np.ndarray) -> dict[str, Any]:
     history = dense(case, at, _DIM.value, _SEED.value)
-    found = rowwise(history, case.hyper, catch_up)
+    found = rowwise(history, case.hyper)
     reached = np.repeat((at.T > 0)[:, :, None], _DIM.value, axis=2)
     if not np.isfinite(found[reached]).all():
         raise FloatingPointError(f"{case} met a value that is not finite")
@@ -74,7 +74,7 @@ def _masks() -> dict[str, Any]:
     cases = [CASES["table_4k"], CASES["threshold_near"]]
     kept = []
     histories = [dense(case, at, _DIM.value, _SEED.value + i) for i, case in enumerate(cases)]
-    found = [rowwise(h, c.hyper, catch_up) for h, c in zip(histories, cases, strict=True)]
+    found = [rowwise(h, c.hyper) for h, c in zip(histories, cases, strict=True)]
     reached = np.isfinite(found[0])
     for v, s in ([h.before[0] for h in histories], found):
         kept.append(np.abs(v[reached]) > 1.0 / (1.0 + np.exp(-s[reached].astype(np.float64))))
@@ -94,7 +94,7 @@ def _never_seen() -> dict[str, Any]:
     for t in range(1, 5001):
         state = one_step(state, 0.0, float(t), hyper)
         if t in (1, 2, 5, 10, 20, 30, 40, 50, 70, 100, 200, 500, 1000, 2000, 5000):
-            errors.append(catch_up(start, zero, zero, last, t, hyper)[0] - state[0])
+            errors.append(caught_up((start, zero, zero), last, t, hyper)[0] - state[0])
     return _percent(np.abs(np.stack(errors)) / limit)
 
 
@@ -114,8 +114,9 @@ def _speed(dim: int) -> dict[str, Any]:
     @tf.function(autograph=False)
     def repeated(p: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> Any:
         def body(i: tf.Tensor, p: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> tuple[Any, ...]:
-            new = catch_up(p, m, n, last, 100_000, hyper)
-            return i + 1, *(x + 0.0 * y for x, y in zip((p, m, n), new, strict=True))
+            (new,), moments = catch_up([p], tf.concat([m, n], 1), last, 100_000, [hyper])
+            found = (new, *tf.split(moments, 2, axis=1))
+            return i + 1, *(x + 0.0 * y for x, y in zip((p, m, n), found, strict=True))
 
         return tf.while_loop(lambda i, *_: i < calls, body, (0, p, m, n), parallel_iterations=1)
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pep_tf.optimizers import Hyper
+from pep_tf.optimizers.catch_up import catch_up
 
 State = tuple[np.ndarray, ...]  # p, m, n
 
@@ -105,9 +105,13 @@ def _slope(s: np.ndarray) -> np.ndarray:
     return 1.0 / ((1.0 + np.exp(-s)) * (1.0 + np.exp(s)))
 
 
-def rowwise(
-    history: Histories, hyper: Hyper, catch_up: Callable[..., tuple[Any, Any, Any]]
-) -> np.ndarray:
+def caught_up(state: State, last: Any, step: Any, hyper: Hyper) -> State:
+    """p, m and n of one weight by `catch_up`, float32."""
+    (p,), moments = catch_up([state[0]], np.concatenate(state[1:], 1), last, step, [hyper])
+    return p.numpy(), *np.split(moments.numpy(), 2, axis=1)
+
+
+def rowwise(history: Histories, hyper: Hyper) -> np.ndarray:
     """The same touches with `catch_up` for the steps between, float32: p before each [M, R, d].
 
     Each row keeps its own state from touch to touch, so that errors add up as they do in a run.
@@ -121,9 +125,7 @@ def rowwise(
     for touch in range(count):
         now = np.flatnonzero(at[:, touch])
         step = at[now, touch]
-        taken = [
-            np.asarray(x) for x in catch_up(*(x[now] for x in state), last[now], step - 1, hyper)
-        ]
+        taken = caught_up(tuple(x[now] for x in state), last[now], step - 1, hyper)
         found[touch, now] = taken[0]
         # In float64, then stored as float32: the touch is not what is measured here.
         wide = tuple(x.astype(np.float64) for x in taken)

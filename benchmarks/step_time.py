@@ -148,23 +148,27 @@ def _steady_state(
     a_step = -np.expm1(FLAGS.batch_size * np.log1p(-np.minimum(share, 1 - 1e-12)))
     last = np.maximum(_START - rng.geometric(np.maximum(a_step, 1e-9)), 0).astype(np.int32)
     state_bytes = 0
-    for lazy, slot in optimizer.tables():
+    for lazy in optimizer.tables():
         # The entries of a ticket come when their row does.
-        own = last if lazy.layer.input_dim == len(last) else _by_entry(last, model.embedding)
+        whole = lazy.last.shape[0] == len(last)
+        own = last if whole else _by_entry(last, model.embedding)
         lazy.last.assign(own)
-        state_bytes += sum(4 * int(np.prod(v.shape)) for v in slot[:3])
+        variables = [lazy.moments, lazy.last, *(slot.value for slot in lazy.slots)]
+        state_bytes += sum(4 * int(np.prod(v.shape)) for v in variables)
+        dims = [slot.value.shape[1] for slot in lazy.slots]
         for start in range(0, len(own), 1 << 18):  # in blocks: the measure is also of memory
             seen = own[start : start + (1 << 18), None] > 0
-            shape = (len(seen), slot.value.shape[1])
-            block = slice(start, start + len(seen))
-            m = np.where(seen, rng.normal(0, _GRADIENT * 0.3, shape), 0)
-            n = np.where(seen, rng.gamma(1, 1e-3 * _GRADIENT**2, shape), 0)
-            slot.m._value[block].assign(m.astype(np.float32))
-            slot.n._value[block].assign(n.astype(np.float32))
+            drawn = []
+            for dim in dims:
+                shape = (len(seen), dim)
+                drawn.append(rng.normal(0, _GRADIENT * 0.3, shape))
+                drawn.append(rng.gamma(1, 1e-3 * _GRADIENT**2, shape))
+            block = np.where(seen, np.concatenate(drawn, axis=1), 0).astype(np.float32)
+            lazy.moments._value[start : start + len(seen)].assign(block)
     facts["gap_quantiles"] = np.quantile(
         (_START - last)[unique], [0.1, 0.25, 0.5, 0.75, 0.9]
     ).tolist()
-    facts["state_mb"] = round((state_bytes + last.nbytes) / 2**20)
+    facts["state_mb"] = round(state_bytes / 2**20)
     return facts
 
 

@@ -51,15 +51,24 @@ class FieldIds(keras.layers.Layer):
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         ids = tf.cast(ids, tf.int64)  # narrower integers may not hold the sizes
-        sizes = tf.constant(list(self.fields.values()), tf.int64)
-        outside = tf.reduce_any((ids < 0) | (ids >= sizes), axis=tuple(range(ids.shape.rank - 1)))
+        sizes = np.array(list(self.fields.values()), np.uint64)
+        # As an unsigned number, a negative id is larger than any size.
+        outside = tf.reduce_any(tf.bitcast(ids, tf.uint64) >= sizes)
+        check = tf.cond(outside, lambda: self._complain(ids), lambda: tf.constant(True))
+        with tf.control_dependencies([check]):
+            return tf.cast(ids, tf.int32) + tf.constant(self.offsets, tf.int32)
+
+    def _complain(self, ids: tf.Tensor) -> tf.Tensor:
+        """Fails with the name of a field that has an id outside its vocabulary."""
         checks = []
         for column, (name, size) in enumerate(self.fields.items()):
+            own = ids[..., column]
             message = f"Ids of field `{name}` (column {column}) must be in [0, {size}). Received:"
             # One assertion a field: its message is then a constant, which XLA can discard.
-            checks.append(tf.debugging.Assert(~outside[column], [message, ids[..., column]], 8))
+            inside = tf.reduce_all((own >= 0) & (own < size))
+            checks.append(tf.debugging.Assert(inside, [message, own], 8))
         with tf.control_dependencies([check for check in checks if check is not None]):
-            return tf.cast(ids, tf.int32) + tf.constant(self.offsets, tf.int32)
+            return tf.constant(False)
 
     def compute_output_spec(self, ids: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor(ids.shape, "int32")

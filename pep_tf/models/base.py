@@ -75,6 +75,11 @@ class CTRModel(keras.Model):
         if first_order is not None:
             self.bias = self.add_weight(name="bias", shape=(1,), initializer="zeros")
 
+    @property
+    def same_rows(self) -> list[keras.layers.Layer]:
+        """The layers that `call` asks for the same rows, always together."""
+        return [layer for layer in (self.embedding, self.first_order) if layer is not None]
+
     def build(self, input_shape: Any = None) -> None:
         shape = (None, len(self.fields))
         self.field_ids.build(shape)

@@ -68,7 +68,7 @@ table of rows never touched: 3e-5 % for them, but one more state to keep and to 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -78,27 +78,33 @@ from pep_tf.optimizers.catch_up_stages import (
     Plan,
     State,
     exact_step,
+    keep,
     map_part,
     map_stage,
     map_stages,
+    packed,
     slow_part,
     slow_stage,
     slow_table,
+    unpacked,
 )
 from pep_tf.optimizers.hyper import Hyper
 
 # Entries brought up to date together: few enough to stay in a core's cache.
-_TILE_ENTRIES = 1 << 15
+_TILE_ENTRIES = 1 << 16
+_MOST_ROWS = 1 << 13
+_AT_ONCE = 2  # tiles; a compiled tile keeps one core busy, and the rest of the step wants some too
+
+States = tuple[State, ...]
 
 
 def catch_up(
-    p: tf.Tensor,
-    m: tf.Tensor,
-    n: tf.Tensor,
+    values: Sequence[tf.Tensor],
+    moments: tf.Tensor,
     last: tf.Tensor,
     step: tf.Tensor | int,
-    hyper: Hyper,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    hypers: Sequence[Hyper],
+) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
     """State of rows after every step up to `step`, none of which had a data gradient.
 
     A pure function: catching up in two pieces is not bit for bit the same as in one, so whoever only
@@ -106,139 +112,154 @@ def catch_up(
     `gap_order` are faster, since a tile takes as long as its own longest gap.
 
     Args:
-        p: float32 [U, d], values after step `last`; d must be known when the graph is built.
-        m: float32 [U, d], first moments.
-        n: float32 [U, d], second moments.
+        values: weights that share their rows, each float32 [U, d] after step `last`; d must be known
+            when the graph is built, and may differ from one to the next.
+        moments: float32 [U, 2 x sum of d], m and n of the first, m and n of the second, ...
         last: integer [U], the step each row is up to, 0 before the first.
         step: integer, a number or [U], the step asked for, at least `last`.
-        hyper: the constants of the update; each value is compiled once.
+        hypers: constants of the update of each of `values`, which differ in learning rate, l2 and
+            target alone; each set is compiled once.
 
     Returns:
-        p, m, n: float32 [U, d].
+        values and moments, as they were given.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes or constants that do not fit.
         tf.errors.InvalidArgumentError: a `last` later than `step`.
     """
-    p, m, n = (tf.convert_to_tensor(x, tf.float32) for x in (p, m, n))
+    values = tuple(tf.convert_to_tensor(x, tf.float32) for x in values)
+    moments = tf.convert_to_tensor(moments, tf.float32)
     last = tf.cast(last, tf.int64)
-    _check_shapes(p, m, n, last)
+    _check(values, moments, last, hypers)
     step = tf.broadcast_to(tf.cast(step, tf.int64), tf.shape(last))
-    return _whole(hyper, p.shape[1])(p, m, n, last, step)
+    dims = tuple(x.shape[1] for x in values)
+    return _whole(tuple(hypers), dims)(values, moments, last, step)
 
 
 def gap_order(last: tf.Tensor, step: tf.Tensor | int) -> tf.Tensor:
-    """Rows from the smallest gap to the largest, int32 [U], for `last` integer [U]."""
+    """Rows from the longest gap to the shortest, int32 [U], for `last` integer [U]."""
     gap = tf.cast(step, tf.int64) - tf.cast(last, tf.int64)
-    return tf.argsort(tf.cast(tf.minimum(gap, 2**31 - 1), tf.int32))
+    return tf.argsort(tf.cast(tf.minimum(gap, 2**31 - 1), tf.int32), direction="DESCENDING")
 
 
-def _check_shapes(p: tf.Tensor, m: tf.Tensor, n: tf.Tensor, last: tf.Tensor) -> None:
-    if p.shape.rank != 2 or p.shape[1] is None:
-        raise ValueError(
-            f"`p` must have two dimensions, the second known. Received: p of {p.shape}"
-        )
-    for name, x in (("m", m), ("n", n)):
-        if not x.shape.is_compatible_with(p.shape):
+def _check(
+    values: tuple[tf.Tensor, ...], moments: tf.Tensor, last: tf.Tensor, hypers: Sequence[Hyper]
+) -> None:
+    for x in values:
+        if x.shape.rank != 2 or x.shape[1] is None:
             raise ValueError(
-                f"`{name}` must have the shape of `p`, {p.shape}. Received: {name} of {x.shape}"
+                f"`values` must have two dimensions, the second known. Received: {x.shape}"
             )
-    if not last.shape.is_compatible_with(p.shape[:1]):
-        raise ValueError(f"`last` must hold one step a row. Received: last of {last.shape}")
+    columns = 2 * sum(x.shape[1] for x in values)
+    for name, x, shape in (
+        *(("values", x, [None, x.shape[1]]) for x in values),
+        ("moments", moments, [None, columns]),
+        ("last", last, [None]),
+    ):
+        if not x.shape.is_compatible_with([values[0].shape[0], *shape[1:]]):
+            raise ValueError(
+                f"`{name}` must have {shape[1:] or 'one step'} a row, in as many rows as "
+                f"{values[0].shape}. Received: {x.shape}"
+            )
+    if len(hypers) != len(values) or len({(h.beta_1, h.beta_2, h.epsilon) for h in hypers}) != 1:
+        raise ValueError(
+            "`hypers` must be one for each of `values`, alike in beta_1, beta_2 and epsilon. "
+            f"Received: {hypers}"
+        )
 
 
-def tile_rows(dim: int) -> int:
-    """Rows of `dim` entries brought up to date together: a power of two from 16 to 2048."""
-    rows = 2048
-    while rows > 16 and rows * dim > _TILE_ENTRIES:
+def tile_rows(columns: int) -> int:
+    """Rows of `columns` entries brought up to date together: a power of two from 16 to 8192."""
+    rows = _MOST_ROWS
+    while rows > 16 and rows * columns > _TILE_ENTRIES:
         rows //= 2
     return rows
 
 
 @functools.lru_cache(maxsize=64)
-def _whole(hyper: Hyper, dim: int) -> Callable:
+def _whole(hypers: tuple[Hyper, ...], dims: tuple[int, ...]) -> Callable:
     """Any number of rows, in tiles of one size, so that there is just one compilation."""
-    table = [tf.TensorSpec([None, dim])] * 3
-    size, tile = tile_rows(dim), _tile(hyper, dim)
+    size, tile = tile_rows(sum(dims)), _tile(hypers, dims)
+    values = tuple(tf.TensorSpec([None, dim]) for dim in dims)
+    rest = [tf.TensorSpec([None, 2 * sum(dims)]), *[tf.TensorSpec([None], tf.int64)] * 2]
 
-    @tf.function(input_signature=[*table, *[tf.TensorSpec([None], tf.int64)] * 2], autograph=False)
+    @tf.function(input_signature=[values, *rest], autograph=False)
     def whole(
-        p: tf.Tensor, m: tf.Tensor, n: tf.Tensor, last: tf.Tensor, step: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
+        values: tuple[tf.Tensor, ...], moments: tf.Tensor, last: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
         gap = tf.cast(tf.minimum(step - last, 2**31 - 1), tf.int32)
         tf.debugging.assert_non_negative(gap, "`last` must not be later than `step`.")
-        count = tf.shape(p)[0]
-        inputs = (p, m, n, tf.cast(last, tf.float32), gap)
+        count = tf.shape(moments)[0]
+        tiles = -(-count // size)
 
-        def tile_at(start: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            start = tf.minimum(start, count)
-            rows = tf.minimum(count - start, size)
-            found = tile(*(_filled(x[start : start + rows], size) for x in inputs))
-            return tuple(x[:rows] for x in found)
+        def cut(x: tf.Tensor) -> tf.Tensor:
+            """Tiles; the last is filled with zeros, rows without a gap that cost next to nothing."""
+            filled = tf.pad(x, [[0, tiles * size - count], *[[0, 0]] * (x.shape.rank - 1)])
+            return tf.reshape(filled, [tiles, size, *x.shape[1:]])
 
-        def body(i: tf.Tensor, arrays: tuple[Any, ...]) -> tuple[tf.Tensor, tuple[Any, ...]]:
-            # Two tiles a turn, which run side by side.
-            first, second = tile_at(2 * i * size), tile_at((2 * i + 1) * size)
-            pairs = zip(arrays, first, second, strict=True)
-            return i + 1, tuple(a.write(i, tf.concat([x, y], 0)) for a, x, y in pairs)
-
-        turns = -(-count // (2 * size))
-        arrays = tuple(tf.TensorArray(tf.float32, turns, infer_shape=False) for _ in range(3))
-        _, arrays = tf.while_loop(lambda i, _: i < turns, body, (0, arrays))
-        # Without a row there is nothing to put together.
-        return tf.cond(
-            count > 0,
-            lambda: tuple(tf.ensure_shape(a.concat(), [None, dim]) for a in arrays),
-            lambda: (p, m, n),
+        inputs = tf.nest.map_structure(cut, (values, moments, tf.cast(last, tf.float32), gap))
+        found = tf.map_fn(
+            lambda one: tile(*one),
+            inputs,
+            fn_output_signature=(values_spec, moments_spec),
+            parallel_iterations=_AT_ONCE,
+        )
+        return tf.nest.map_structure(
+            lambda x: tf.reshape(x, [tiles * size, x.shape[2]])[:count], found
         )
 
+    values_spec = tuple(tf.TensorSpec([size, dim]) for dim in dims)
+    moments_spec = tf.TensorSpec([size, 2 * sum(dims)])
     return whole
 
 
-def _filled(rows: tf.Tensor, size: int) -> tf.Tensor:
-    """`size` rows: these and then zeros, which as rows without a gap cost next to nothing."""
-    filled = tf.pad(rows, [[0, size - tf.shape(rows)[0]], *[[0, 0]] * (rows.shape.rank - 1)])
-    return tf.ensure_shape(filled, [size, *rows.shape[1:]])
-
-
 @functools.lru_cache(maxsize=64)
-def _tile(hyper: Hyper, dim: int) -> Callable:
+def _tile(hypers: tuple[Hyper, ...], dims: tuple[int, ...]) -> Callable:
     """The compiled work on a tile."""
-    rows = tile_rows(dim)
-    table = tf.TensorSpec([rows, dim])
-    row = [tf.TensorSpec([rows]), tf.TensorSpec([rows], tf.int32)]
+    rows = tile_rows(sum(dims))
+    values = tuple(tf.TensorSpec([rows, dim]) for dim in dims)
+    rest = [tf.TensorSpec([rows, 2 * sum(dims)]), tf.TensorSpec([rows])]
+    rest.append(tf.TensorSpec([rows], tf.int32))
 
-    @tf.function(jit_compile=True, autograph=False, input_signature=[table, table, table, *row])
+    @tf.function(jit_compile=True, autograph=False, input_signature=[values, *rest])
     def tile(
-        p: tf.Tensor, m: tf.Tensor, n: tf.Tensor, last: tf.Tensor, gap: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
-        v, new_m, new_n = _advance(State(p - hyper.target, m, n), Plan(last, gap), hyper)
-        skipped = gap[:, None] > 0
-        pairs = ((v + hyper.target, p), (new_m, m), (new_n, n))
-        return tuple(tf.where(skipped, new, old) for new, old in pairs)
+        values: tuple[tf.Tensor, ...], moments: tf.Tensor, last: tf.Tensor, gap: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
+        old = unpacked(values, moments)
+        begun = tuple(State(x.v - h.target, x.m, x.n) for x, h in zip(old, hypers, strict=True))
+        ended = _advance(begun, Plan(last, gap), hypers)
+        new = tuple(State(x.v + h.target, x.m, x.n) for x, h in zip(ended, hypers, strict=True))
+        return packed(keep(gap > 0, a, b) for a, b in zip(new, old, strict=True))
 
     return tile
 
 
-def _advance(state: State, plan: Plan, hyper: Hyper) -> State:
+def _advance(states: States, plan: Plan, hypers: tuple[Hyper, ...]) -> States:
     """All stages, each only while some row of the tile still needs it."""
-    table = slow_table(hyper)
+    tables = [slow_table(hyper) for hyper in hypers]
     longest = tf.reduce_max(plan.gap)
-    _, state = tf.while_loop(
+
+    def each(stage: Callable[..., State], states: States, *arguments: Any) -> States:
+        # What the stages of all weights compute for a row alike, the compiler computes once.
+        pairs = zip(states, hypers, strict=True)
+        return tuple(stage(state, plan, hyper, *arguments) for state, hyper in pairs)
+
+    _, states = tf.while_loop(
         lambda i, _: i < tf.minimum(longest, EXACT_STEPS),
-        lambda i, s: (i + 1, exact_step(s, plan, hyper, i)),
-        (0, state),
+        lambda i, now: (i + 1, each(exact_step, now, i)),
+        (0, states),
     )
     row = Plan(tf.zeros([]), longest)
-    for j in range(map_stages(hyper)):
-        state = tf.cond(
+    for j in range(map_stages(hypers[0])):
+        states = tf.cond(
             map_part(row, j).active,
-            lambda s=state, j=j: map_stage(s, plan, hyper, j),
-            lambda s=state: s,
+            lambda now=states, j=j: each(map_stage, now, j),
+            lambda now=states: now,
         )
-    _, state = tf.while_loop(
-        lambda i, _: slow_part(row, hyper, i).active,
-        lambda i, s: (i + 1, slow_stage(s, plan, hyper, i, table)),
-        (0, state),
-    )
-    return state
+
+    def slow(i: tf.Tensor, now: States) -> tuple[tf.Tensor, States]:
+        found = zip(now, hypers, tables, strict=True)
+        return i + 1, tuple(slow_stage(state, plan, h, i, table) for state, h, table in found)
+
+    _, states = tf.while_loop(lambda i, _: slow_part(row, hypers[0], i).active, slow, (0, states))
+    return states

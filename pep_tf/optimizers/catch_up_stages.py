@@ -1,6 +1,7 @@
 """The stages a skipped gap is cut into; `catch_up.py` derives them and says what they cost."""
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,20 @@ class Plan(NamedTuple):
 
     last: tf.Tensor
     gap: tf.Tensor
+
+
+def unpacked(values: Iterable[tf.Tensor], moments: tf.Tensor) -> tuple[State, ...]:
+    """Value, m and n of each weight from its values [R, d] and the moments of all, side by side."""
+    values = tuple(values)
+    parts = tf.split(moments, [x.shape[1] for x in values for _ in "mn"], axis=1)
+    return tuple(map(State, values, parts[::2], parts[1::2]))
+
+
+def packed(states: Iterable[State]) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
+    """The reverse of `unpacked`."""
+    states = tuple(states)
+    moments = tf.concat([x for state in states for x in (state.m, state.n)], axis=1)
+    return tuple(state.v for state in states), moments
 
 
 def keep(active: tf.Tensor, new: State, old: State) -> State:

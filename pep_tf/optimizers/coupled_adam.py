@@ -89,7 +89,13 @@ class CoupledAdam(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self._is_threshold = [variable.name == _THRESHOLDS for variable in variables]
-        self._m, self._n = self.add_optimizer_variables(variables, ["m", "n"])
+        whole = [variable for variable in variables if self._updated_whole(variable)]
+        moments = zip(*self.add_optimizer_variables(whole, ["m", "n"]), strict=True)
+        self._moments = dict(zip(map(self._get_variable_index, whole), moments, strict=True))
+
+    def _updated_whole(self, variable: keras.Variable) -> bool:
+        """Whether every entry of a variable is updated at each step."""
+        return True
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         """Updates one variable; `gradient` may be dense or `tf.IndexedSlices` with repeated ids."""
@@ -98,7 +104,8 @@ class CoupledAdam(keras.optimizers.Optimizer):
         # Densifying sums the repeated ids.
         gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
         gradient += l2 * (variable - target)
-        self._apply(variable, self._m[index]._value, self._n[index]._value, gradient, rate)
+        m, n = self._moments[index]
+        self._apply(variable, m._value, n._value, gradient, rate)
 
     def _group(self, is_threshold: bool, learning_rate: Any) -> tuple[Any, float, float]:
         """Learning rate, L2 and L2's target of a variable."""

@@ -1,21 +1,21 @@
-"""The rows of one PEP embedding, brought up to date when they are asked for."""
+"""The rows of PEP embeddings, brought up to date when they are asked for."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from pep_tf.layers import PEPEmbedding, Rows, StoredRows
-from pep_tf.optimizers.catch_up import catch_up, gap_order
+from pep_tf.optimizers.catch_up import catch_up, gap_order, tile_rows
 from pep_tf.optimizers.hyper import Hyper
 
 
 class Slot(NamedTuple):
-    """A weight with one row a feature, and what Adam keeps of it."""
+    """A weight with one row a feature, the layer it is of, and the constants of its update."""
 
     value: keras.Variable
-    m: keras.Variable
-    n: keras.Variable
+    layer: PEPEmbedding
     hyper: Hyper
 
 
@@ -23,141 +23,179 @@ class Taken(NamedTuple):
     """What a lookup found.
 
     Attributes:
-        ids: distinct rows, those touched last before the others.
-        places: for each row that was asked for, its place among `ids`.
+        rows: the rows that were asked for.
+        count: number of distinct rows.
+        ids: distinct rows, those with the longest gap first, then the last one again and again until
+            they fill whole tiles of the catch-up.
+        places: for each row that was asked for, flattened, its place among `ids`.
         stored: value of each slot as it is stored, in the order of `ids`.
-        states: value, m and n of each slot, up to date.
+        values: value of each slot, up to date.
+        moments: m and n of each slot, side by side, up to date.
     """
 
+    rows: tf.Tensor
+    count: tf.Tensor
     ids: tf.Tensor
     places: tf.Tensor
     stored: tuple[tf.Tensor, ...]
-    states: tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], ...]
-
-
-class DistinctRows:
-    """The distinct rows of a batch, found once for all tables that are asked for the same batch."""
-
-    def __init__(self) -> None:
-        self._graph: Any = None
-        self._rows: tf.Tensor | None = None
-        self._found: tuple[tf.Tensor, tf.Tensor]
-
-    def __call__(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Distinct rows [U], and for each of `rows`, flattened, its place among them."""
-        if self._rows is not rows or self._graph is not _graph():
-            self._graph, self._rows = _graph(), rows
-            self._found = tuple(tf.unique(tf.reshape(rows, [-1])))
-        return self._found
+    values: tuple[tf.Tensor, ...]
+    moments: tf.Tensor
 
 
 class LazyTable:
-    """Table and thresholds of a layer whose rows are only updated when a batch holds them.
+    """Tables and thresholds whose rows are only updated when a batch holds them.
 
     The stored row is that of the step at which it was last touched (`last`, 0 before the first
-    time). `take` brings rows up to date for a batch without writing; `write` stores them after the
-    batch's gradient. `look` brings any rows up to date and changes nothing.
+    time). `take` brings rows up to date for a batch without writing; `touch` stores them after the
+    batch's gradient. `look` brings any rows up to date and changes nothing. Layers that are always
+    asked for the same rows form one table, so that these are found, brought up to date and written
+    together.
 
     Args:
-        layer: a built `PEPEmbedding`.
-        slots: its table, then its thresholds if these have one row a feature.
+        slots: the weights: of each layer the table, then its thresholds if these have one row a
+            feature.
+        moments: float32 [N, 2 x columns of the slots], m and n of each slot side by side: a row of
+            them is read and written as one.
         last: int32 [N].
         steps: the optimizer's counter of finished steps.
-        distinct: shared by the tables of a model.
     """
 
     def __init__(
         self,
-        layer: PEPEmbedding,
         slots: tuple[Slot, ...],
+        moments: keras.Variable,
         last: keras.Variable,
         steps: Any,
-        distinct: DistinctRows,
     ) -> None:
-        self.layer, self.slots, self.last, self._steps = layer, slots, last, steps
-        self._distinct = distinct
-        self._stored = StoredRows(layer)
-        layer.supports_jit = False  # the number of distinct rows changes from batch to batch
-        self._pending: list[tuple[Any, Taken]] = []
+        self.slots, self.moments, self.last, self._steps = slots, moments, last, steps
+        self._columns = moments.shape[1] // 2
+        self._graph: Any = None
+        self._lookups: list[Taken] = []
+        self._gradients: list[tf.Tensor] = []
+        for layer in self.layers():
+            layer.supports_jit = False  # the number of distinct rows changes from batch to batch
+            layer.source = LazyRows(self, layer)
 
-    def take(self, rows: tf.Tensor) -> Rows:
-        """Distinct rows of a batch, up to date; their gradient goes to the layer's weights."""
-        taken = self._taken(*self._distinct(rows))
-        self._pending.append((_graph(), taken))
-        # The gradient of the current value goes to the stored one.
-        values = [
-            stored + tf.stop_gradient(state[0] - stored)
-            for stored, state in zip(taken.stored, taken.states, strict=True)
-        ]
-        return self._rows(values, taken.ids, tf.reshape(taken.places, tf.shape(rows)))
+    def layers(self) -> list[PEPEmbedding]:
+        """The layers whose weights are here."""
+        return list({id(slot.layer): slot.layer for slot in self.slots}.values())
 
-    def look(self, rows: tf.Tensor) -> Rows:
-        """Rows, up to date, without writing."""
-        taken = self._taken(rows, tf.range(tf.size(rows)))
-        values = [tf.gather(state[0], taken.places) for state in taken.states]
-        return self._rows(values, rows)
+    def take(self, rows: tf.Tensor) -> Taken:
+        """Distinct rows of a batch, up to date; just once in a step for all layers."""
+        if self._graph is not _graph() or self._gradients:
+            self._graph = _graph()
+            self._lookups.clear()
+            self._gradients.clear()
+        for taken in self._lookups:
+            if taken.rows is rows:
+                return taken
+        taken = self._taken(rows, *tf.unique(tf.reshape(rows, [-1])))
+        if not tf.executing_eagerly():
+            self._lookups.append(taken)
+        return taken
 
-    def _rows(
-        self, values: list[tf.Tensor], ids: tf.Tensor, places: tf.Tensor | None = None
-    ) -> Rows:
-        thresholds = values[1] if len(values) > 1 else self._stored.thresholds(ids)
-        return Rows(values[0], thresholds, ids, places)
+    def look(self, rows: tf.Tensor) -> Taken:
+        """Rows [n], up to date, without writing."""
+        return self._taken(rows, rows, tf.range(tf.size(rows)))
 
-    def _taken(self, ids: tf.Tensor, places: tf.Tensor) -> Taken:
+    def _taken(self, rows: tf.Tensor, ids: tf.Tensor, places: tf.Tensor) -> Taken:
         """Distinct rows `ids`, up to date; `places` point into them."""
-        last = tf.gather(self.last._value, ids)
+        count, size = tf.size(ids), tile_rows(self._columns)
+        filled = tf.minimum(tf.range(-(-count // size) * size), count - 1)
         now = tf.cast(self._steps._value, tf.int32)
-        order = gap_order(last, now)
-        ids, last = tf.gather(ids, order), tf.gather(last, order)
+        if self._columns > 1:  # a single column is brought up to date in less time than sorted
+            # The tiles that take longest begin first: no core waits long for the other at the end.
+            order = gap_order(tf.gather(self.last._value, ids), now)
+            filled = tf.gather(order, filled)
+            places = tf.gather(tf.math.invert_permutation(order), places)
+        ids = tf.gather(ids, filled)
+        stored = tuple(tf.gather(slot.value._value, ids) for slot in self.slots)
+        moments, last = tf.gather(self.moments._value, ids), tf.gather(self.last._value, ids)
+        hypers = [slot.hyper for slot in self.slots]
+        values, moments = catch_up(stored, moments, last, now, hypers)
+        return Taken(rows, count, ids, places, stored, values, moments)
 
-        stored, states = [], []
-        for slot in self.slots:
-            value, m, n = (tf.gather(variable._value, ids) for variable in slot[:3])
-            stored.append(value)
-            states.append(catch_up(value, m, n, last, now, slot.hyper))
-        places = tf.gather(tf.math.invert_permutation(order), places)
-        return Taken(ids, places, tuple(stored), tuple(states))
+    def touch(
+        self, gradient: tf.IndexedSlices, step: Callable[..., tuple[Sequence[tf.Tensor], tf.Tensor]]
+    ) -> None:
+        """Receives the gradient of one slot after the other; with the last one, does the step.
 
-    def pending(self, gradient: tf.IndexedSlices) -> tuple[Taken, tf.Tensor]:
+        Args:
+            gradient: of the slot whose turn it is.
+            step: values, moments and gradients of all slots to new values and moments.
+        """
+        taken, summed = self._summed(gradient)
+        self._gradients.append(summed)
+        if len(self._gradients) < len(self.slots):
+            return
+        values, moments = step(taken.values, taken.moments, tuple(self._gradients))
+        self._write(taken, values, moments, self._steps._value + 1)
+        self._lookups.clear()
+        self._gradients.clear()
+
+    def _summed(self, gradient: tf.IndexedSlices) -> tuple[Taken, tf.Tensor]:
         """The rows that a gradient is for, up to date, and its sum for each of them.
 
         A lookup has computed both if there was just one since the last step; else they are found
-        from the gradient's ids.
+        from the gradient's ids, in an order that is the same for all slots.
         """
-        graph = _graph()
-        if len(self._pending) == 1 and self._pending[0][0] is graph:
-            return self._pending[0][1], gradient.values
-        taken = self._taken(*tf.unique(gradient.indices))
+        if len(self._lookups) == 1 and self._graph is _graph():
+            return self._lookups[0], gradient.values
+        ids = tf.sort(tf.unique(gradient.indices).y)
+        taken = self._taken(gradient.indices, ids, tf.searchsorted(ids, gradient.indices))
         return taken, tf.math.unsorted_segment_sum(
             gradient.values, taken.places, tf.size(taken.ids)
         )
 
-    def place_of(self, slot: Slot) -> int:
-        """Index of a slot among `slots`, and of its state in `Taken.states`."""
-        return next(index for index, own in enumerate(self.slots) if own.value is slot.value)
-
-    def write(self, slot: Slot, ids: tf.Tensor, state: tuple[tf.Tensor, ...]) -> None:
-        """Stores rows of one slot."""
-        for variable, rows in zip(slot[:3], state, strict=True):
-            _scatter(variable, ids, rows)
-
-    def stamp(self, ids: tf.Tensor) -> None:
-        """Marks rows as touched by the step under way; what was pending is done with."""
-        step = tf.cast(self._steps._value + 1, tf.int32)
-        _scatter(self.last, ids, tf.fill(tf.shape(ids), step))
-        self._pending.clear()
+    def _write(
+        self, taken: Taken, values: Sequence[tf.Tensor], moments: tf.Tensor, step: tf.Tensor
+    ) -> None:
+        """Stores distinct rows as those after `step`."""
+        ids = taken.ids[: taken.count]
+        for slot, rows in zip(self.slots, values, strict=True):
+            _scatter(slot.value, ids, rows[: taken.count])
+        _scatter(self.moments, ids, moments[: taken.count])
+        _scatter(self.last, ids, tf.fill(tf.shape(ids), tf.cast(step, tf.int32)))
 
     def settle(self) -> None:
-        """Writes every row up to date, in blocks, and gives the layer back its stored rows."""
-        rows = max(1, (1 << 22) // self.layer.output_dim)
-        for start in range(0, self.layer.input_dim, rows):
-            ids = tf.range(start, min(start + rows, self.layer.input_dim))
-            taken = self._taken(ids, tf.range(tf.size(ids)))
-            for slot, state in zip(self.slots, taken.states, strict=True):
-                self.write(slot, taken.ids, state)
-            now = tf.cast(self._steps._value, tf.int32)
-            _scatter(self.last, taken.ids, tf.fill(tf.shape(taken.ids), now))
-        self.layer.source = self._stored
+        """Writes every row up to date, in blocks, and gives the layers back their stored rows."""
+        num_rows, block = self.last.shape[0], max(1, (1 << 22) // self._columns)
+        for start in range(0, num_rows, block):
+            taken = self.look(tf.range(start, min(start + block, num_rows)))
+            self._write(taken, taken.values, taken.moments, self._steps._value)
+        for layer in self.layers():
+            layer.source = StoredRows(layer)
+
+
+class LazyRows:
+    """The rows of one layer in a `LazyTable`."""
+
+    def __init__(self, table: LazyTable, layer: PEPEmbedding) -> None:
+        self._table, self._stored = table, StoredRows(layer)
+        self._places = [i for i, slot in enumerate(table.slots) if slot.layer is layer]
+
+    def take(self, rows: tf.Tensor) -> Rows:
+        """Distinct rows of a batch, up to date; their gradient goes to the layer's weights."""
+        taken = self._table.take(rows)
+        values = [_seen(taken.stored[i], taken.values[i]) for i in self._places]
+        return self._rows(values, taken.ids, tf.reshape(taken.places, tf.shape(rows)))
+
+    def look(self, rows: tf.Tensor) -> Rows:
+        """Rows, up to date, without writing."""
+        taken = self._table.look(rows)
+        return self._rows([tf.gather(taken.values[i], taken.places) for i in self._places], rows)
+
+    def _rows(
+        self, values: Sequence[tf.Tensor], ids: tf.Tensor, places: tf.Tensor | None = None
+    ) -> Rows:
+        thresholds = values[1] if len(values) > 1 else self._stored.thresholds(ids)
+        return Rows(values[0], thresholds, ids, places)
+
+
+@tf.custom_gradient
+def _seen(stored: tf.Tensor, now: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+    """The value `now`, whose gradient goes to the stored one."""
+    return tf.identity(now), lambda gradient: (gradient, None)
 
 
 def _graph() -> Any:

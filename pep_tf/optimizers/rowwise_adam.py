@@ -1,5 +1,6 @@
 """Adam with coupled L2 whose step costs what the batch's rows cost, however large the table is."""
 
+import functools
 from typing import Any
 
 import keras
@@ -8,7 +9,8 @@ import tensorflow as tf
 from pep_tf.layers import PEPEmbedding
 from pep_tf.optimizers.coupled_adam import CoupledAdam
 from pep_tf.optimizers.hyper import Hyper
-from pep_tf.optimizers.lazy_table import DistinctRows, LazyTable, Slot
+from pep_tf.optimizers.lazy_table import LazyTable, Slot
+from pep_tf.optimizers.touch import touch
 
 DENSE_BELOW = 1 << 20  # entries of a table for which the dense update costs less than finding rows
 
@@ -36,7 +38,8 @@ class RowwiseAdam(CoupledAdam):
 
     Args:
         *args, **kwargs: as in `CoupledAdam`; `learning_rate` must be a number.
-        dense_below: tables of fewer entries (N x d) are updated whole, which is exact.
+        dense_below: tables of fewer entries are updated whole, which is exact. Layers that a model
+            always looks up with the same rows (its attribute `same_rows`) count as one table.
 
     Raises:
         ValueError: a schedule or another learning rate later on, constants for which `Hyper` has
@@ -59,14 +62,20 @@ class RowwiseAdam(CoupledAdam):
             )
         self.dense_below = int(dense_below)
         self._attached = False
-        self._layers: list[PEPEmbedding] = []
-        self._tables: dict[int, tuple[LazyTable, Slot]] = {}
+        self._groups: list[list[PEPEmbedding]] = []
+        self._tables: dict[int, LazyTable] = {}
 
     def attach(self, model: keras.Model) -> None:
         """Takes charge of the tables of a built model; call it before the first step."""
         self._attached = True
-        found = (x for x in model._flatten_layers() if isinstance(x, PEPEmbedding))
-        self._layers = [x for x in found if x.input_dim * x.output_dim >= self.dense_below]
+        together = _of_the_same_rows(model)
+        apart = [[x] for x in model._flatten_layers() if isinstance(x, PEPEmbedding)]
+        apart = [[x] for [x] in apart if not any(x is own for own in together)]
+        self._groups = [
+            group
+            for group in (together, *apart)
+            if sum(x.input_dim * x.output_dim for x in group) >= max(1, self.dense_below)
+        ]
         super().attach(model)
 
     @property
@@ -81,13 +90,13 @@ class RowwiseAdam(CoupledAdam):
             f"Received: {value!r}. Use CoupledAdam."
         )
 
-    def tables(self) -> list[tuple[LazyTable, Slot]]:
-        """The lazily updated weights."""
-        return list(self._tables.values())
+    def tables(self) -> list[LazyTable]:
+        """The lazily updated tables."""
+        return list({id(lazy): lazy for lazy in self._tables.values()}.values())
 
     def settle(self) -> None:
         """Ends a training: writes every row up to date and leaves the layers to themselves."""
-        for lazy in {id(lazy): lazy for lazy, _ in self._tables.values()}.values():
+        for lazy in self.tables():
             lazy.settle()
 
     def build(self, variables: list[keras.Variable]) -> None:
@@ -96,50 +105,64 @@ class RowwiseAdam(CoupledAdam):
         if not self._attached:
             raise ValueError("Call `attach(model)` on the built model before its first step.")
         super().build(variables)
-        distinct = DistinctRows()
-        for layer in self._layers:
-            self._adopt(layer, distinct)
+        for group in self._groups:
+            self._adopt(group)
 
-    def _adopt(self, layer: PEPEmbedding, distinct: DistinctRows) -> None:
-        rate = float(self._learning_rate.numpy())
-        weights = [layer.table]
-        if layer.thresholds is not None and layer.granularity.by_feature:
-            weights.append(layer.thresholds)
+    def _updated_whole(self, variable: keras.Variable) -> bool:
+        layers = (layer for group in self._groups for layer in group)
+        return not any(variable is own for layer in layers for own in _by_row(layer))
+
+    def _adopt(self, layers: list[PEPEmbedding]) -> None:
         slots = []
-        for weight in weights:
-            index = self._get_variable_index(weight)
-            group = self._group(self._is_threshold[index], rate)
-            hyper = Hyper(group[0], group[1], self.beta_1, self.beta_2, self.epsilon, group[2])
-            slots.append(Slot(weight, self._m[index], self._n[index], hyper))
-        last = self.add_variable((layer.input_dim,), "zeros", "int32", name="last")
-        lazy = LazyTable(layer, tuple(slots), last, self.iterations, distinct)
+        for layer in layers:
+            slots += [Slot(weight, layer, self._hyper(weight)) for weight in _by_row(layer)]
+        # Gradients come in the order of the variables.
+        slots.sort(key=lambda slot: self._get_variable_index(slot.value))
+        rows, columns = layers[0].input_dim, 2 * sum(slot.value.shape[1] for slot in slots)
+        moments = self.add_variable((rows, columns), "zeros", name="moments")
+        last = self.add_variable((rows,), "zeros", "int32", name="last")
+        lazy = LazyTable(tuple(slots), moments, last, self.iterations)
         for slot in slots:
-            self._tables[self._get_variable_index(slot.value)] = (lazy, slot)
-        layer.source = lazy
+            self._tables[self._get_variable_index(slot.value)] = lazy
+
+    def _hyper(self, weight: keras.Variable) -> Hyper:
+        is_threshold = self._is_threshold[self._get_variable_index(weight)]
+        rate, l2, target = self._group(is_threshold, float(self._learning_rate.numpy()))
+        return Hyper(rate, l2, self.beta_1, self.beta_2, self.epsilon, target)
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         """Updates one variable; rows of attached tables through their lookup's state."""
-        index = self._get_variable_index(variable)
-        if index not in self._tables:
+        lazy = self._tables.get(self._get_variable_index(variable))
+        if lazy is None:
             super().update_step(gradient, variable, learning_rate)
-            return
-        lazy, slot = self._tables[index]
-        taken, values = lazy.pending(gradient)
-        state = taken.states[lazy.place_of(slot)]
-        lazy.write(slot, taken.ids, self._stepped(slot.hyper, state, values))
-        if lazy.place_of(slot) == len(lazy.slots) - 1:
-            lazy.stamp(taken.ids)
+        else:
+            lazy.touch(gradient, functools.partial(self._step, lazy))
 
-    def _stepped(
-        self, hyper: Hyper, state: tuple[tf.Tensor, tf.Tensor, tf.Tensor], gradient: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """One step of Adam on rows: value, m and n after a gradient."""
-        value, m, n = state
-        size, floor = self._step_size(hyper.learning_rate)
-        gradient = gradient + hyper.l2 * (value - hyper.target)
-        m = hyper.beta_1 * m + (1 - hyper.beta_1) * gradient
-        n = hyper.beta_2 * n + (1 - hyper.beta_2) * tf.square(gradient)
-        return value - size * m / (tf.sqrt(n) + floor), m, n
+    def _step(
+        self,
+        lazy: LazyTable,
+        values: tuple[tf.Tensor, ...],
+        moments: tf.Tensor,
+        gradients: tuple[tf.Tensor, ...],
+    ) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
+        """One step of Adam on rows of a table: values and moments after a gradient."""
+        hypers = tuple(slot.hyper for slot in lazy.slots)
+        sizes, floors = zip(
+            *(self._step_size(hyper.learning_rate) for hyper in hypers), strict=True
+        )
+        return touch(hypers)(values, moments, gradients, sizes, floors[0])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dense_below": self.dense_below}
+
+
+def _of_the_same_rows(model: keras.Model) -> list[PEPEmbedding]:
+    """Embeddings of a model that are always looked up together, as it says in `same_rows`."""
+    found = [x for x in getattr(model, "same_rows", ()) if isinstance(x, PEPEmbedding)]
+    return [x for x in found if x.input_dim == found[0].input_dim]
+
+
+def _by_row(layer: PEPEmbedding) -> list[keras.Variable]:
+    """The weights of a layer that have one row a feature."""
+    by_feature = layer.thresholds is not None and layer.granularity.by_feature
+    return [layer.table, *([layer.thresholds] if by_feature else [])]

@@ -73,7 +73,7 @@ def test_float32_follows_float64(b1, b2, eps):
     optimizer = CoupledAdam(LR, L2, b1, b2, eps)
     for _, gradient in zip(range(30), itertools.cycle(GRADIENTS), strict=False):
         np.testing.assert_allclose(apply(optimizer, p, gradient), oracle.step(gradient), atol=3e-6)
-    np.testing.assert_allclose(optimizer._m[0], oracle.m, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(optimizer._moments[0][0], oracle.m, rtol=1e-4, atol=1e-6)
 
 
 def test_a_start_that_is_a_share_of_epsilon():

@@ -155,7 +155,7 @@ def test_steps_beyond_float32_integers_stay_exact():
         optimizer.apply(tape.gradient(loss, variables), variables)
 
     step(tf.zeros([1, 3], tf.int32))
-    lazy, _ = optimizer.tables()[0]
+    lazy = optimizer.tables()[0]
     assert lazy.last.numpy()[0] == start + 1
 
 
@@ -181,7 +181,8 @@ def test_small_tables_are_updated_densely():
     assert optimizer.tables() == []
     for one, other in zip(found, train(CoupledAdam(), model_of(), data), strict=True):
         np.testing.assert_array_equal(one, other)
-    exactly = RowwiseAdam(dense_below=125 * 4)  # the embedding has as many, the weights fewer
+    exactly = RowwiseAdam(dense_below=125 * 5)  # embedding and first-order weights
     exactly.attach(model_of())
-    assert len(exactly.tables()) == 2
-    assert RowwiseAdam.from_config(exactly.get_config()).dense_below == 500
+    (lazy,) = exactly.tables()
+    assert [slot.value.shape for slot in lazy.slots] == [(125, 4), (125, 4), (125, 1)]
+    assert RowwiseAdam.from_config(exactly.get_config()).dense_below == 625
