@@ -3,7 +3,7 @@
 `rank`: Spearman's rank correlation of a trial's score with the same score of its retrained tickets, over trials spread
 evenly from the worst to the best. `compare`: paired differences, best minus default, on fresh seeds (split, weights and
 order are new), of the tickets and, to tell what comes from a better model and not from thresholds, of the uniform
-tables. Retrained rows are kept in `<search>/report/`, so that a killed report goes on where it was.
+tables. What was trained is kept in `<search>/report/` and `<search>/retrained/`: a killed report goes on where it was.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.training import Silent
 from pep_tf.training.state import save_text
 from pep_tf.tuning import Objective, Search
-from pep_tf.tuning.score import Point
+from pep_tf.tuning.retrain import retrain
 
 _LEAST = 3  # trials that a rank correlation takes
 _METRICS = ("validation_auc", "test_auc")
@@ -48,23 +48,27 @@ class Report:
     def rows(self, trial_id: str, seed: int) -> list[dict[str, Any]]:
         """The rows of a trial's configuration, pruned and retrained with a seed."""
         data = self._data(seed)
-        changes = {
-            **self.base,
-            **self.search.trial(trial_id).values,
-            "budgets": [str(budget) for budget in self.search.budgets],
-            "seed": seed,
-            "no_retrain": False,
-        }
-        config = make_config(data.name, data.train.num_rows, changes)
-        entries = data.schema.num_features * config.embedding_dim
-        counts = [str(min(budget, entries)) for budget in self.search.budgets]
-        config = dataclasses.replace(config, budgets=tuple(counts))
+        config = self._config(trial_id, data, seed)
         folder = RunFolder(self.folder / "report" / f"trial_{trial_id}_seed_{seed}")
         folder.open(dataclasses.asdict(config), resume=folder.path.exists())
         path = folder.path / "results.json"
         if not path.exists():
             Run(config, data, folder, Silent())()
         return json.loads(path.read_text("utf-8"))
+
+    def _config(self, trial_id: str, data: CTRData, seed: int) -> Config:
+        changes = {
+            **self.base,
+            **self.search.trial(trial_id).values,
+            "budgets": [str(budget) for budget in self.search.budgets],
+            "seed": seed,
+            "no_retrain": False,
+            "export_format": "none",
+        }
+        config = make_config(data.name, data.train.num_rows, changes)
+        entries = config.entries(data.schema.num_features)
+        counts = [str(min(budget, entries)) for budget in self.search.budgets]
+        return dataclasses.replace(config, budgets=tuple(counts))
 
     def _data(self, seed: int) -> CTRData:
         return datasets.load(
@@ -82,17 +86,17 @@ class Report:
                 f"A rank correlation needs {_LEAST} trials of a whole pruning at least."
             )
         places = np.unique(np.linspace(0, len(ended) - 1, count).round().astype(int))
-        table = self._data(self.base["seed"]).schema.num_features * self.base["embedding_dim"]
+        seed = self.base["seed"]
+        data = self._data(seed)
+        table = data.schema.num_features * self.base["embedding_dim"]
         objective = Objective.parse(self.search.objective, self.search.budgets, table)
         found = []
         for trial in (ended[place] for place in places):
-            rows = {row["budget"]: row for row in self.rows(trial.id, self.base["seed"])[1:]}
-            largest = max(rows)
-            curve = [
-                Point(b, r["parameters"], r["validation_auc"], r["nnz"])
-                for b in objective.budgets
-                for r in [rows[min(b, largest)]]
-            ]
+            config, curve = self._config(trial.id, data, seed), []
+            for point in trial.curve:
+                ticket = retrain(trial.id, point.nnz, config, data, self.folder, Silent())
+                auc = ticket["validation_auc"]
+                curve.append(dataclasses.replace(point, validation_auc=auc))
             found.append(
                 {"trial": trial.id, "score": trial.score, "retrained": objective.score(curve)}
             )

@@ -14,7 +14,7 @@ from pep_tf.training import Settings, resolve_budgets
 from pep_tf.training.settings import UPDATES
 
 AUTO = "auto"
-BOTH = "both"
+BOTH, NONE = "both", "none"  # formats to export in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Config:
 
     def formats(self) -> tuple[str, ...]:
         """The formats to export in."""
-        return FORMATS if self.export_format == BOTH else (self.export_format,)
+        return {BOTH: FORMATS, NONE: ()}.get(self.export_format, (self.export_format,))
 
     def settings(self) -> Settings:
         """The part that the training loop takes."""
@@ -76,7 +76,7 @@ CHOICES = {
     "updates": UPDATES,
     "ticket_init": ("original", "random"),
     "export_dtype": DTYPES,
-    "export_format": (*FORMATS, BOTH),
+    "export_format": (*FORMATS, BOTH, NONE),
 }
 _ANY_TABLE = 1 << 62  # more entries than any table: checks how a budget is written, not its size
 
@@ -115,7 +115,7 @@ HELP = {
     "check_every": "steps between two reports of the loss, while pruning also of the non-zeros",
     "checkpoint_every": "steps between two checkpoints",
     "export_dtype": "how an export stores the surviving numbers: float32, float16, int8",
-    "export_format": "savedmodel (TF Serving), litert (a .tflite), both",
+    "export_format": "savedmodel (TF Serving), litert (a .tflite), both, none",
 }
 
 _FULL_ROWS = 10_000_000  # a click log of at least this many training rows gets the paper's s0
