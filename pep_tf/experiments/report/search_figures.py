@@ -94,7 +94,7 @@ def _in_order(search: Search, trials: Sequence[Trial], folder: pathlib.Path) -> 
             color=drawing.series_colour(1),
             label="best so far",
         )
-        axes.xaxis.set_major_locator(drawing.few_ticks())
+        axes.xaxis.set_major_locator(drawing.few_ticks(whole=True))
         axes.set_xlabel("completed trials, in order")
         axes.set_ylabel(text.shorter(search.objective, 30))
         figure.legend(loc="outside lower left", ncols=2)
@@ -207,7 +207,9 @@ def _panel(axes: Any, search: Search, trials: Sequence[Trial], name: str) -> Non
     else:
         choices = sorted({str(v) for v in values})
         places = [choices.index(str(v)) for v in values]
-        axes.set_xticks(range(len(choices)), [text.shorter(c, 9) for c in choices], rotation=30)
+        names = [text.shorter(choice, 11) for choice in choices]
+        axes.set_xticks(range(len(choices)), names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.tick_params(axis="x", labelsize=7)
     _trials(axes, trials, places)
     if axes.get_xscale() == "log":
         drawing.log_axis(axes.xaxis, narrow=True)
