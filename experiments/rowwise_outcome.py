@@ -13,7 +13,10 @@ Commands, from the repository's root:
         --out=experiments/results/rowwise_outcome.json
 
 The first updates this table densely, as every table of less than `--dense_below` entries; the second rowwise at every
-stage: baseline, pruning, tickets. RESULT
+stage: baseline, pruning, tickets.
+
+Found so far (results/rowwise_outcome.json), before the catch-up was last made faster: over seeds 0 and 1 the kept share
+differs by 0.0009 at most; of seed 0 each ticket's test AUC by 0.0001 at most. Tickets of 3 seeds have not been trained.
 """
 
 import argparse

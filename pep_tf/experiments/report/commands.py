@@ -31,7 +31,7 @@ def reproduce(record: Record) -> list[Command]:
             if name in known and value is not None and value != _listed(known[name])
         ]
         found.append(Command("Repeat the run (add --data_dir where one is needed)", command(flags)))
-    return [*found, page_again(record.path)]
+    return found
 
 
 def as_recorded(what: str, environment: Mapping[str, Any], notes: list[str]) -> list[Command]:
@@ -47,9 +47,10 @@ def as_recorded(what: str, environment: Mapping[str, Any], notes: list[str]) -> 
         return []
 
 
-def page_again(path: pathlib.Path) -> Command:
-    """The command that draws the page of a folder."""
-    return Command("Make this page again", f"python -m pep_tf.experiments.report {quoted(path)}")
+def page_again(*paths: pathlib.Path) -> Command:
+    """The command that draws the page of a folder, or the comparison of several."""
+    folders = " ".join(map(quoted, paths))
+    return Command("Make this page again", f"python -m pep_tf.experiments.report {folders}")
 
 
 def serve(record: Record, budget: int | None) -> list[Command]:

@@ -103,7 +103,8 @@ def comparison_page(records: Sequence[Record], figures: pathlib.Path) -> dict[st
                 commands.Command(f"{name}: {command.what.lower()}", command.line)
                 for name, record in zip(names, records, strict=True)
                 for command in commands.reproduce(record)
-            ],
+            ]
+            + [commands.page_again(*(record.path for record in records))],
         ),
         _origin(records),
     ]
@@ -132,7 +133,7 @@ class _Drawer:
 
 
 def _commands(record: Record, budget: int | None) -> list[commands.Command]:
-    found = commands.reproduce(record)
+    found = [*commands.reproduce(record), commands.page_again(record.path)]
     if served := commands.serve(record, budget):
         return found + served
     record.notes.append("No exported models in the folder: there is nothing to serve from here.")
