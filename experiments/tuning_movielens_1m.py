@@ -15,4 +15,5 @@ validation; the test split is read once for each ticket.
 CONFIG = {
     "dataset": "movielens-1m",
     "budgets": ("10%", "5%", "3%", "1%"),
+    "prune_epochs": 40,  # at the defaults the last budget is reached in the 36th
 }

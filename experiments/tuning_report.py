@@ -2,7 +2,8 @@
 
 `rank`: Spearman's rank correlation of a trial's score with the same score of its retrained tickets, over trials spread
 evenly from the worst to the best. `compare`: paired differences, best minus default, on fresh seeds (split, weights and
-order are new). Retrained rows are kept in `<search>/report/`, so that a killed report goes on where it was.
+order are new), of the tickets and, to tell what comes from a better model and not from thresholds, of the uniform
+tables. What was trained is kept in `<search>/report/` and `<search>/retrained/`: a killed report goes on where it was.
 """
 
 import argparse
@@ -23,9 +24,10 @@ from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.training import Silent
 from pep_tf.training.state import save_text
 from pep_tf.tuning import Objective, Search
-from pep_tf.tuning.score import Point
+from pep_tf.tuning.retrain import retrain
 
-_LEAST = 3
+_LEAST = 3  # trials that a rank correlation takes
+_METRICS = ("validation_auc", "test_auc")
 
 
 class Report:
@@ -46,23 +48,27 @@ class Report:
     def rows(self, trial_id: str, seed: int) -> list[dict[str, Any]]:
         """The rows of a trial's configuration, pruned and retrained with a seed."""
         data = self._data(seed)
-        changes = {
-            **self.base,
-            **self.search.trial(trial_id).values,
-            "budgets": [str(budget) for budget in self.search.budgets],
-            "seed": seed,
-            "no_retrain": False,
-        }
-        config = make_config(data.name, data.train.num_rows, changes)
-        entries = data.schema.num_features * config.embedding_dim
-        counts = [str(min(budget, entries)) for budget in self.search.budgets]
-        config = dataclasses.replace(config, budgets=tuple(counts))
+        config = self._config(trial_id, data, seed)
         folder = RunFolder(self.folder / "report" / f"trial_{trial_id}_seed_{seed}")
         folder.open(dataclasses.asdict(config), resume=folder.path.exists())
         path = folder.path / "results.json"
         if not path.exists():
             Run(config, data, folder, Silent())()
         return json.loads(path.read_text("utf-8"))
+
+    def _config(self, trial_id: str, data: CTRData, seed: int) -> Config:
+        changes = {
+            **self.base,
+            **self.search.trial(trial_id).values,
+            "budgets": [str(budget) for budget in self.search.budgets],
+            "seed": seed,
+            "no_retrain": False,
+            "export_format": "none",
+        }
+        config = make_config(data.name, data.train.num_rows, changes)
+        entries = config.entries(data.schema.num_features)
+        counts = [str(min(budget, entries)) for budget in self.search.budgets]
+        return dataclasses.replace(config, budgets=tuple(counts))
 
     def _data(self, seed: int) -> CTRData:
         return datasets.load(
@@ -80,16 +86,17 @@ class Report:
                 f"A rank correlation needs {_LEAST} trials of a whole pruning at least."
             )
         places = np.unique(np.linspace(0, len(ended) - 1, count).round().astype(int))
-        objective = Objective.parse(self.search.objective, self.search.budgets, 1 << 62)
+        seed = self.base["seed"]
+        data = self._data(seed)
+        table = data.schema.num_features * self.base["embedding_dim"]
+        objective = Objective.parse(self.search.objective, self.search.budgets, table)
         found = []
         for trial in (ended[place] for place in places):
-            rows = {row["budget"]: row for row in self.rows(trial.id, self.base["seed"])[1:]}
-            largest = max(rows)
-            curve = [
-                Point(b, r["parameters"], r["validation_auc"], r["nnz"])
-                for b in objective.budgets
-                for r in [rows[min(b, largest)]]
-            ]
+            config, curve = self._config(trial.id, data, seed), []
+            for point in trial.curve:
+                ticket = retrain(trial.id, point.nnz, config, data, self.folder, Silent())
+                auc = ticket["validation_auc"]
+                curve.append(dataclasses.replace(point, validation_auc=auc))
             found.append(
                 {"trial": trial.id, "score": trial.score, "retrained": objective.score(curve)}
             )
@@ -107,29 +114,45 @@ class Report:
         first = self.search.trials[0].id
         best = self.search.best
         assert best is not None
-        found = []
-        for seed in seeds:
-            pairs = zip(self.rows(first, seed)[1:], self.rows(best, seed)[1:], strict=True)
-            for default, searched in pairs:
-                row = {"seed": seed, "budget": default["budget"]}
-                for name in ("validation_auc", "test_auc"):
-                    row |= {f"default_{name}": default[name], f"best_{name}": searched[name]}
-                    row[f"difference_{name}"] = searched[name] - default[name]
-                found.append(row)
-                print(json.dumps(row), flush=True)
-        summary = {}
-        for name in ("validation_auc", "test_auc"):
-            by_seed = [
-                np.mean([r[f"difference_{name}"] for r in found if r["seed"] == seed])
-                for seed in seeds
-            ]
-            spread = float(np.std(by_seed, ddof=1)) if len(seeds) > 1 else None
-            summary[name] = {
-                "mean_difference": float(np.mean(by_seed)),
-                "spread_over_seeds": spread,
-            }
-        values = {id_: self.search.trial(id_).values for id_ in (first, best)}
-        return {"default": first, "best": best, "values": values, "rows": found, "summary": summary}
+        pairs = [
+            _pair(seed, default, searched)
+            for seed in seeds
+            for default, searched in zip(self.rows(first, seed), self.rows(best, seed), strict=True)
+        ]
+        uniform = [pair for pair in pairs if pair["stage"] == "baseline"]
+        tickets = [pair for pair in pairs if pair["stage"] != "baseline"]
+        budgets = sorted({pair["budget"] for pair in tickets}, reverse=True)
+        return {
+            "default": first,
+            "best": best,
+            "values": {id_: self.search.trial(id_).values for id_ in (first, best)},
+            "mean_over_budgets": _summary(tickets),
+            "by_budget": {b: _summary([p for p in tickets if p["budget"] == b]) for b in budgets},
+            "uniform": _summary(uniform),
+            "pairs": pairs,
+        }
+
+
+def _pair(seed: int, default: dict[str, Any], searched: dict[str, Any]) -> dict[str, Any]:
+    """The same table of both configurations, trained with the same seed."""
+    pair = {"seed": seed, "stage": default["stage"], "budget": default["budget"]}
+    for name in _METRICS:
+        pair |= {f"default_{name}": default[name], f"best_{name}": searched[name]}
+    return pair
+
+
+def _summary(pairs: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Best minus default: mean, and standard deviation over the seeds of the mean of a seed."""
+    seeds = sorted({pair["seed"] for pair in pairs})
+    summary = {}
+    for name in _METRICS:
+        by_seed = [
+            np.mean([p[f"best_{name}"] - p[f"default_{name}"] for p in pairs if p["seed"] == seed])
+            for seed in seeds
+        ]
+        spread = float(np.std(by_seed, ddof=1)) if len(seeds) > 1 else None
+        summary[name] = {"mean_difference": float(np.mean(by_seed)), "spread_over_seeds": spread}
+    return summary
 
 
 def main() -> None:

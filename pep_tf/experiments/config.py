@@ -14,7 +14,7 @@ from pep_tf.training import Settings, resolve_budgets
 from pep_tf.training.settings import UPDATES
 
 AUTO = "auto"
-BOTH = "both"
+BOTH, NONE = "both", "none"  # formats to export in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Config:
     dropout: float = 0.2
     attention_dropout: float = 0.4
     updates: str = Settings.updates
+    dense_below: int = Settings.dense_below
     seed: int = 0
     seeds: int = 1
     check_every: int = 50
@@ -61,7 +62,7 @@ class Config:
 
     def formats(self) -> tuple[str, ...]:
         """The formats to export in."""
-        return FORMATS if self.export_format == BOTH else (self.export_format,)
+        return {BOTH: FORMATS, NONE: ()}.get(self.export_format, (self.export_format,))
 
     def settings(self) -> Settings:
         """The part that the training loop takes."""
@@ -75,7 +76,7 @@ CHOICES = {
     "updates": UPDATES,
     "ticket_init": ("original", "random"),
     "export_dtype": DTYPES,
-    "export_format": (*FORMATS, BOTH),
+    "export_format": (*FORMATS, BOTH, NONE),
 }
 _ANY_TABLE = 1 << 62  # more entries than any table: checks how a budget is written, not its size
 
@@ -108,12 +109,13 @@ HELP = {
     "attention_dropout": "dropout of the attention weights (autoint)",
     "updates": "rowwise: large tables only at the rows of the batch, the same up to a small error; "
     "dense: the paper's update of every entry at each step",
+    "dense_below": "rowwise: tables of fewer entries are updated densely all the same",
     "seed": "of split, initial weights, shuffling and dropout",
     "seeds": "repeat the run over this many seeds, from --seed on; a folder each below the run's",
     "check_every": "steps between two reports of the loss, while pruning also of the non-zeros",
     "checkpoint_every": "steps between two checkpoints",
     "export_dtype": "how an export stores the surviving numbers: float32, float16, int8",
-    "export_format": "savedmodel (TF Serving), litert (a .tflite), both",
+    "export_format": "savedmodel (TF Serving), litert (a .tflite), both, none",
 }
 
 _FULL_ROWS = 10_000_000  # a click log of at least this many training rows gets the paper's s0

@@ -12,21 +12,25 @@ import tensorflow as tf
 
 from pep_tf.version import __version__
 
+MAIN = "pep_tf.experiments.main"
 _FORGOTTEN = ("run_dir", "resume", "noresume")  # where a run was kept is no part of what it was
 
 
-def environment(arguments: Sequence[str]) -> dict[str, Any]:
+def environment(arguments: Sequence[str] | None, module: str = MAIN) -> dict[str, Any]:
     """JSON-ready facts on where a run is made.
 
     Args:
-        arguments: flags of the command line.
+        arguments: flags of the command line; None for what was called from Python.
+        module: whose command line it is.
 
     Returns:
-        `command` (repeats the run in a folder of its own), `started` (UTC, ISO 8601), `device`,
-        `machine` (processor, cores, memory in bytes, system) and `versions`.
+        `command` (repeats the run in a folder of its own; left out without `arguments`), `started`
+        (UTC, ISO 8601), `device`, `machine` (processor, cores, memory in bytes, system) and
+        `versions`.
     """
+    called = {} if arguments is None else {"command": command(arguments, module)}
     return {
-        "command": command(arguments),
+        **called,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "device": device(),
         "machine": {
@@ -39,7 +43,7 @@ def environment(arguments: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def command(arguments: Sequence[str]) -> str:
+def command(arguments: Sequence[str], module: str = MAIN) -> str:
     """The command line for a shell, without the flags that say where the run is kept."""
     kept, skip = [], False
     for argument in arguments:
@@ -50,7 +54,7 @@ def command(arguments: Sequence[str]) -> str:
             skip = name == "run_dir" and not equals
         else:
             kept.append(argument)
-    return shlex.join(["python", "-m", "pep_tf.experiments.main", *kept])
+    return shlex.join(["python", "-m", module, *kept])
 
 
 def versions() -> dict[str, str]:

@@ -130,8 +130,10 @@ class _Command:
         print(table_text(results))
         if report:
             print(f"\n{report}: the results on a page")
-        where = path / "export" if (path / "export").exists() else path / "seeds" / "*" / "export"
-        print(f"{where}: a SavedModel of each row, for TF Serving")
+        if self.asked.formats():
+            seeds = path / "seeds" / "*" / "export"
+            where = path / "export" if (path / "export").exists() else seeds
+            print(f"{where}: a SavedModel of each row, for TF Serving")
 
 
 def entry() -> None:

@@ -172,7 +172,8 @@ class Run:
     def _export(self, stage: str, row: Row, export: Callable[..., pathlib.Path]) -> Row:
         """Exports a trained model, in a folder of its own for each format; adds the bytes to the row.
 
-        The export checks that what it wrote answers as the model does.
+        The export checks that what it wrote answers as the model does. Without a format to export in,
+        the row stays as it is.
         """
         dtype, sizes = self.config.export_dtype, []
         for kind in self.config.formats():
@@ -185,7 +186,7 @@ class Run:
                 self.reporter.note(
                     f"{path}: {dtype} changes a probability by at most {difference:.1e}."
                 )
-        return dataclasses.replace(row, export_bytes=sizes[0])
+        return dataclasses.replace(row, export_bytes=sizes[0] if sizes else None)
 
     def _row(self, stage: str, init: str, budget: int, model: Any, result: FitResult) -> Row:
         covered = [model.embedding, model.first_order][: 1 + self.config.prune_linear]

@@ -8,7 +8,9 @@ from typing import Any, Self
 import keras_tuner
 from keras_tuner.src.engine.trial import Trial
 
+from pep_tf.data import CTRData
 from pep_tf.errors import RunError
+from pep_tf.training.prune import facts_of
 from pep_tf.training.state import save_text
 from pep_tf.tuning.score import Objective, Point, pareto
 from pep_tf.tuning.space import describe, values_of
@@ -80,6 +82,7 @@ class Search:
         trials: in the order in which they were begun.
         pareto: tickets in falling order of their parameters.
         best: id of the trial with the highest score after a whole pruning; None if there is none.
+        split_md5: of the row numbers of each split.
     """
 
     algorithm: str
@@ -90,6 +93,7 @@ class Search:
     trials: list[TrialRecord]
     pareto: list[FrontPoint]
     best: str | None
+    split_md5: dict[str, str] = dataclasses.field(default_factory=dict)
     direction: str = "max"
     kind: str = "search"
 
@@ -98,7 +102,7 @@ class Search:
         cls,
         run_dir: pathlib.Path,
         algorithm: str,
-        dataset: str,
+        data: CTRData,
         objective: Objective,
         space: keras_tuner.HyperParameters,
         trials: dict[str, Trial],
@@ -116,7 +120,7 @@ class Search:
         return cls(
             algorithm=algorithm,
             objective=objective.name,
-            dataset=dataset,
+            **facts_of(data),
             budgets=list(objective.budgets),
             space=describe(space),
             trials=records,

@@ -8,12 +8,11 @@ from typing import Any
 from pep_tf import api
 from pep_tf.data import CTRData
 from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.report.search import STUDY
 from pep_tf.training import Reporter
 from pep_tf.training.state import save_text
-from pep_tf.tuning.record import FrontPoint, Search
+from pep_tf.tuning.record import Search
 from pep_tf.tuning.space import run_of
-
-STUDY = "best.py"
 
 
 def retrain_front(
@@ -35,27 +34,36 @@ def retrain_front(
         reporter: receives the progress.
     """
     for point in search.pareto:
-        stem = run_dir / "retrained" / f"{point.trial}_{point.nnz}"
-        done = stem.with_suffix(".json")
-        if not done.exists():
-            found = _retrain(point, configs[point.trial], data, run_dir, stem, reporter)
-            save_text(done, json.dumps(found) + "\n")
-            stem.with_suffix(".safetensors").unlink(missing_ok=True)
-        for name, value in json.loads(done.read_text("utf-8")).items():
+        found = retrain(point.trial, point.nnz, configs[point.trial], data, run_dir, reporter)
+        for name, value in found.items():
             setattr(point, name, value)
         search.save(run_dir)
 
 
-def _retrain(
-    point: FrontPoint,
+def retrain(
+    trial: str,
+    nnz: int,
     config: Config,
     data: CTRData,
     run_dir: pathlib.Path,
-    stem: pathlib.Path,
     reporter: Reporter,
 ) -> dict[str, float]:
-    folder = run_dir / f"trial_{point.trial}"
-    ticket = api.Ticket.load(folder / f"ticket_{point.nnz}.safetensors")
+    """Retrains one ticket of a search, once: `retrained/` in its folder has what it came to.
+
+    Args:
+        trial, nnz: which ticket: id of the trial, entries kept.
+        config: of the trial.
+        data, run_dir, reporter: see `retrain_front`.
+
+    Returns:
+        `validation_auc` and `test_auc`.
+    """
+    stem = run_dir / "retrained" / f"{trial}_{nnz}"
+    done = stem.with_suffix(".json")
+    if done.exists():
+        found: dict[str, float] = json.loads(done.read_text("utf-8"))
+        return found
+    ticket = api.Ticket.load(run_dir / f"trial_{trial}" / f"ticket_{nnz}.safetensors")
     result = ticket.retrain(
         data,
         settings=run_of(config, data).settings,
@@ -63,7 +71,10 @@ def _retrain(
         checkpoint=stem.with_suffix(".safetensors"),
         reporter=reporter,
     )
-    return {"validation_auc": result.validation.auc, "test_auc": result.test.auc}
+    found = {"validation_auc": result.validation.auc, "test_auc": result.test.auc}
+    save_text(done, json.dumps(found) + "\n")
+    stem.with_suffix(".safetensors").unlink(missing_ok=True)
+    return found
 
 
 def write_study(search: Search, config: Config, data: CTRData, run_dir: pathlib.Path) -> str:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from pep_tf.data import CTRData
 from pep_tf.errors import RunError
 from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.environment import environment
 from pep_tf.experiments.report.write import write_report
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.experiments.tensorboard import TensorBoardReporter
@@ -104,6 +105,7 @@ class SearchRun:
         run_dir: the folder.
         options: see `Options`.
         reporter: receives the progress.
+        arguments: flags of the command line that asked for it; None when called from Python.
 
     Raises:
         RunError: an empty space, a bad budget, objective or option.
@@ -115,7 +117,9 @@ class SearchRun:
         run_dir: pathlib.Path,
         options: Options,
         reporter: Reporter,
+        arguments: Sequence[str] | None = None,
     ) -> None:
+        self.arguments = arguments
         self.hypermodel, self.data = hypermodel, hypermodel.data
         self.run_dir, self.options, self.reporter = run_dir.resolve(), options, reporter
         self.config = hypermodel.base
@@ -156,6 +160,7 @@ class SearchRun:
             return Search.load(self.run_dir)
         folder = RunFolder(self.run_dir)
         folder.open(self._identity(), resume)
+        folder.note_environment(environment(self.arguments, "pep_tf.tuning.search"))
         with folder.locked():
             self._tuner(trials).search()
             return self._finish()
@@ -204,7 +209,7 @@ class SearchRun:
         return Search.gather(
             self.run_dir,
             self.options.algorithm,
-            self.data.name,
+            self.data,
             self.objective,
             self.space,
             self.oracle.trials,

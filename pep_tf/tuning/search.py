@@ -14,12 +14,12 @@ from pep_tf.errors import PepError
 from pep_tf.experiments import flags as run_flags
 from pep_tf.experiments.config import Config, load_study, make_config
 from pep_tf.experiments.main import device
+from pep_tf.experiments.report.search import STUDY
 from pep_tf.experiments.run_folder import next_run_dir
 from pep_tf.experiments.terminal import TerminalReporter
 from pep_tf.training import Silent
 from pep_tf.tuning.oracles import ALGORITHMS
 from pep_tf.tuning.record import Search
-from pep_tf.tuning.retrain import STUDY
 from pep_tf.tuning.run import Options, SearchRun
 from pep_tf.tuning.space import TUNABLE, PruningHyperModel
 from pep_tf.tuning.tuner import is_worker
@@ -99,6 +99,7 @@ def _run(options: flags.FlagValues) -> int:
         path,
         dataclasses.replace(Options(), **_asked(options)),
         reporter,
+        sys.argv[1:],
     )
     reporter.note(
         f"data set: {data.name}, {data.train.num_rows:,} training rows; table of {search.entries:,} "

@@ -18,7 +18,7 @@ SEARCH = [sys.executable, "-m", "pep_tf.tuning.search"]
 SHORT = [
     "--dataset=movielens-small",
     "--algorithm=bayesian",
-    "--max_trials=6",
+    "--max_trials=4",
     "--embedding_dim=8",
     "--prune_epochs=2",
     "--epochs=1",
@@ -151,7 +151,7 @@ def whole(tmp_path_factory):
 
 def test_it_tells_of_each_trial_and_ends_with_the_front(whole):
     _, out, err = whole
-    assert all(f"({n} of 6)" in err for n in range(1, 7))
+    assert all(f"({n} of 4)" in err for n in range(1, 5))
     assert "test AUC" in out
     assert "best: trial" in out
     assert "--config=" in out
@@ -167,7 +167,7 @@ def test_killed_three_times_it_finds_the_same(whole, tmp_path):
         until = time.monotonic() + 120
         while not (folder / "oracle.json").exists() and time.monotonic() < until:
             time.sleep(0.02)
-        time.sleep(random.uniform(0, 1) if kill == 0 else random.uniform(4, 14))
+        time.sleep(random.uniform(0, 1) if kill == 0 else random.uniform(3, 9))
         process.kill()
         process.communicate()
     code, _, err = run(*flags, "--resume", module=SEARCH)
@@ -179,12 +179,17 @@ def test_killed_three_times_it_finds_the_same(whole, tmp_path):
 def test_the_study_file_runs_as_it_is(whole, tmp_path):
     folder, _, _ = whole
     path = tmp_path / "best"
-    code, _, err = run(f"--config={folder / 'best.py'}", f"--run_dir={path}")
+    code, out, err = run(
+        f"--config={folder / 'best.py'}", f"--run_dir={path}", "--export_format=none"
+    )
     assert code == 0, err
+    assert not (path / "export").exists()
+    assert "SavedModel" not in out
     search = Search.load(folder)
     config = json.loads((path / "config.json").read_text())
     for name, value in search.trial(search.best).values.items():
         assert config[name] == value
     rows = json.loads((path / "results.json").read_text())
     assert [row["nnz"] for row in rows[1:]] == search.budgets
+    assert {row["export_bytes"] for row in rows} == {None}
     assert config["epochs"] == 1

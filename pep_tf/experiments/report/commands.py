@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 from pep_tf.experiments.config import Config
 from pep_tf.experiments.environment import command
@@ -20,15 +22,8 @@ class Command:
 
 def reproduce(record: Record) -> list[Command]:
     """The command that made the run, or one rebuilt from its configuration."""
-    recorded = record.environment.get("command")
-    found = []
-    if isinstance(recorded, str):
-        # As recorded it is already quoted; split and joined again, so that nothing else can be in it.
-        try:
-            found.append(Command("Repeat the run", shlex.join(shlex.split(_line(recorded)))))
-        except ValueError:
-            record.notes.append("environment.json holds a command that no shell can read.")
-    elif record.config:
+    found = as_recorded("Repeat the run", record.environment, record.notes)
+    if record.config and "command" not in record.environment:
         known = {field.name: field.default for field in dataclasses.fields(Config)}
         flags = [
             f"--{name}={_flag(value)}"
@@ -36,9 +31,26 @@ def reproduce(record: Record) -> list[Command]:
             if name in known and value is not None and value != _listed(known[name])
         ]
         found.append(Command("Repeat the run (add --data_dir where one is needed)", command(flags)))
-    path = quoted(record.path)
-    found.append(Command("Make this page again", f"python -m pep_tf.experiments.report {path}"))
     return found
+
+
+def as_recorded(what: str, environment: Mapping[str, Any], notes: list[str]) -> list[Command]:
+    """The command that `environment.json` holds; none, with a note, if no shell can read it."""
+    recorded = environment.get("command")
+    if not isinstance(recorded, str):
+        return []
+    # As recorded it is already quoted; split and joined again, so that nothing else can be in it.
+    try:
+        return [Command(what, shlex.join(shlex.split(_line(recorded))))]
+    except ValueError:
+        notes.append("environment.json holds a command that no shell can read.")
+        return []
+
+
+def page_again(*paths: pathlib.Path) -> Command:
+    """The command that draws the page of a folder, or the comparison of several."""
+    folders = " ".join(map(quoted, paths))
+    return Command("Make this page again", f"python -m pep_tf.experiments.report {folders}")
 
 
 def serve(record: Record, budget: int | None) -> list[Command]:

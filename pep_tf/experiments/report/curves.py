@@ -10,6 +10,7 @@ from pep_tf.experiments.report import drawing, text
 from pep_tf.experiments.report.reading import History
 
 _MOST_POINTS = 300  # of a line; more cannot be seen
+_DASHES: tuple[Any, ...] = (":", "--", (0, (6, 1.5, 1.5, 1.5, 1.5, 1.5)), (0, (1, 4)))
 
 
 def draw_curves(
@@ -111,10 +112,11 @@ def _stages(
     """One line a stage."""
     stages = sorted({stage for history in histories for stage in history}, key=_order)
     tickets = [stage for stage in stages if stage.startswith("ticket_")]
+    uniform = [stage for stage in stages if stage not in (*tickets, "baseline", "prune")]
     words = []
     with drawing.canvas(3.9) as (figure, axes):
         for stage in stages:
-            look = _look(stage, tickets)
+            look = _look(stage, tickets, uniform)
             label_once: dict[str, Any] = {"label": _named(stage)}
             for history in histories:
                 steps, values = _line(history.get(stage, []), what)
@@ -147,7 +149,7 @@ def _order(stage: str) -> tuple[int, float]:
     return {"baseline": 0, "uniform": 1, "prune": 2}.get(kind or stage, 3), -size
 
 
-def _look(stage: str, tickets: list[str]) -> dict[str, Any]:
+def _look(stage: str, tickets: list[str], uniform: list[str]) -> dict[str, Any]:
     if stage in tickets:
         return {
             "color": drawing.ticket_colour(tickets.index(stage), len(tickets)),
@@ -155,7 +157,7 @@ def _look(stage: str, tickets: list[str]) -> dict[str, Any]:
         }
     if stage == "prune":
         return {"color": drawing.colour("muted"), "linestyle": "-.", "linewidth": 1.2}
-    style = "-" if stage == "baseline" else ":"
+    style = "-" if stage == "baseline" else _DASHES[uniform.index(stage) % len(_DASHES)]
     return {"color": drawing.series_colour(1), "linestyle": style, "linewidth": 1.4}
 
 

@@ -237,11 +237,11 @@ def log_axis(axis: Any, form: Any = short, narrow: bool = False) -> None:
     """Labels of a log-scaled axis: every decade, with 2 and 5 between where there is room."""
     low, high = sorted(axis.get_view_interval())
     steps = (1.0, 2.0, 5.0) if high / max(low, 1e-12) < (8 if narrow else 1000) else (1.0,)
-    axis.set_major_locator(LogLocator(subs=steps, numticks=9))
+    axis.set_major_locator(LogLocator(subs=steps, numticks=4 if narrow else 9))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(form))
 
 
-def few_ticks() -> MaxNLocator:
+def few_ticks(whole: bool = False) -> MaxNLocator:
     """Round numbers on an axis, few enough for a small screen."""
-    return MaxNLocator(5)
+    return MaxNLocator(5, integer=whole)

@@ -180,7 +180,11 @@ def _baseline_level(axes: Any, uniform: Sequence[Line]) -> None:
     for line in uniform:
         if line.baseline:
             axes.axhline(
-                line.mean("test_auc"), color=drawing.series_colour(1), linestyle=":", linewidth=1
+                line.mean("test_auc"),
+                color=drawing.series_colour(1),
+                linestyle=":",
+                linewidth=1,
+                zorder=1.2,  # below the labels, which have a ground of their own
             )
 
 

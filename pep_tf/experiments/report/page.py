@@ -55,6 +55,8 @@ def run_page(record: Record, figures: pathlib.Path) -> dict[str, Any]:
     ]
     if len([line for line in lines if not line.uniform]) == 1:
         notes.append("One budget only: a frontier needs several, see --budgets.")
+    if len({tuple(sorted(row.seed for row in line.rows)) for line in lines}) > 1:
+        notes.append("Not every table has all seeds: their means are not over the same splits.")
     if not any(line.baseline for line in lines):
         notes.append("No baseline: there is nothing to compare the tickets with.")
     if all(row.export_bytes is None for row in record.rows):
@@ -101,7 +103,8 @@ def comparison_page(records: Sequence[Record], figures: pathlib.Path) -> dict[st
                 commands.Command(f"{name}: {command.what.lower()}", command.line)
                 for name, record in zip(names, records, strict=True)
                 for command in commands.reproduce(record)
-            ],
+            ]
+            + [commands.page_again(*(record.path for record in records))],
         ),
         _origin(records),
     ]
@@ -130,7 +133,7 @@ class _Drawer:
 
 
 def _commands(record: Record, budget: int | None) -> list[commands.Command]:
-    found = commands.reproduce(record)
+    found = [*commands.reproduce(record), commands.page_again(record.path)]
     if served := commands.serve(record, budget):
         return found + served
     record.notes.append("No exported models in the folder: there is nothing to serve from here.")

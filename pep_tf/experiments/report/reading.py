@@ -61,19 +61,22 @@ def read_run(path: pathlib.Path) -> Record:
     if not path.is_dir():
         raise RunError(f"{path} is not a folder. Give the folder of a run.")
     record = Record(path, [])
-    record.config = _object(path / "config.json", record.notes)
-    record.environment = _object(path / "environment.json", record.notes)
+    record.config = read_object(path / "config.json", record.notes)
+    record.environment = read_object(path / "environment.json", record.notes)
     parts = sorted((p for p in (path / "seeds").glob("*") if p.is_dir()), key=lambda p: p.name)
     record.rows = _rows(path, parts, record)
-    for part in parts or [path]:
-        _read_part(part, record)
+    notes = {part.name: _read_part(part, record) for part in parts or [path]}
+    for note in dict.fromkeys(note for own in notes.values() for note in own):
+        lacking = [name for name, own in notes.items() if note in own]
+        of = "" if len(lacking) == len(notes) else f"Seed {clean(', '.join(lacking))}: "
+        record.notes.append(of + note)
     record.notes = list(dict.fromkeys(record.notes))
     return record
 
 
-def _read_part(part: pathlib.Path, record: Record) -> None:
-    """What is kept once a seed."""
-    notes = record.notes
+def _read_part(part: pathlib.Path, record: Record) -> list[str]:
+    """What is kept once a seed; returns what of it is missing."""
+    notes: list[str] = []
     history = _history(part / "history.json", notes)
     if history:
         record.histories.append(history)
@@ -82,9 +85,10 @@ def _read_part(part: pathlib.Path, record: Record) -> None:
             record.sizes.append(sizes)
     except PepError as error:
         notes.append(f"Learned sizes are not shown: {error}")
-    done = _object(part / "tickets" / "done.json", [])
+    done = read_object(part / "tickets" / "done.json", [])
     if is_number(seconds := done.get("seconds")):
         record.prune_seconds.append(float(seconds))
+    return notes
 
 
 def _rows(path: pathlib.Path, parts: list[pathlib.Path], record: Record) -> list[Row]:
@@ -174,7 +178,7 @@ def _history(path: pathlib.Path, notes: list[str]) -> History:
     return history
 
 
-def _object(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
+def read_object(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
     """A JSON object; empty, with a note, where there is none."""
     if not path.exists():
         notes.append(f"No {path.name}: what it says is missing from this page.")

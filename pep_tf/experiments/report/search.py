@@ -13,17 +13,22 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 
 from pep_tf.errors import RunError
-from pep_tf.experiments.report.reading import read_json
+from pep_tf.experiments.report.reading import read_json, read_object
 from pep_tf.experiments.report.text import clean, is_number
 
 SEARCH = "search.json"
+STUDY = "best.py"  # the best configuration, for `--config`
 _FEWEST_TRIALS = 10  # for an importance; with fewer a forest has nothing to learn from
 _FOLDS, _TREES, _REPEATS = 5, 60, 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One trial; `curve` holds a point a budget."""
+    """One trial; `curve` holds a point a budget.
+
+    `share` of the pruning was asked for (below 1 on the lower rungs of Hyperband); `stopped`: it was
+    given up half way.
+    """
 
     id: str
     status: str
@@ -31,15 +36,22 @@ class Trial:
     values: Mapping[str, Any]
     curve: tuple[Mapping[str, float], ...]
     seconds: float | None
+    share: float = 1.0
+    stopped: bool = False
 
     @property
     def complete(self) -> bool:
         return self.status == "COMPLETED" and self.score is not None
 
+    @property
+    def whole(self) -> bool:
+        """Whether it was scored at the end of a whole pruning."""
+        return self.complete and self.share == 1 and not self.stopped
+
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """`search.json`, checked."""
+    """`search.json`, checked, with `config.json` and `environment.json` beside it."""
 
     path: pathlib.Path
     algorithm: str
@@ -51,6 +63,9 @@ class Search:
     trials: tuple[Trial, ...]
     pareto: tuple[Mapping[str, Any], ...]
     best: str
+    split_md5: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    environment: dict[str, Any] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -74,7 +89,7 @@ class Importance:
 
 
 def read_search(folder: pathlib.Path) -> Search:
-    """Reads `search.json`.
+    """Reads `search.json` and what is beside it.
 
     Raises:
         RunError: a file that is damaged or not a search.
@@ -91,7 +106,11 @@ def read_search(folder: pathlib.Path) -> Search:
         notes.append(
             f"{len(failed)} of {len(trials)} trials did not complete; they are in the table only."
         )
-    space = found.get("space")
+    if part := sum(t.complete and not t.whole for t in trials):
+        notes.append(
+            f"{part} of {len(trials)} trials ended before a whole pruning, and have the score that "
+            "they had there: hollow points."
+        )
     return Search(
         path=folder,
         algorithm=clean(found.get("algorithm", "unknown")),
@@ -99,12 +118,13 @@ def read_search(folder: pathlib.Path) -> Search:
         maximize=found.get("direction", "max") != "min",
         dataset=clean(found.get("dataset", "unknown")),
         budgets=tuple(int(b) for b in _list(found, "budgets") if is_number(b)),
-        space={clean(k): v for k, v in space.items() if isinstance(v, dict)}
-        if isinstance(space, dict)
-        else {},
+        space={clean(k): v for k, v in _mapping(found, "space").items() if isinstance(v, dict)},
         trials=trials,
         pareto=tuple(p for p in _list(found, "pareto") if _point(p)),
         best=clean(found.get("best", "")),
+        split_md5={clean(k): clean(v) for k, v in _mapping(found, "split_md5").items()},
+        config=read_object(folder / "config.json", notes),
+        environment=read_object(folder / "environment.json", notes),
         notes=notes,
     )
 
@@ -163,16 +183,16 @@ def _numbers(values: Sequence[Any]) -> np.ndarray:
 def _trial(found: Any) -> Trial | None:
     if not isinstance(found, dict):
         return None
-    values = found.get("values")
-    score = found.get("score")
-    seconds = found.get("seconds")
+    score, seconds, share = (found.get(name) for name in ("score", "seconds", "share"))
     return Trial(
         id=clean(found.get("id", "")),
         status=clean(found.get("status", "UNKNOWN")),
         score=float(score) if is_number(score) else None,
-        values={clean(k): _plain(v) for k, v in values.items()} if isinstance(values, dict) else {},
+        values={clean(k): _plain(v) for k, v in _mapping(found, "values").items()},
         curve=tuple(p for p in _list(found, "curve") if _point(p)),
         seconds=float(seconds) if is_number(seconds) else None,
+        share=float(share) if is_number(share) else 1.0,
+        stopped=found.get("stopped") is True,
     )
 
 
@@ -184,6 +204,11 @@ def _point(found: Any) -> bool:
     return isinstance(found, dict) and all(
         is_number(found.get(name)) for name in ("parameters", "validation_auc", "budget")
     )
+
+
+def _mapping(found: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = found.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _list(found: Mapping[str, Any], name: str) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,64 +33,68 @@ def draw_search(
 def _pareto(search: Search, folder: pathlib.Path) -> drawing.Picture:
     with drawing.canvas(3.9) as (figure, axes):
         axes.set_xscale("log")
-        points = [p for t in search.trials for p in t.curve]
-        axes.plot(
-            [max(p["parameters"], 1) for p in points],
-            [p["validation_auc"] for p in points],
-            "o",
-            color=drawing.series_colour(0),
-            alpha=0.4,
-            markersize=4,
-            linestyle="none",
-            label="trials, one point a budget",
-        )
         front = sorted(search.pareto, key=lambda p: p["parameters"])
-        axes.plot(
-            [max(p["parameters"], 1) for p in front],
-            [p["validation_auc"] for p in front],
-            "D-",
-            color=drawing.series_colour(1),
-            label="Pareto front (validation)",
-        )
         tested = [p for p in front if text.is_number(p.get("test_auc"))]
-        if tested:
-            axes.plot(
-                [max(p["parameters"], 1) for p in tested],
-                [p["test_auc"] for p in tested],
-                "s",
-                linestyle="none",
-                color=drawing.series_colour(2),
-                markerfacecolor=drawing.colour("paper"),
-                label="the front's test AUC",
-            )
+        default, others = search.trials[0].curve, [p for t in search.trials[1:] for p in t.curve]
+        blue, orange, green, pink = map(drawing.series_colour, range(4))
+        hollow = {"markerfacecolor": drawing.colour("paper")}
+        _points(axes, others, "o", blue, "trials as cut", alpha=0.4, markersize=4)
+        _points(axes, default, "^:", pink, "the default as cut", linewidth=1)
+        _points(axes, front, "D-", orange, "Pareto front as cut")
+        _points(axes, tested, "s", green, "front retrained: test AUC", read="test_auc", **hollow)
         axes.margins(0.06)
         drawing.log_axis(axes.xaxis)
         axes.set_xlabel("parameters in all (log scale)")
         axes.set_ylabel("AUC")
         figure.legend(loc="outside lower left", ncols=2)
         words = "; ".join(
-            f"{text.count(p['parameters'])} parameters {text.auc(p['validation_auc'])}"
-            for p in front
+            f"{text.count(p['parameters'])} parameters {text.auc(as_cut(p))}" for p in front
         )
         return drawing.finish(
             figure,
             folder,
             "pareto",
             title="All trials and the Pareto front",
-            caption="No trial has both fewer parameters and a higher validation AUC than a point of the "
-            "front. The front was chosen on validation; its test AUC was read afterwards.",
-            alt=f"Validation AUC against parameters. Pareto front: {words}",
+            caption="One point a budget: validation AUC of a ticket as it was cut. No trial has both "
+            "fewer parameters and a higher one than a point of the front. Test AUC was read afterwards.",
+            alt=f"Validation AUC as cut against parameters. Pareto front: {words}",
         )
+
+
+def as_cut(point: Mapping[str, float]) -> float:
+    """Validation AUC of a ticket before it was retrained."""
+    return point.get("cut_validation_auc", point["validation_auc"])
+
+
+def _points(
+    axes: Any,
+    points: Sequence[Mapping[str, float]],
+    form: str,
+    colour: str,
+    label: str,
+    read: str | None = None,
+    **look: Any,
+) -> None:
+    """One series of tickets; nothing where there is none."""
+    if points:
+        values = [point[read] if read else as_cut(point) for point in points]
+        places = [max(point["parameters"], 1) for point in points]
+        axes.plot(places, values, form, color=colour, label=label, **look)
 
 
 def _in_order(search: Search, trials: Sequence[Trial], folder: pathlib.Path) -> drawing.Picture:
     scores = np.array([t.score for t in trials], float)
-    best = (np.maximum if search.maximize else np.minimum).accumulate(scores)
+    best = _best_so_far(search, trials)
     with drawing.canvas() as (figure, axes):
-        place = np.arange(1, len(scores) + 1)
-        axes.plot(place, scores, "o", color=drawing.series_colour(0), alpha=0.6, label="trial")
-        axes.step(place, best, where="post", color=drawing.series_colour(1), label="best so far")
-        axes.xaxis.set_major_locator(drawing.few_ticks())
+        _trials(axes, trials, range(1, len(scores) + 1), labels=True)
+        axes.step(
+            range(1, len(scores) + 1),
+            best,
+            where="post",
+            color=drawing.series_colour(1),
+            label="best so far",
+        )
+        axes.xaxis.set_major_locator(drawing.few_ticks(whole=True))
         axes.set_xlabel("completed trials, in order")
         axes.set_ylabel(text.shorter(search.objective, 30))
         figure.legend(loc="outside lower left", ncols=2)
@@ -103,6 +107,33 @@ def _in_order(search: Search, trials: Sequence[Trial], folder: pathlib.Path) -> 
             alt=f"{len(scores)} completed trials; the best score is {best[-1]:.4f}, reached at trial "
             f"{int(np.argmax(best == best[-1])) + 1}.",
         )
+
+
+def _best_so_far(search: Search, trials: Sequence[Trial]) -> np.ndarray:
+    """Of whole trials, as the search counts; of all as long as there is none."""
+    sign = 1.0 if search.maximize else -1.0
+    scores = sign * np.array([t.score for t in trials], float)
+    if any(t.whole for t in trials):
+        scores = np.where([t.whole for t in trials], scores, np.nan)
+    return sign * np.fmax.accumulate(scores)
+
+
+def _trials(
+    axes: Any, trials: Sequence[Trial], places: Sequence[Any], labels: bool = False
+) -> None:
+    """A point a trial; hollow where it ended before a whole pruning."""
+    for whole, label in ((True, "trial"), (False, "ended early")):
+        pairs = [(x, t.score) for x, t in zip(places, trials, strict=True) if t.whole == whole]
+        if pairs:
+            axes.plot(
+                *zip(*pairs, strict=True),
+                "o",
+                color=drawing.series_colour(0),
+                markerfacecolor=drawing.series_colour(0) if whole else drawing.colour("paper"),
+                alpha=0.6,
+                markersize=4,
+                label=label if labels else None,
+            )
 
 
 def _importance(ranking: Importance, folder: pathlib.Path) -> drawing.Picture:
@@ -167,8 +198,8 @@ def _by_parameter(
 
 
 def _panel(axes: Any, search: Search, trials: Sequence[Trial], name: str) -> None:
-    pairs = [(t.values[name], t.score) for t in trials if name in t.values]
-    values, scores = [v for v, _ in pairs], [s for _, s in pairs]
+    trials = [t for t in trials if name in t.values]
+    values = [t.values[name] for t in trials]
     if all(text.is_number(v) for v in values):
         places: Any = values
         if min(values) > 0 and max(values) / min(values) > 30:
@@ -176,8 +207,10 @@ def _panel(axes: Any, search: Search, trials: Sequence[Trial], name: str) -> Non
     else:
         choices = sorted({str(v) for v in values})
         places = [choices.index(str(v)) for v in values]
-        axes.set_xticks(range(len(choices)), [text.shorter(c, 9) for c in choices], rotation=30)
-    axes.plot(places, scores, "o", color=drawing.series_colour(0), alpha=0.6, markersize=4)
+        names = [text.shorter(choice, 11) for choice in choices]
+        axes.set_xticks(range(len(choices)), names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.tick_params(axis="x", labelsize=7)
+    _trials(axes, trials, places)
     if axes.get_xscale() == "log":
         drawing.log_axis(axes.xaxis, narrow=True)
     axes.set_title(text.shorter(name, 24), fontsize=8.5, color=drawing.colour("ink"))

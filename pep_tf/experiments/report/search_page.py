@@ -6,9 +6,10 @@ from typing import Any
 from pep_tf.experiments.report import commands, text
 from pep_tf.experiments.report.headline import Card
 from pep_tf.experiments.report.page import section
-from pep_tf.experiments.report.search import Search, importance
-from pep_tf.experiments.report.search_figures import draw_search
-from pep_tf.experiments.report.tables import Cell, Table
+from pep_tf.experiments.report.reading import Record
+from pep_tf.experiments.report.search import STUDY, Search, Trial, importance
+from pep_tf.experiments.report.search_figures import as_cut, draw_search
+from pep_tf.experiments.report.tables import Cell, Table, settings_table, splits, versions_table
 
 
 def search_page(search: Search, figures: pathlib.Path) -> dict[str, Any]:
@@ -18,20 +19,12 @@ def search_page(search: Search, figures: pathlib.Path) -> dict[str, Any]:
         search.notes.append(
             "Which hyper-parameters mattered is not shown: it takes ten completed trials that differ."
         )
-    path = commands.quoted(search.path)
     sections = [
         section("search", "What was found", pictures=draw_search(search, ranking, figures)),
         section("front", "The Pareto front", tables=[_front(search)]),
         section("trials", "Trials", tables=[_trials(search)]),
-        section(
-            "commands",
-            "Do it yourself",
-            commands=[
-                commands.Command(
-                    "Make this page again", f"python -m pep_tf.experiments.report {path}"
-                )
-            ],
-        ),
+        section("commands", "Do it yourself", commands=_commands(search)),
+        _origin(search),
     ]
     return {
         "title": f"Search on {search.dataset}",
@@ -40,6 +33,47 @@ def search_page(search: Search, figures: pathlib.Path) -> dict[str, Any]:
         "notes": search.notes,
         "sections": sections,
     }
+
+
+def _commands(search: Search) -> list[commands.Command]:
+    study = search.path / STUDY
+    run = f"python -m pep_tf.experiments.main --config={commands.quoted(study)}"
+    return [
+        *commands.as_recorded("Repeat the search", search.environment, search.notes),
+        *([commands.Command("Run what it found", run)] if study.exists() else []),
+        commands.page_again(search.path),
+    ]
+
+
+def _origin(search: Search) -> dict[str, Any]:
+    record = Record(search.path, [], config=search.config, environment=search.environment)
+    seed = search.config.get("seed", "-")
+    return section(
+        "origin",
+        "Where it comes from",
+        tables=[splits([(search.dataset, seed, search.split_md5)])],
+        folded=[
+            table
+            for table in (_space(search), settings_table([record]), versions_table([record]))
+            if table is not None and table.rows
+        ],
+    )
+
+
+def _space(search: Search) -> Table:
+    """What was varied, and between which values."""
+    rows = []
+    for name, entry in search.space.items():
+        if isinstance(choices := entry.get("values"), list):
+            among = ", ".join(map(_value, choices))
+        else:
+            among = (
+                f"{_value(entry.get('min_value', '-'))} to {_value(entry.get('max_value', '-'))}"
+            )
+        scale = entry.get("sampling", "-")
+        cells = (name, among, scale, _value(entry.get("default", "-")))
+        rows.append([Cell(text.clean(cell)) for cell in cells])
+    return Table("The search space", ["hyper-parameter", "values", "scale", "default"], rows)
 
 
 def _cards(search: Search) -> list[Card]:
@@ -87,16 +121,18 @@ def _front(search: Search) -> Table:
             Cell(text.clean(p.get("trial", "-"))),
             Cell(text.count(p["budget"]), repr(p["budget"])),
             Cell(text.count(p["parameters"]), repr(p["parameters"])),
-            Cell(text.auc(p["validation_auc"]), repr(p["validation_auc"])),
-            _test(p.get("test_auc")),
+            _auc(as_cut(p)),
+            *(_auc(p["validation_auc"] if retrained else None), _auc(p.get("test_auc"))),
         ]
         for p in front
+        for retrained in [text.is_number(p.get("test_auc"))]
     ]
-    columns = ["trial", "entries kept", "parameters in all", "validation AUC", "test AUC"]
-    return Table("No trial is both smaller and better than one of these.", columns, rows)
+    columns = ["trial", "entries kept", "parameters in all", "validation AUC as cut"]
+    caption = "No trial is both smaller and, as it was cut, better than one of these."
+    return Table(caption, [*columns, "retrained: validation AUC", "test AUC"], rows)
 
 
-def _test(value: Any) -> Cell:
+def _auc(value: Any) -> Cell:
     return Cell(text.auc(value), repr(value)) if text.is_number(value) else Cell("-")
 
 
@@ -110,7 +146,7 @@ def _trials(search: Search) -> Table:
     rows = [
         [
             Cell(trial.id, marked=trial.id == search.best),
-            Cell(trial.status.lower()),
+            Cell(_status(trial)),
             Cell("-") if trial.score is None else Cell(f"{trial.score:.4f}", repr(trial.score)),
             *(Cell(_value(trial.values.get(name, "-"))) for name in names),
             Cell(text.duration(trial.seconds)),
@@ -118,6 +154,14 @@ def _trials(search: Search) -> Table:
         for trial in sorted(search.trials, key=order)
     ]
     return Table("All trials, best first.", ["trial", "status", "score", *names, "time"], rows)
+
+
+def _status(trial: Trial) -> str:
+    if trial.complete and trial.stopped:
+        return "given up half way"
+    if trial.complete and not trial.whole:
+        return f"{text.percent(trial.share)} of the pruning"
+    return trial.status.lower()
 
 
 def _value(value: Any) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pep_tf.experiments.report import drawing, text
@@ -101,12 +101,18 @@ def _index_bytes(line: Line) -> float:
 
 def splits_table(records: Sequence[Record]) -> Table:
     """Data set and md5 of the rows of each split, by run and seed."""
-    seen: dict[tuple[str, ...], None] = {}
+    return splits(
+        (row.dataset, row.seed, row.split_md5) for record in records for row in record.rows
+    )
+
+
+def splits(found: Iterable[tuple[str, Any, Mapping[str, str]]]) -> Table:
+    """The same from (data set, seed, md5 by split)."""
     names = ("train", "validation", "test")
-    for record in records:
-        for row in record.rows:
-            md5 = tuple(text.clean(row.split_md5.get(name, "-")) for name in names)
-            seen[(text.clean(row.dataset), str(row.seed), *md5)] = None
+    seen = dict.fromkeys(
+        tuple(map(text.clean, (dataset, seed, *(md5.get(name, "-") for name in names))))
+        for dataset, seed, md5 in found
+    )
     return Table(
         "Data set, and md5 of the row numbers of each split.",
         ["data set", "seed", *names],

@@ -80,6 +80,18 @@ def test_unfinished_shows_the_stages_that_are_done(tmp_path):
     assert "One budget only" in words
 
 
+def test_what_one_seed_lacks_is_said_of_that_seed(tmp_path):
+    for seed in (0, 1):
+        folders.write_run(tmp_path / "seeds" / str(seed), folders.rows(seed))
+    for path in (tmp_path / "seeds" / "1" / "tickets").iterdir():
+        path.unlink()
+    folders.write_rows(tmp_path, [*folders.rows(0), *folders.rows(1)[:3]])
+    words = words_of(tmp_path)
+    assert "Seed 1: No tickets" in words
+    assert "Not every table has all seeds" in words
+    assert "Learned embedding size by field" in words  # of the other seed
+
+
 def test_crashed_before_the_first_stage(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RunError, match="neither results.json nor a finished stage"):

@@ -91,6 +91,30 @@ def test_page(chromium, tmp_path):  # noqa: F811
     assert "3 of 24 trials did not complete" in harmless(page)
 
 
+def test_where_it_comes_from(tmp_path):
+    found = search(12)
+    found["split_md5"] = {"train": "a" * 32, "validation": "b" * 32, "test": "c" * 32}
+    (tmp_path / "best.py").touch()
+    (tmp_path / "config.json").write_text('{"seed": 5, "l2": 1e-05}')
+    command = "python -m pep_tf.tuning.search --seed=5"
+    environment = {"command": command, "machine": {"cores": 2}, "versions": {"keras": "3.15.1"}}
+    (tmp_path / "environment.json").write_text(json.dumps(environment))
+    words = harmless(write_report([write(tmp_path, found)]))
+    for part in (command, "best.py", "a" * 32, "1e-05", "cores", "3.15.1", "The search space"):
+        assert part in words
+    assert "No environment.json" not in words
+
+
+def test_trials_that_ended_early_are_told_from_whole_ones(tmp_path):
+    found = search(6)
+    found["trials"][1] |= {"stopped": True, "share": 1.0}
+    found["trials"][2] |= {"share": 1 / 3}
+    words = harmless(write_report([write(tmp_path, found)]))
+    assert "2 of 6 trials ended before a whole pruning" in words
+    assert "given up half way" in words
+    assert "33.3\N{NO-BREAK SPACE}% of the pruning" in words
+
+
 @pytest.mark.parametrize("trials", [0, 1, 5])
 def test_few_trials_are_said(trials, tmp_path):
     words = harmless(write_report([write(tmp_path, search(trials))]))
