@@ -152,19 +152,19 @@ class PackedTable(tf.Module):
             assert self.whole is not None
             return look(self.whole.at(found.whole), order)
         at = tf.where(found.octet > 0)
-        # Number 0, a row of zeros, comes first: it stays the number of all that is empty.
-        rows = [
-            tf.zeros([1, self.dim]),
-            self._decoded(tf.gather_nd(found.start, at), tf.gather_nd(found.octet, at)),
-        ]
-        if self.whole is not None and found.whole is not None:
+        rows = self._decoded(tf.gather_nd(found.start, at), tf.gather_nd(found.octet, at))
+        # A row of zeros comes first: 0 stays the number of all that is empty.
+        if self.whole is None or found.whole is None:
+            rows = tf.pad(rows, [[1, 0], [0, 0]])
+        else:
             among = tf.where(found.whole > 0)
-            rows.append(self.whole.at(tf.gather_nd(found.whole, among)))
-            at = tf.concat([at, among], axis=0)
+            places = tf.pad(tf.gather_nd(found.whole, among), [[1, 0]])  # 0, the place of nothing
+            rows = tf.concat([self.whole.at(places), rows], axis=0)
+            at = tf.concat([among, at], axis=0)
         numbers = tf.scatter_nd(
             tf.cast(at, tf.int32), tf.range(1, tf.size(at) + 1), tf.shape(found.octet)
         )
-        return look(tf.concat(rows, axis=0), look(numbers, order))
+        return look(rows, look(numbers, order))
 
     def _decoded(self, start: tf.Tensor, octet: tf.Tensor) -> tf.Tensor:
         """float32 [n, d] of rows that are not whole, from `start` and `octet` [n] of `Found`."""
