@@ -50,15 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(dir=flags.folder) as folder:
         versions, tiny = _export(ticket, flags, Path(folder))
         report = _sizes(versions) | {"flags": vars(flags), "tensorflow": tf.__version__}
-        if not flags.sizes_only:
-            memory = _memory(ticket, versions, tiny, Path(folder), flags.seed)
+        if flags.measure != "sizes":
             rng = np.random.default_rng([flags.seed, 4])
 
             def draw(rows: int) -> Inputs:
                 return {"ids": ticket.ids(rows, rng)}
 
-            times = latency(versions, draw, flags.seconds)
-            report |= {name: memory[name] | times[name] for name in FORMS}
+            report |= latency(versions, draw, flags.seconds)
+        if flags.measure == "all":
+            memory = _memory(ticket, versions, tiny, Path(folder), flags.seed)
+            report |= {name: memory[name] | report[name] for name in FORMS}
             report |= _more_latency(ticket, versions, flags, Path(folder), draw)
     print(json.dumps(report, indent=1))
 
@@ -71,7 +72,12 @@ def _flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steepness", type=float, default=1.5, help="see MadeUpTicket")
     parser.add_argument("--model", choices=("deepfm", "fm"), default="deepfm")
     parser.add_argument("--seconds", type=float, default=15, help="of latency for each batch size")
-    parser.add_argument("--sizes_only", action="store_true", help="measure nothing that takes time")
+    parser.add_argument(
+        "--measure",
+        choices=("all", "sizes", "latency"),
+        default="all",
+        help="sizes alone take no time, latency alone is that of the signature `ids`",
+    )
     parser.add_argument("--folder", default=None, help="where the exported models are put for now")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)

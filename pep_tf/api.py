@@ -172,9 +172,9 @@ def export(
     first_order = model.first_order
     arguments: dict[str, Any] = {
         "schema": FeatureSchema.of(model.fields),
-        "table": model.embedding.effective_table(),
+        "table": model.embedding.row_blocks(),
         "tower": model,
-        "first_order": None if first_order is None else first_order.effective_table(),
+        "first_order": None if first_order is None else first_order.row_blocks(),
         "metadata": metadata,
         "check": None if data is None else _answers(model, data),
         "dtype": dtype,

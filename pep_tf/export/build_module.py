@@ -7,8 +7,9 @@ import numpy as np
 from pep_tf.data.raw import RawTransform
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.dense_table import DenseTable
-from pep_tf.export.packed_table import PackedTable
-from pep_tf.export.serving_module import ServingModule, Table
+from pep_tf.export.entries import Entries
+from pep_tf.export.serving_module import ServingModule
+from pep_tf.export.tables import DenseTables, PackedTables, Tables
 from pep_tf.export.tower import FrozenTower, Interaction
 from pep_tf.export.value_code import DTYPES
 
@@ -35,13 +36,7 @@ def build_module(
             f"`dtype` must be one of {list(DTYPES)}, and 'float32' where `packed` is False."
             f" Received: {dtype!r}"
         )
-    main = _table(table, "table", dtype, packed)
-    linear = None
-    if first_order is not None:
-        # What is worth a level is the same as for the table, of which these are a small part.
-        worth = 4 * main.nnz // 20
-        linear = _table(first_order, "first_order", dtype, packed, worth)
-    _check_tables(schema, main, linear)
+    tables = _tables(schema, table, first_order, dtype, packed)
     if transform is not None:
         sizes = transform.schema.sizes
         if sizes != schema.sizes:
@@ -49,25 +44,29 @@ def build_module(
                 f"`transform` must give ids of the schema's sizes {schema.sizes}. Received sizes:"
                 f" {sizes}"
             )
-        occupied = main.occupied if linear is None else main.occupied | linear.occupied
-        transform = transform.without(~occupied)
+        transform = transform.without(~tables.occupied)
     frozen = FrozenTower(
         tower,
         num_fields=schema.num_fields,
-        dim=main.dim,
-        has_first_order=linear is not None,
+        dim=tables.table.dim,
+        has_first_order=first_order is not None,
         dtype=tower_dtype or ("float32" if dtype == "float32" else "float16"),
     )
-    return ServingModule(schema, main, linear, frozen, dtype, transform)
+    return ServingModule(schema, tables, frozen, dtype, transform)
 
 
-def _table(
-    rows: Rows, name: str, dtype: str, packed: bool, level_worth: int | None = None
-) -> Table:
-    blocks = _blocks(rows, name)
+def _tables(
+    schema: FeatureSchema, table: Rows, first_order: Rows | None, dtype: str, packed: bool
+) -> Tables:
+    rows = _blocks(table, "table")
+    weights = None if first_order is None else _blocks(first_order, "first_order")
     if packed:
-        return PackedTable(blocks, dtype=dtype, name=name, level_worth=level_worth)
-    return DenseTable(blocks, name=name)
+        main, linear = Entries.of(rows), None if weights is None else Entries.of(weights)
+        _check_shapes(schema, main, linear)
+        return PackedTables(main, linear, dtype)
+    dense = DenseTable(rows), None if weights is None else DenseTable(weights, "first_order")
+    _check_shapes(schema, *dense)
+    return DenseTables(*dense)
 
 
 def _blocks(rows: Rows, name: str) -> Iterator[np.ndarray]:
@@ -83,7 +82,9 @@ def _blocks(rows: Rows, name: str) -> Iterator[np.ndarray]:
         yield block.astype(np.float32, copy=False)
 
 
-def _check_tables(schema: FeatureSchema, table: Table, first_order: Table | None) -> None:
+def _check_shapes(
+    schema: FeatureSchema, table: Entries | DenseTable, first_order: Entries | DenseTable | None
+) -> None:
     for name, part in (("table", table), ("first_order", first_order)):
         if part is not None and part.num_rows != schema.num_features:
             raise ValueError(

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.export.bound import bound_bytes, count_histogram
+from pep_tf.export.octets import look
 
 
 class DenseTable(tf.Module):
@@ -20,19 +21,13 @@ class DenseTable(tf.Module):
         super().__init__(name=name)
         rows = np.concatenate(list(blocks)).astype(np.float32, copy=False)
         self.num_rows, self.dim = rows.shape
-        self.occupied = np.ones(len(rows), bool)  # each row is stored, zeros too
         self.nnz = int(np.count_nonzero(rows))
         self.bound_bytes = bound_bytes(count_histogram(rows))
         self.values = tf.Variable(rows, trainable=False, name=f"{name}_values")
 
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
         """float32 [n, d] of the table rows int32 [n]."""
-        return tf.gather(self.values, rows)
-
-    def spread(self, rows: tf.Tensor, different: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-        """float32 [n, d] of `rows`, without the detour over the different ones."""
-        del different, places
-        return self.lookup(rows)
+        return look(self.values.read_value(), rows)
 
     def parts(self) -> dict[str, int]:
         """Bytes by part."""

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from pep_tf.data.raw import MISSING
 from pep_tf.errors import DataError
-from pep_tf.export.serving_module import ServingModule, Table
+from pep_tf.export.serving_module import ServingModule
+from pep_tf.export.tables import Table
 
 MODEL_CARD = "assets.extra/model_card.json"
 

@@ -1,13 +1,14 @@
 """A pruned table in about the bytes that its survivors and the entropy of its mask ask for."""
 
-import dataclasses
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.export.bound import bound_bytes, count_histogram
-from pep_tf.export.octets import Octets, ones, pack_bits, steps
+from pep_tf.export.bound import bound_bytes
+from pep_tf.export.entries import Entries
+from pep_tf.export.octets import Flags, Octets, look, ones, pack_bits, steps
 from pep_tf.export.row_index import RowIndex
 from pep_tf.export.value_code import Values
 
@@ -15,23 +16,43 @@ _INT32_ROOM = 2**31 - 2**16
 _FEW = 32  # columns for which a product beats a cumulative sum
 
 
+class Found(NamedTuple):
+    """What a table knows of different rows [u] before it decodes any.
+
+    Attributes:
+        whole: place among the rows stored whole, int32; None if there is no such row, 0 if not one.
+        start: place of what the first set bit of `octet` stands for; None if all rows are whole.
+        octet: int32, top of the row's mask, 0 if it is empty or whole; None likewise.
+        weights: place among the weights of other tables, int32, 0 without; None without such.
+    """
+
+    whole: tf.Tensor | None
+    start: tf.Tensor | None
+    octet: tf.Tensor | None
+    weights: tf.Tensor | None
+
+
 class PackedTable(tf.Module):
     """Rows of a table of which most entries are zero, decoded on lookup by plain TensorFlow ops.
 
-    A lookup goes down a tree. The row index says whether a row has entries, and its rank among
-    those that have; the row's presence bytes say which of its octets (groups of 8 columns) have
-    entries; each of those octets is a byte with a bit a column; and the number of bits before the
-    row's first octet is where its values begin. Parts that would say nothing are left out: the row
-    index where no row is empty, the presence bytes where they cost more than the empty octets, all
-    of the mask where a row with one entry has all.
+    A lookup goes down a tree. The row index says whether a row has entries, and its place among
+    those that have. A bit a place says whether the row is stored whole (see `Entries`), a byte which
+    eighths of the other rows have entries: for d up to 64, which of the row's octets (8 columns).
+    Of each such octet a byte with a bit a column is stored, and the number of bits before it is where
+    its values begin. For d up to 8 the octet is the byte of the place itself, for d above 64 there
+    is one more level. Parts that would say nothing are left out: the row index where no row is
+    empty, all of the mask where each row is stored whole.
 
     Args:
-        blocks: row blocks float32 [n_i, d] in order; only one is held at a time.
+        blocks: row blocks float32 [n_i, d] in order, only one of which is held at a time; or the
+            `Entries` of such.
         dtype: how values are stored, see `Values`.
         name: prefix of the variables' names.
         level_worth: bytes that a further level of the row index has to save; by default a
             twentieth of the values.
         integers: type of the positions; int64 by itself where int32 is too small.
+        weights: bool for each place, whether it has a weight of another table, which is then found
+            with the place; or None.
 
     Raises:
         ValueError: no row, blocks of different widths, or an unknown `dtype`.
@@ -44,84 +65,128 @@ class PackedTable(tf.Module):
 
     def __init__(
         self,
-        blocks: Iterable[np.ndarray],
+        blocks: Iterable[np.ndarray] | Entries,
         *,
         dtype: str = "float32",
         name: str = "table",
         level_worth: int | None = None,
         integers: tf.DType | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
         super().__init__(name=name)
-        parts = _Parts.of(blocks)
-        self.dim, self.num_rows = parts.dim, len(parts.occupied)
-        self.occupied = parts.occupied
-        self.nnz, self.dtype = len(parts.values), dtype
-        self.bound_bytes = bound_bytes(parts.histogram)
+        entries = blocks if isinstance(blocks, Entries) else Entries.of(blocks)
+        self.dim, self.num_rows, self.nnz = entries.dim, entries.num_rows, entries.nnz
+        self.bound_bytes = bound_bytes(entries.histogram)
         if integers is None:
             integers = tf.int32 if self.nnz * (1 + 1 / 8) < _INT32_ROOM else tf.int64
         self._integers = integers
-        self._octets_a_row = parts.octets.shape[1]
         if level_worth is None:
             level_worth = 4 * self.nnz // 20
-        self.rows = RowIndex(parts.occupied, name, level_worth)
-        self.presence, self.octets = _masks(parts, name, integers)
-        zeros = self.dim if self.octets is None else 1
-        self.values = Values(parts.values, dtype, name, zeros=zeros)
+        self.rows = RowIndex(entries.places, name, level_worth)
+        self._all_whole = bool(entries.whole.all())
+        self._some_whole = not self._all_whole and bool(entries.whole.any())
+        self._has_weights = weights is not None
+        self.whole: Values | None = None
+        self.values: Values | None = None
+        if self._all_whole or self._some_whole:
+            self.whole = Values(entries.rows, dtype, f"{name}_whole")
+        if not self._all_whole:
+            self.values = Values(entries.values, dtype, name)
+        top, self._widths, levels = _mask_levels(entries)
+        self.levels = [Octets(level, f"{name}_{i}", integers) for i, level in enumerate(levels)]
+        flags = [entries.whole] if self._some_whole else []
+        flags += [] if weights is None else [weights]
+        self.flags: Flags | None = None
+        if flags or not self._all_whole:
+            octets = None if self._all_whole else top
+            self.flags = Flags(flags, octets, f"{name}_flags", integers)
 
     @property
     def nbytes(self) -> int:
         return sum(self.parts().values())
 
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of the bits that say which places have a weight of another table."""
+        if not self._has_weights or self.flags is None:
+            return 0
+        return self.flags.nbytes[int(self._some_whole)]
+
     def parts(self) -> dict[str, int]:
         """Bytes by part: values, row index, row masks."""
-        masks = [part.nbytes for part in (self.presence, self.octets) if part is not None]
-        return {"values": self.values.nbytes, "rows": self.rows.nbytes, "masks": sum(masks)}
-
-    def spread(self, rows: tf.Tensor, different: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-        """float32 [n, d] of `rows`, each of the `different` ones decoded once, the empty ones never."""
-        del rows
-        found = self.rows.find(different)
-        if not self.rows.levels or self.octets is None:  # no empty row, or as cheap as a full one
-            return tf.gather(self._decoded(found), places)
-        occupied = found > 0
-        # Place 0, the row of zeros, comes first: all empty rows are looked up there.
-        filled = tf.concat([[0], tf.gather(found, tf.where(occupied)[:, 0])], axis=0)
-        flags = tf.cast(occupied, tf.int32)
-        ranks = tf.cumsum(flags) * flags
-        return tf.gather(self._decoded(filled), tf.gather(ranks, places))
+        values = [part.nbytes for part in (self.values, self.whole) if part]
+        masks = [part.nbytes for part in self.levels]
+        masks += [] if self.flags is None else self.flags.nbytes
+        return {
+            "values": sum(values),
+            "rows": self.rows.nbytes,
+            "masks": sum(masks) - self.weights_bytes,
+        }
 
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
         """float32 [n, d] of the table rows int32 [n], each in [0, N).
 
-        Repeated rows are decoded each time; see `tf.unique`.
+        Repeated rows are decoded each time; see `spread`.
         """
-        return self._decoded(self.rows.find(rows))
+        return self.spread(self.find(rows), tf.range(tf.size(rows)))
 
-    def _decoded(self, places: tf.Tensor) -> tf.Tensor:
-        """float32 [n, d] of the occupied rows with these places int32 [n]; place 0 is all zeros."""
-        places = tf.cast(places, self._integers)
-        if self.octets is None:
-            return self.values.at(_span(places, self.dim))
-        start, octets = self._octets_of(places)
-        first = tf.expand_dims(self.octets.first(start), 1) + self._before(octets)
-        within = steps(octets, self._integers)
-        found = self.values.at(tf.maximum(tf.expand_dims(first, 2) + within, 0))
-        return _columns(found, self.dim)
+    def find(self, rows: tf.Tensor) -> Found:
+        """Where the rows int32 [u], each in [0, N), are stored."""
+        places = self.rows.find(rows)
+        if self.flags is None:
+            return Found(places, None, None, None)
+        flags, start, octet = self.flags.find(places)
+        weights = flags.pop() if self._has_weights else None
+        if self._all_whole:
+            return Found(places, None, None, weights)
+        return Found(flags[0] if flags else None, start, octet, weights)
 
-    def _octets_of(self, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Place of a row's first stored octet [n], and its octets int32 [n, octets of a row]."""
-        assert self.octets is not None
-        if self.presence is None:
-            span = _span(places, self._octets_a_row)
-            return places * self._octets_a_row, self.octets.at(span)
-        width = -(-self._octets_a_row // 8)
-        start = self.presence.first(places if width == 1 else places * width)
-        flags = self.presence.at(places if width == 1 else _span(places, width))
+    def spread(self, found: Found, order: tf.Tensor) -> tf.Tensor:
+        """float32 [n, d]: the rows `found[order]`, each of `found` decoded once, the empty ones never.
+
+        Args:
+            found: of different rows [u].
+            order: int32 [n], in [0, u).
+        """
+        if found.octet is None:  # an empty row is as cheap as a full one
+            assert self.whole is not None
+            return look(self.whole.at(found.whole), order)
+        at = tf.where(found.octet > 0)
+        rows = self._decoded(tf.gather_nd(found.start, at), tf.gather_nd(found.octet, at))
+        # A row of zeros comes first: 0 stays the number of all that is empty.
+        if self.whole is None or found.whole is None:
+            rows = tf.pad(rows, [[1, 0], [0, 0]])
+        else:
+            among = tf.where(found.whole > 0)
+            places = tf.pad(tf.gather_nd(found.whole, among), [[1, 0]])  # 0, the place of nothing
+            rows = tf.concat([self.whole.at(places), rows], axis=0)
+            at = tf.concat([among, at], axis=0)
+        numbers = tf.scatter_nd(
+            tf.cast(at, tf.int32), tf.range(1, tf.size(at) + 1), tf.shape(found.octet)
+        )
+        return look(rows, look(numbers, order))
+
+    def _decoded(self, start: tf.Tensor, octet: tf.Tensor) -> tf.Tensor:
+        """float32 [n, d] of rows that are not whole, from `start` and `octet` [n] of `Found`."""
+        assert self.values is not None
+        octets = octet
+        for level, width in zip(self.levels, self._widths, strict=True):
+            octets, start = level.at(self._set_bits(start, octets, width)), level.first(start)
+        return self.values.at(self._set_bits(start, octets, self.dim))
+
+    def _set_bits(self, start: tf.Tensor, octets: tf.Tensor, width: int) -> tf.Tensor:
+        """[n, width]: place of what each bit of the octets int32 [n, k] stands for, 0 if not set.
+
+        `octets` may be [n], one a row. `start` [n] is the place of what the first set bit stands
+        for; bits behind `width` are left out.
+        """
         first = tf.expand_dims(start, 1)
-        if width > 1:
-            first = tf.expand_dims(first + self._before(flags), 2)
-        found = self.octets.at(tf.maximum(first + steps(flags, self._integers), 0))
-        return start, _columns(found, self._octets_a_row)
+        if octets.shape.rank > 1:
+            first = tf.expand_dims(first + self._before(octets), 2)
+        places = tf.maximum(first + steps(octets, self._integers), 0)
+        if octets.shape.rank > 1:
+            places = tf.reshape(places, [-1, 8 * octets.shape[1]])
+        return places if places.shape[1] == width else places[:, :width]
 
     def _before(self, octets: tf.Tensor) -> tf.Tensor:
         """Set bits in the bytes of the same row [n, k] that lie before each, shape of `octets`."""
@@ -133,73 +198,18 @@ class PackedTable(tf.Module):
         return tf.cast(ones(octets, tf.float32) @ tf.constant(earlier), self._integers)
 
 
-def _columns(found: tf.Tensor, width: int) -> tf.Tensor:
-    """[n, bytes, 8], or [n, 8], to [n, width]: without the bits behind the last column."""
-    flat = found
-    if found.shape.rank > 2:
-        flat = tf.reshape(found, [-1, 8 * found.shape[1]])
-    return flat if flat.shape[1] == width else flat[:, :width]
+def _mask_levels(entries: Entries) -> tuple[np.ndarray, list[int], list[np.ndarray]]:
+    """Top of each place's mask uint8 [K], bytes of a row by level, and the bytes that are stored.
 
-
-def _span(places: tf.Tensor, length: int) -> tf.Tensor:
-    """[n, length]: the numbers of each place in an array with `length` of them a place."""
-    if length == 1:
-        return tf.expand_dims(places, 1)
-    return tf.expand_dims(places * length, 1) + tf.range(length, dtype=places.dtype)
-
-
-def _masks(parts: "_Parts", name: str, integers: tf.DType) -> tuple[Octets | None, Octets | None]:
-    """Presence bytes and octets, each None where it would say nothing or cost too much."""
-    octets = parts.octets
-    if len(parts.values) == len(octets) * parts.dim:
-        return None, None
-    bits = pack_bits(octets != 0)
-    filled = octets[octets != 0]
-    if bits.size + len(filled) >= octets.size:
-        stored = octets.reshape(-1)
-        return None, Octets(stored, f"{name}_octets", integers, zeros=octets.shape[1])
-    presence = Octets(bits.reshape(-1), f"{name}_presence", integers, zeros=bits.shape[1])
-    return presence, Octets(filled, f"{name}_octets", integers)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Parts:
-    """What the packing keeps of the blocks: nothing that grows with N x d.
-
-    Attributes:
-        occupied: bool [N], whether the row has an entry.
-        octets: uint8 [occupied rows, ceil(d / 8)], their masks.
-        values: float32 [nnz].
-        histogram: int64 [d + 1], rows by number of entries.
+    The bytes of a level say which bits of the level below are stored, which are those that are set.
     """
-
-    occupied: np.ndarray
-    octets: np.ndarray
-    values: np.ndarray
-    histogram: np.ndarray
-
-    @property
-    def dim(self) -> int:
-        return len(self.histogram) - 1
-
-    @classmethod
-    def of(cls, blocks: Iterable[np.ndarray]) -> "_Parts":
-        parts = [cls._of_block(block) for block in blocks]
-        widths = sorted({part.dim for part in parts})
-        if len(widths) > 1:
-            raise ValueError(f"`blocks` must be of one width. Received widths: {widths}")
-        if not sum(len(part.occupied) for part in parts):
-            raise ValueError("`blocks` must have at least one row. Received: none.")
-        return cls(
-            np.concatenate([part.occupied for part in parts]),
-            np.concatenate([part.octets for part in parts]),
-            np.concatenate([part.values for part in parts]),
-            np.sum([part.histogram for part in parts], axis=0),
-        )
-
-    @classmethod
-    def _of_block(cls, block: np.ndarray) -> "_Parts":
-        mask = block != 0
-        occupied = mask.any(1)
-        values = block[mask].astype(np.float32, copy=False)
-        return cls(occupied, pack_bits(mask[occupied]), values, count_histogram(block))
+    masks = entries.octets
+    widths: list[int] = []
+    levels: list[np.ndarray] = []
+    while masks.shape[1] > 1:
+        widths.insert(0, masks.shape[1])
+        levels.insert(0, masks[masks != 0])
+        masks = pack_bits(masks != 0)
+    top = np.zeros(len(entries.whole), np.uint8)
+    top[~entries.whole] = masks[:, 0]
+    return top, widths, [] if bool(entries.whole.all()) else levels

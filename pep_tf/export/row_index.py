@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.export.octets import Octets, pack_bits, step
+from pep_tf.export.octets import Octets, pack_bits
 
 _MOST_LEVELS = 6
 
@@ -36,12 +36,12 @@ class RowIndex(tf.Module):
         """int32 [n]: 1 + the rank of each row among the occupied ones, or 0 where it is empty."""
         if not self.levels:
             return rows + 1
-        height = len(self.levels)
-        places = rows // 8**height
-        for level in self.levels:
+        height = len(self.levels) - 1
+        places = self.levels[0].place(rows // 8**height if height else rows)
+        for level in self.levels[1:]:
             height -= 1
             bits = (rows // 8**height if height else rows) % 8
-            places = tf.maximum(level.first(places) + step(level.at(places), bits), 0)
+            places = level.place(places * 8 + bits)
         return places
 
 

@@ -1,41 +1,13 @@
 """The graph that is served: ids to rows, rows to numbers, numbers to a probability."""
 
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.raw import UNKNOWN, RawTransform
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.export.tables import Table, Tables
 from pep_tf.export.tower import FrozenTower
-
-
-class Table(Protocol):
-    """A table in any form: looked up once for each different row of a batch.
-
-    Attributes:
-        dim, num_rows: d and N.
-        nnz: entries that are not zero.
-        bound_bytes: see `pep_tf.export.bound`.
-        occupied: bool [N], False where a row adds nothing.
-    """
-
-    dim: int
-    num_rows: int
-    nnz: int
-    bound_bytes: float
-    occupied: np.ndarray
-
-    def spread(self, rows: tf.Tensor, different: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-        """float32 [n, d] of `rows` int32 [n], each in [0, num_rows).
-
-        `different` are the rows without repeats, and `rows[i] = different[places[i]]`.
-        """
-        ...
-
-    def parts(self) -> dict[str, int]:
-        """Bytes by part."""
-        ...
 
 
 class ServingModule(tf.Module):
@@ -43,8 +15,7 @@ class ServingModule(tf.Module):
 
     Args:
         schema: fields, sizes, offsets.
-        table: the embedding table, N rows.
-        first_order: the first-order weights as a table of width 1, or None.
+        tables: the embedding table and the first-order weights, N rows each.
         tower: the arithmetic after the lookup.
         dtype: how the numbers of the tables are stored.
         transform: raw columns to ids, or None to serve ids alone.
@@ -53,23 +24,30 @@ class ServingModule(tf.Module):
     def __init__(
         self,
         schema: FeatureSchema,
-        table: Table,
-        first_order: Table | None,
+        tables: Tables,
         tower: FrozenTower,
         dtype: str,
         transform: RawTransform | None = None,
     ) -> None:
         super().__init__(name="pep")
-        self.table, self.first_order, self.tower = table, first_order, tower
+        self.tables, self.tower = tables, tower
         self.schema, self.dtype, self.transform = schema, dtype, transform
         self._names = list(schema.names)
         self._sizes = list(schema.sizes)
         self._offsets = schema.offsets.tolist()
         self._ids_spec = tf.TensorSpec([None, schema.num_fields], tf.int32, name="ids")
 
+    @property
+    def table(self) -> Table:
+        return self.tables.table
+
+    @property
+    def first_order(self) -> Table | None:
+        return self.tables.first_order
+
     def signatures(self) -> dict[str, Any]:
         """The functions to save by name: `ids`, and `serving_default` on raw columns if it can."""
-        from_ids = tf.function(lambda ids: self.answer(self.rows(ids)))
+        from_ids = tf.function(lambda ids: self.answer(*self.rows(ids)))
         ids = from_ids.get_concrete_function(ids=self._ids_spec)
         if self.transform is None:
             return {"serving_default": ids, "ids": ids}
@@ -82,21 +60,22 @@ class ServingModule(tf.Module):
         known = ids != UNKNOWN
         # Id 0 stands in for an unknown value, whose numbers become zeros after the lookup.
         rows = self.rows(tf.where(known, ids, 0))
-        return {"probability": self.answer(rows, known)["probability"]}
+        return {"probability": self.answer(*rows, known)["probability"]}
 
     def lite_function(self) -> Any:
         """`ids` for LiteRT: a failing lookup says no there, since it has no assertions."""
-        return tf.function(lambda ids: self.answer(self._lite_rows(ids))).get_concrete_function(
-            ids=self._ids_spec
-        )
 
-    def rows(self, ids: tf.Tensor) -> tf.Tensor:
-        """Table rows int32 [B, F] of per-field ids; an id out of range fails the request."""
+        def answer(ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            rows = self._lite_rows(ids)
+            return self.answer(rows, rows.op)
+
+        return tf.function(answer).get_concrete_function(ids=self._ids_spec)
+
+    def rows(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
+        """Table rows int32 [B, F] of per-field ids, and what fails where an id is out of range."""
         # BiasAdd, unlike +, refuses a batch of another width instead of stretching it.
         rows = tf.nn.bias_add(ids, tf.constant(self._offsets, tf.int32))
-        outside = self._outside(ids)
-        with tf.control_dependencies([self._refuse_any(outside, ids)]):
-            return tf.identity(rows)
+        return rows, self._refuse_any(self._outside(ids), ids).op
 
     def _lite_rows(self, ids: tf.Tensor) -> tf.Tensor:
         bad = tf.reduce_max(tf.cast(self._outside(ids), tf.int32), axis=1)
@@ -109,21 +88,21 @@ class ServingModule(tf.Module):
     def _outside(self, ids: tf.Tensor) -> tf.Tensor:
         return tf.logical_or(ids < 0, ids >= tf.constant(self._sizes, tf.int32))
 
-    def answer(self, rows: tf.Tensor, known: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        """`probability` and `logit`, float32 [B], of table rows int32 [B, F].
+    def answer(
+        self, rows: tf.Tensor, check: tf.Operation, known: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """`probability` and `logit`, float32 [B], of table rows int32 [B, F] that `check` passes.
 
         Where `known`, bool [B, F], is False, the feature adds nothing.
         """
-        flat = tf.reshape(rows, [-1])
-        different, places = tf.unique(flat)
 
-        def numbers(table: Table) -> tf.Tensor:
-            found = table.spread(flat, different, places)
-            found = tf.reshape(found, [-1, rows.shape[1], table.dim])
+        def by_field(found: tf.Tensor) -> tf.Tensor:
+            found = tf.reshape(found, [-1, rows.shape[1], found.shape[1]])
             return found if known is None else tf.where(known[:, :, tf.newaxis], found, 0.0)
 
-        first_order = None if self.first_order is None else numbers(self.first_order)
-        logit = self.tower(numbers(self.table), first_order)
+        embedded, first_order = self.tables.spread(rows, check)
+        linear = None if first_order is None else by_field(first_order)
+        logit = self.tower(by_field(embedded), linear)
         return {"probability": tf.sigmoid(logit), "logit": logit}
 
     def _refuse_any(self, outside: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:

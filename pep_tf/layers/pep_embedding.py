@@ -11,7 +11,7 @@ from pep_tf.layers.granularity import Granularity
 
 PRUNING = ("threshold", "mask", "none")
 THRESHOLDS = "thresholds"  # name of the weight, by which optimizers know it
-_BLOCK_ENTRIES = 1 << 22  # entries of a block when the whole table is looked at: 16 MiB of float32
+BLOCK_ENTRIES = 1 << 22  # entries of a block when the whole table is looked at: 16 MiB of float32
 
 
 def soft_threshold(
@@ -226,7 +226,7 @@ class PEPEmbedding(keras.layers.Layer):
         return tf.sign(table) * tf.nn.relu(score), score
 
     def _rows(self) -> Iterator[tuple[int, Rows]]:
-        size = max(1, _BLOCK_ENTRIES // self.output_dim)
+        size = max(1, BLOCK_ENTRIES // self.output_dim)
         for start in range(0, self.input_dim, size):
             ids = tf.range(start, min(start + size, self.input_dim))
             yield start, self.source.look(ids)
@@ -245,9 +245,13 @@ class PEPEmbedding(keras.layers.Layer):
         """Number of non-zero entries of E."""
         return sum(int(tf.math.count_nonzero(block)) for _, block, _ in self.blocks())
 
+    def row_blocks(self) -> Iterator[np.ndarray]:
+        """E in row blocks float32 [n_i, d], in order."""
+        return (block.numpy() for _, block, _ in self.blocks())
+
     def effective_table(self) -> np.ndarray:
         """E, float32 [N, d]: as large as the table itself."""
-        return np.concatenate([block.numpy() for _, block, _ in self.blocks()])
+        return np.concatenate(list(self.row_blocks()))
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,12 +1,13 @@
 """An embedding table that holds only what a ticket keeps: retraining without the rest of the table."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.layers.pep_embedding import PEPEmbedding
+from pep_tf.layers.pep_embedding import BLOCK_ENTRIES, PEPEmbedding
 
 _BLOCK_ROWS = 1 << 16  # rows unpacked at a time when the whole table is looked at
 
@@ -122,13 +123,23 @@ class TicketEmbedding(keras.layers.Layer):
         """Number of entries that are not zero."""
         return self.entries.nnz() if self._nnz else 0
 
+    def row_blocks(self) -> Iterator[np.ndarray]:
+        """V * mask in row blocks float32 [n_i, d], in order, each made when it is asked for."""
+        rows, starts = self.rows._value.numpy(), self.starts._value.numpy()
+        columns = self.columns._value.numpy().astype(np.int64)
+        values = self.entries.effective_table()[: self._nnz, 0]
+        size = max(1, BLOCK_ENTRIES // self.output_dim)
+        for first in range(0, self.input_dim, size):
+            block = np.zeros((min(size, self.input_dim - first), self.output_dim), np.float32)
+            low, high = np.searchsorted(rows, [first, first + size])
+            entries = slice(starts[low], starts[high])
+            owners = np.repeat(rows[low:high] - first, np.diff(starts[low : high + 1]))
+            block[owners, columns[entries]] = values[entries]
+            yield block
+
     def effective_table(self) -> np.ndarray:
         """V * mask, float32 [N, d]: as large as the table that was pruned."""
-        table = np.zeros((self.input_dim, self.output_dim), np.float32)
-        rows = np.repeat(self.rows._value.numpy(), np.diff(self.starts._value.numpy()))
-        values = self.entries.effective_table()[: self._nnz, 0]
-        table[rows, self.columns._value.numpy().astype(np.int64)] = values
-        return table
+        return np.concatenate(list(self.row_blocks()))
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.export.octets import Octets, pack_bits, steps
+from pep_tf.export.octets import Flags, Octets, number_of_ones, pack_bits, steps
 from pep_tf.export.row_index import RowIndex
 
 
@@ -12,7 +12,7 @@ def test_bits_go_lowest_first():
 
 def test_steps_of_a_byte():
     lowest = -(2**31)
-    expected = [0, lowest, 1] + [lowest] * 5  # 5 = bits 0 and 2
+    expected = [0, lowest + 1, 1] + [lowest + 2] * 5  # 5 = bits 0 and 2
     assert steps(tf.constant([5]), tf.int32).numpy().tolist() == [expected]
 
 
@@ -24,6 +24,29 @@ def test_first_counts_the_bits_of_all_bytes_before():
     places = tf.range(101)
     np.testing.assert_array_equal(octets.at(places), padded)
     np.testing.assert_array_equal(octets.first(places), 1 + np.cumsum(ones) - ones)
+
+
+def test_place_tells_set_bits_from_others():
+    bits = np.random.default_rng(0).random(900) < 0.3
+    places = Octets(pack_bits(bits), "bits", zeros=0).place(tf.range(900))
+    np.testing.assert_array_equal(places, np.cumsum(bits) * bits)
+
+
+@pytest.mark.parametrize("integers", [tf.int32, tf.int64])
+@pytest.mark.parametrize("count", [0, 1, 31, 700])
+def test_flags_answer_for_bits_and_a_byte_at_once(count, integers):
+    rng = np.random.default_rng(count)
+    kinds = rng.random((2, count)) < 0.4
+    octets = rng.integers(0, 256, count).astype(np.uint8)
+    flags = Flags(list(kinds), octets, "flags", integers)
+    found, start, own = flags.find(tf.range(count + 1))
+    for places, bits in zip(found, kinds, strict=True):
+        np.testing.assert_array_equal(places, np.append(0, np.cumsum(bits) * bits))
+    np.testing.assert_array_equal(own, np.append(0, octets))
+    ones = np.append(0, number_of_ones(octets))
+    np.testing.assert_array_equal(start, 1 + np.cumsum(ones) - ones)
+    (alone,), *_ = Flags([kinds[0]], None, "flags", integers).find(tf.range(count + 1))
+    np.testing.assert_array_equal(alone, found[0])
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.0005, 0.02, 0.5, 1.0])

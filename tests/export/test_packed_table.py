@@ -1,3 +1,6 @@
+import itertools
+import tracemalloc
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pep_tf.export.packed_table import PackedTable
+from pep_tf.layers import TicketEmbedding
 
 
 def unpacked(table: PackedTable) -> np.ndarray:
@@ -88,10 +92,36 @@ def test_spread_decodes_each_row_once_and_gives_back_all(kept, dim):
     table = zipf_table(2000, dim, kept) if 0 < kept < 1 else np.full((2000, dim), kept, np.float32)
     rows = np.random.default_rng(1).integers(0, 2000, 700).astype(np.int32)
     packed = PackedTable([table])
-    np.testing.assert_array_equal(packed.spread(tf.constant(rows), *tf.unique(rows)), table[rows])
-    assert packed.spread(tf.zeros([0], tf.int32), *tf.unique(tf.zeros([0], tf.int32))).shape == (
-        *(0, dim),
-    )
+    different, order = tf.unique(rows)
+    np.testing.assert_array_equal(packed.spread(packed.find(different), order), table[rows])
+    nothing = tf.zeros([0], tf.int32)
+    assert packed.spread(packed.find(nothing), nothing).shape == (0, dim)
+
+
+def test_more_than_2_to_the_31_entries_from_row_blocks():
+    """N x d is beyond int32, and no more than a block is ever held."""
+    empty = np.zeros((2**18, 64), np.float32)
+    last = np.zeros((1, 64), np.float32)
+    last[0, 1::9] = np.arange(1, 8)
+    packed = PackedTable(itertools.chain([last], itertools.repeat(empty, 128), [last]))
+    assert packed.num_rows * packed.dim > 2**31
+    rows = np.array([0, 1, packed.num_rows - 2, packed.num_rows - 1], np.int32)
+    expected = np.concatenate([last, empty[:2], last])
+    np.testing.assert_array_equal(packed.lookup(tf.constant(rows)), expected)
+    assert packed.nbytes < 2000
+
+
+def test_a_ticket_is_packed_without_its_table():
+    mask = np.zeros((300_000, 8), np.uint8)
+    mask[::1000, 0] = 129
+    layer = TicketEmbedding.of_mask(mask, 64)
+    layer.entries.table.assign(np.random.default_rng(0).normal(size=(600, 1)))
+    tracemalloc.start()
+    packed = PackedTable(layer.row_blocks())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 300_000 * 64 / 2
+    assert packed.nnz == 600
 
 
 def test_lookup_takes_rows_in_any_order_and_none():
@@ -125,8 +155,14 @@ def test_smaller_numbers(dtype, tolerance):
     error = np.abs(unpacked(packed) - table)
     assert (error <= tolerance * np.abs(table).max()).all()
     assert ((unpacked(packed) != 0) <= (table != 0)).all()
-    per_value = {"float16": 2, "int8": 1 + 4 / 64}[dtype]
-    assert packed.parts()["values"] == pytest.approx(per_value * packed.nnz, rel=0.01)
+    counts = np.count_nonzero(table, axis=1)
+    whole = counts >= 7 / 8 * 16
+    assert whole.any()
+    entries, rows = 1 + counts[~whole].sum(), 1 + whole.sum()  # place 0 of each is of zeros
+    stored = entries + 16 * rows
+    # A scale for 64 entries, and for the 4 rows that have as many.
+    scales = -(-entries // 64) + -(-rows // 4)
+    assert packed.parts()["values"] == {"float16": 2 * stored, "int8": stored + 4 * scales}[dtype]
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-6, 1.0, 1e6, 1e34])

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pep_tf.layers import PEPEmbedding, TicketEmbedding
+from pep_tf.layers import PEPEmbedding, TicketEmbedding, ticket_embedding
 
 
 def of_mask(mask: np.ndarray) -> TicketEmbedding:
@@ -36,6 +36,16 @@ def test_looks_up_what_a_masked_table_would(mask):
     np.testing.assert_array_equal(layer.effective_table(), table)
     assert layer.nnz() == mask.sum()
     assert layer.num_rows == mask.any(axis=1).sum()
+
+
+def test_row_blocks_are_the_table_cut_in_order(monkeypatch):
+    monkeypatch.setattr(ticket_embedding, "BLOCK_ENTRIES", 50)
+    mask = np.random.default_rng(0).random((23, 7)) < 0.2
+    mask[7:14] = False  # one block has nothing
+    layer, table = filled(mask)
+    blocks = list(layer.row_blocks())
+    assert [len(block) for block in blocks] == [7, 7, 7, 2]
+    np.testing.assert_array_equal(np.concatenate(blocks), table)
 
 
 def test_by_hand():

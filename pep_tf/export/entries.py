@@ -1,0 +1,95 @@
+"""What the packing keeps of a table's row blocks: nothing that grows with N x d."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+
+from pep_tf.export.bound import count_histogram
+from pep_tf.export.octets import pack_bits
+
+# A row that keeps at least this share is stored whole: its zeros cost little more than its mask
+# would, and a copy of it is many times faster than to gather its entries one by one.
+_WHOLE = 7 / 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Entries:
+    """The entries of a table that are not zero, and where they are.
+
+    Attributes:
+        places: bool [n], whether the row has a place, from 1 on, in what follows.
+        whole: bool [number of places], whether the row is stored whole.
+        rows: float32 [whole rows, d].
+        octets: uint8 [other rows, ceil(d / 8)], their masks.
+        values: float32 [entries of the other rows].
+        histogram: int64 [d + 1], rows of the table by number of entries.
+    """
+
+    places: np.ndarray
+    whole: np.ndarray
+    rows: np.ndarray
+    octets: np.ndarray
+    values: np.ndarray
+    histogram: np.ndarray
+
+    @property
+    def dim(self) -> int:
+        return len(self.histogram) - 1
+
+    @property
+    def num_rows(self) -> int:
+        """N."""
+        return int(self.histogram.sum())
+
+    @property
+    def nnz(self) -> int:
+        return int(self.histogram @ np.arange(self.dim + 1))
+
+    @classmethod
+    def of(cls, blocks: Iterable[np.ndarray]) -> "Entries":
+        """Of row blocks float32 [n_i, d] in order, one of which is held at a time."""
+        parts = [cls._of_block(block) for block in blocks]
+        widths = sorted({part.dim for part in parts})
+        if len(widths) > 1:
+            raise ValueError(f"`blocks` must be of one width. Received widths: {widths}")
+        if not sum(len(part.places) for part in parts):
+            raise ValueError("`blocks` must have at least one row. Received: none.")
+
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        return cls(
+            places=joined("places"),
+            whole=joined("whole"),
+            rows=joined("rows"),
+            octets=joined("octets"),
+            values=joined("values"),
+            histogram=np.sum([part.histogram for part in parts], axis=0),
+        )
+
+    @classmethod
+    def _of_block(cls, block: np.ndarray) -> "Entries":
+        mask = block != 0
+        counts = np.count_nonzero(mask, axis=1)
+        occupied, whole = counts > 0, counts >= _WHOLE * block.shape[1]
+        few = occupied & ~whole
+        return cls(
+            occupied,
+            whole[occupied],
+            block[whole & occupied].astype(np.float32, copy=False),
+            pack_bits(mask[few]),
+            block[few][mask[few]].astype(np.float32, copy=False),
+            count_histogram(mask),
+        )
+
+    def with_places(self, rows: np.ndarray) -> "Entries":
+        """The same where these rows, bool [N], have a place too, entries or not."""
+        places = self.places | rows
+        had = self.places[places]
+        whole = np.zeros(len(had), bool)
+        whole[had] = self.whole
+        few = had[~whole]
+        octets = np.zeros((len(few), self.octets.shape[1]), np.uint8)
+        octets[few] = self.octets
+        return dataclasses.replace(self, places=places, whole=whole, octets=octets)
