@@ -14,11 +14,12 @@ The first prints the trials; the second Spearman's rank correlation of score and
 the paired differences, best minus default, of validation and test AUC at each budget.
 
 Found (results/tuning_movielens_small/): the 12 trials took 98 s on 2 cores (`--no_retrain`). The best, trial 3, scored
-.8464 against .8410 of the default: one threshold for all, d = 16, an L2 of 8.5e-5. On the fresh seeds 1 and 2,
-retrained, best minus default, mean over the budgets: +.0014 and +.0013 in validation, -.0000 and +.0036 in test AUC. It
-is better at small budgets and worse at the largest (test, mean of both, at 20, 10, 5 and 1 %: -.0030, +.0023, +.0047,
-+.0031); its uniform table of d = 16 is worse by .0020, so the gain is not that of a better plain model. Of seed 3, and
-of the rank correlation, nothing has been measured yet.
+.8464 against .8410 of the default: one threshold for all, d = 16, an L2 of 8.5e-5. On the fresh seeds 1, 2 and 3,
+retrained, best minus default, mean over the budgets and standard deviation over the seeds:
+    validation AUC +.0012 ± .0002, by seed +.0014, +.0013, +.0009
+    test AUC       +.0014 ± .0019, by seed -.0000, +.0036, +.0005
+    test AUC at 20, 10, 5 and 1 %: -.0030, +.0018, +.0037, +.0029; uniform tables (d = 16, d = 64) -.0016
+It is better at small budgets and worse at the largest. The rank correlation has not been measured yet.
 """
 
 CONFIG = {
