@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pep_tf.data import load
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.litert import MODEL, export_litert
 from pep_tf.export.model_card import read_card
+from tests.data.clicklogs.rows_for_tests import REAL_AVAZU, REAL_CRITEO
 from tests.export.towers import (
+    DIM,
     FIRST_ORDER,
     SCHEMA,
     TABLE,
@@ -46,6 +49,26 @@ def test_same_probabilities(exported, tower):
     tolerance = {"float32": 1e-5, "float16": 1e-3, "int8": 1e-2}[dtype]
     np.testing.assert_allclose(answer["probability"], probability, rtol=0, atol=tolerance)
     assert read_card(folder)["format"] == "litert"
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float16", 1e-3)])
+@pytest.mark.parametrize("name", ["movielens-small", "criteo", "avazu"])
+def test_same_probabilities_on_rows_of_the_data(tmp_path, name, dtype, tolerance):
+    path = {"criteo": REAL_CRITEO, "avazu": REAL_AVAZU}.get(name)
+    if path is not None and not path.exists():
+        pytest.skip(f"{path} is absent")
+    data = load(name, data_dir=path)
+    schema = data.schema
+    table = sparse_table(schema.num_features, DIM, kept=0.1)
+    weights = table.any(axis=1, keepdims=True) * np.float32(0.1)
+    tower = SmallTower(schema.num_fields, DIM)
+    folder = export_litert(
+        tmp_path, schema=schema, table=table, first_order=weights, tower=tower, dtype=dtype
+    )
+    run = interpreter.Interpreter(model_path=str(folder / MODEL)).get_signature_runner()
+    ids = next(iter(data.test.batches(1024)))[0].numpy()
+    exact = expected(tower, schema, table, weights, ids)[0]
+    np.testing.assert_allclose(run(ids=ids)["probability"], exact, rtol=0, atol=tolerance)
 
 
 def test_no_flex_ops(exported):
