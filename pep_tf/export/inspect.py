@@ -9,7 +9,10 @@ from typing import Any
 from pep_tf.errors import DataError, PepError
 from pep_tf.export.litert import MODEL
 from pep_tf.export.model_card import MODEL_CARD, read_card
+from pep_tf.export.tables import SharedWeights
 from pep_tf.export.version_folder import latest_version
+
+_SHARED = SharedWeights.__name__
 
 
 def inspect(path: str | Path) -> dict[str, Any]:
@@ -99,6 +102,7 @@ def render(report: dict[str, Any]) -> str:
                 f"{name}: {facts['rows']:,} x {facts['dim']}, {facts['nnz']:,} kept"
                 f" ({100 * kept:.3g} %), {facts['bytes']:,} bytes = {over:.3f} x the bound of"
                 f" {facts['bound_bytes']:,} (float32 values)"
+                + (", found by the table's indices" if facts["format"] == _SHARED else "")
             )
     for kind in ("missing", "changed"):
         lines += [f"WARNING: {kind} since the export: {name}" for name in report[kind]]

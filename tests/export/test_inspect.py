@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pep_tf.export.inspect import inspect, main
 from pep_tf.export.litert import export_litert
@@ -36,6 +37,26 @@ def test_bytes_by_part_add_up_to_what_is_on_the_disk(exported):
     assert parts["tower"] == width * matrices + 4 * (TOWER_NUMBERS - matrices)
     assert report["dense_bytes"] == 4 * (77 * DIM + 77 + TOWER_NUMBERS)
     assert report["missing"] == report["changed"] == []
+
+
+def test_an_index_that_serves_both_tables_is_counted_once(tmp_path, capsys):
+    weights = FIRST_ORDER * TABLE.any(axis=1, keepdims=True)
+    tables = {"table": TABLE, "first_order": weights}
+    version = export_saved_model(tmp_path, schema=SCHEMA, tower=SmallTower(), **tables)
+    parts = inspect(version)["bytes"]
+    reader = tf.train.load_checkpoint(version / "variables" / "variables")
+    shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    stored = sum(
+        int(np.prod(shape)) * dtypes[name].size
+        for name, shape in shapes.items()
+        if dtypes[name] != tf.string
+    )
+    parts_stored = ["values", "indices", "first_order", "tower"]
+    assert sum(parts[name] for name in parts_stored) == stored
+    nnz = np.count_nonzero(weights)
+    assert 4 * (nnz + 1) < parts["first_order"] < 4 * (nnz + 1) + 77
+    main([str(version)])
+    assert "found by the table's indices" in capsys.readouterr().out
 
 
 def test_litert(tmp_path):

@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pep_tf.data import load
+from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.litert import MODEL, export_litert
 from pep_tf.export.model_card import read_card
+from tests.data.clicklogs.rows_for_tests import REAL_AVAZU, REAL_CRITEO
 from tests.export.towers import (
+    DIM,
     FIRST_ORDER,
     SCHEMA,
     TABLE,
@@ -47,6 +51,26 @@ def test_same_probabilities(exported, tower):
     assert read_card(folder)["format"] == "litert"
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float16", 1e-3)])
+@pytest.mark.parametrize("name", ["movielens-small", "criteo", "avazu"])
+def test_same_probabilities_on_rows_of_the_data(tmp_path, name, dtype, tolerance):
+    path = {"criteo": REAL_CRITEO, "avazu": REAL_AVAZU}.get(name)
+    if path is not None and not path.exists():
+        pytest.skip(f"{path} is absent")
+    data = load(name, data_dir=path)
+    schema = data.schema
+    table = sparse_table(schema.num_features, DIM, kept=0.1)
+    weights = table.any(axis=1, keepdims=True) * np.float32(0.1)
+    tower = SmallTower(schema.num_fields, DIM)
+    folder = export_litert(
+        tmp_path, schema=schema, table=table, first_order=weights, tower=tower, dtype=dtype
+    )
+    run = interpreter.Interpreter(model_path=str(folder / MODEL)).get_signature_runner()
+    ids = next(iter(data.test.batches(1024)))[0].numpy()
+    exact = expected(tower, schema, table, weights, ids)[0]
+    np.testing.assert_allclose(run(ids=ids)["probability"], exact, rtol=0, atol=tolerance)
+
+
 def test_no_flex_ops(exported):
     names = {details["op_name"] for details in exported[2]._get_ops_details()}
     assert "GATHER" in names
@@ -78,15 +102,39 @@ def test_bad_ids_fail_and_the_next_request_is_answered(exported, ids):
     assert np.isfinite(run(ids=np.zeros((1, 3), np.int32))["logit"]).all()
 
 
-def test_the_table_stays_packed(tower, tmp_path):
+class Sum(tf.Module):
+    """No tower: the logit is the sum of what was looked up."""
+
+    def interact(self, embedded, first_order):
+        logit = tf.reduce_sum(embedded, axis=[1, 2])
+        return logit if first_order is None else logit + tf.reduce_sum(first_order, axis=[1, 2])
+
+
+@pytest.mark.parametrize("linear", ["of the same rows", "all"])
+@pytest.mark.parametrize(
+    ("sizes", "dim", "kept"),
+    [((1,), 1, 0), ((1,), 1, 1), ((40, 2), 5, 0), ((40, 2), 5, 1), ((300, 1, 70), 70, 0.3)],
+)
+def test_tables_that_are_empty_or_full_or_have_one_row(tmp_path, sizes, dim, kept, linear):
+    schema = FeatureSchema.of({f"f{i}": size for i, size in enumerate(sizes)})
+    table = sparse_table(schema.num_features, dim, kept)
+    if kept == 1:
+        table[:] = 0.5
+    table[::7] = np.where(table[::7].any(axis=1, keepdims=True), 0.25, 0)  # stored whole
+    weights = np.full((len(table), 1), 0.25, np.float32)
+    weights[~table.any(axis=1)] *= linear == "all"
+    folder = export_litert(tmp_path, schema=schema, table=table, first_order=weights, tower=Sum())
+    run = interpreter.Interpreter(model_path=str(folder / MODEL)).get_signature_runner()
+    for batch in (33, 0, 1):
+        ids = random_ids(schema, batch)
+        rows = ids + schema.offsets
+        exact = table[rows].sum((1, 2)) + weights[rows].sum((1, 2))
+        np.testing.assert_allclose(run(ids=ids)["logit"], exact, rtol=0, atol=1e-4)
+
+
+def test_the_table_stays_packed(tmp_path):
     table = sparse_table(SCHEMA.num_features, 4096, kept=0.02)
     table[:, 512:] = 0
-
-    class Sum(tf.Module):
-        def interact(self, embedded, first_order):
-            del first_order
-            return tf.reduce_sum(embedded, axis=[1, 2])
-
     folder = export_litert(tmp_path, schema=SCHEMA, table=table, tower=Sum())
     card = read_card(folder)
     assert card["table"]["bytes"] < card["table"]["dense_bytes"] / 20

@@ -151,21 +151,29 @@ def test_movielens(program, tmp_path, dtype):
     np.testing.assert_allclose(np.float32(answers[0][1:]), served, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float16", 1e-3)])
 @pytest.mark.parametrize("name", ["criteo", "avazu"])
-def test_rows_of_a_click_log(program, tmp_path, name):
+def test_rows_of_a_click_log(program, tmp_path, name, dtype, tolerance):
     path = {"criteo": REAL_CRITEO, "avazu": REAL_AVAZU}[name]
     if not path.exists():
         pytest.skip(f"{path} is absent")
     data = load(name, data_dir=path)
     schema = data.schema
     table = sparse_table(schema.num_features, DIM, kept=0.1)
+    weights = table.any(axis=1, keepdims=True) * np.float32(0.1)
     tower = SmallTower(schema.num_fields, DIM)
     version = export_saved_model(
-        tmp_path, schema=schema, table=table, tower=tower, transform=data.transform
+        tmp_path,
+        schema=schema,
+        table=table,
+        first_order=weights,
+        tower=tower,
+        transform=data.transform,
+        dtype=dtype,
     )
     request = b"".join(line(column, values) for column, values in data.examples.items())
     code, answers = ask(program, version, "serving_default", request)
     assert code == 0
     ids = data.transform({n: tf.constant(v) for n, v in data.examples.items()}).numpy()
-    exact = expected(tower, schema, table, None, ids)[0]
-    np.testing.assert_allclose(np.float32(answers[0][1:]), exact, rtol=0, atol=1e-6)
+    exact = expected(tower, schema, table, weights, ids)[0]
+    np.testing.assert_allclose(np.float32(answers[0][1:]), exact, rtol=0, atol=tolerance)
