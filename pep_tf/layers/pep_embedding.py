@@ -171,7 +171,8 @@ class PEPEmbedding(keras.layers.Layer):
 
     def _initial_table(self, shape: tuple[int, int], dtype: Any = None) -> tf.Tensor:
         """Draws V; within a function it is scaled in place, where two more tables would be made."""
-        return tf.function(lambda: self.embeddings_initializer(shape, dtype=dtype))()
+        draw = tf.function(lambda: self.embeddings_initializer(shape, dtype=dtype))
+        return draw.get_concrete_function()()  # called itself, it warns of many tables
 
     def _initial_thresholds(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
         return tf.fill(shape, tf.constant(self.threshold_init, dtype))  # no second one, as above

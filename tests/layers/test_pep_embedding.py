@@ -111,7 +111,7 @@ def test_only_the_rows_of_the_batch_have_a_gradient(granularity):
 @each_granularity
 @pytest.mark.parametrize("block_rows", [1, 4, 100])
 def test_looking_at_the_whole_table(granularity, block_rows, monkeypatch):
-    monkeypatch.setattr(pep_embedding, "_BLOCK_ENTRIES", block_rows * D)
+    monkeypatch.setattr(pep_embedding, "BLOCK_ENTRIES", block_rows * D)
     layer = make(granularity)
     before = [weight.numpy() for weight in layer.weights]
     gate = sigmoid(spread(layer.thresholds.numpy(), granularity))

@@ -32,7 +32,7 @@ def ticket(request):
 
 
 def test_side_by_side(monkeypatch):
-    monkeypatch.setattr("pep_tf.layers.pep_embedding._BLOCK_ENTRIES", 12)  # blocks of 3 rows
+    monkeypatch.setattr("pep_tf.layers.pep_embedding.BLOCK_ENTRIES", 12)  # blocks of 3 rows
     model = start(granularity="feature")
     tables = pruned_tables(model)
     assert widths(tables) == [4, 1]
