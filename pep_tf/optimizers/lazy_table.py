@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from pep_tf.layers import PEPEmbedding, Rows, StoredRows
+from pep_tf.layers.pep_embedding import BLOCK_ENTRIES
 from pep_tf.optimizers.catch_up import catch_up, gap_order, tile_rows
 from pep_tf.optimizers.columns import Columns
 from pep_tf.optimizers.hyper import Hyper
@@ -168,7 +169,7 @@ class LazyTable:
 
     def settle(self) -> None:
         """Writes every row up to date, in blocks, and gives the layers back their stored rows."""
-        num_rows, block = self.last.shape[0], max(1, (1 << 22) // self.columns.count)
+        num_rows, block = self.last.shape[0], max(1, BLOCK_ENTRIES // self.columns.count)
         for start in range(0, num_rows, block):
             taken = self.look(tf.range(start, min(start + block, num_rows)))
             self._write(taken, taken.p, taken.moments, self._steps._value)

@@ -68,8 +68,8 @@ class RowwiseAdam(CoupledAdam):
         """Takes charge of the tables of a built model; call it before the first step."""
         self._attached = True
         together = _of_the_same_rows(model)
-        apart = [[x] for x in model._flatten_layers() if isinstance(x, PEPEmbedding)]
-        apart = [[x] for [x] in apart if not any(x is own for own in together)]
+        found = (x for x in model._flatten_layers() if isinstance(x, PEPEmbedding))
+        apart = [[x] for x in found if not any(x is own for own in together)]
         self._groups = [
             group
             for group in (together, *apart)

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from pep_tf.errors import RunError
 from pep_tf.layers import PEPEmbedding
+from pep_tf.layers.pep_embedding import BLOCK_ENTRIES
 from pep_tf.training.cut import cut_mask
 
 EMBEDDING, FIRST_ORDER = "embedding", "first_order"
-_BLOCK_ENTRIES = 1 << 22
 
 
 def pruned_tables(model: keras.Model) -> dict[str, PEPEmbedding]:
@@ -90,7 +90,7 @@ def _temporary(shape: tuple[int, int]) -> np.ndarray:
 
 def blocks_of(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """First row and rows of blocks of bounded size."""
-    size = max(1, _BLOCK_ENTRIES // rows.shape[1])
+    size = max(1, BLOCK_ENTRIES // rows.shape[1])
     for start in range(0, len(rows), size):
         yield start, rows[start : start + size]
 
