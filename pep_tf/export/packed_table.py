@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from pep_tf.export.bound import bound_bytes
 from pep_tf.export.entries import Entries
-from pep_tf.export.octets import Flags, Octets, look, ones, pack_bits, steps
+from pep_tf.export.flags import Flags
+from pep_tf.export.octets import Octets, look, ones, pack_bits, steps
 from pep_tf.export.row_index import RowIndex
 from pep_tf.export.value_code import Values
 
@@ -20,7 +21,8 @@ class Found(NamedTuple):
     """What a table knows of different rows [u] before it decodes any.
 
     Attributes:
-        whole: place among the rows stored whole, int32; None if there is no such row, 0 if not one.
+        whole: place among the rows stored whole, int32, not positive if it is not one; None if
+            there is no such row.
         start: place of what the first set bit of `octet` stands for; None if all rows are whole.
         octet: int32, top of the row's mask, 0 if it is empty or whole; None likewise.
         weights: place among the weights of other tables, int32, 0 without; None without such.
@@ -136,7 +138,7 @@ class PackedTable(tf.Module):
         if self.flags is None:
             return Found(places, None, None, None)
         flags, start, octet = self.flags.find(places)
-        weights = flags.pop() if self._has_weights else None
+        weights = tf.maximum(flags.pop(), 0) if self._has_weights else None
         if self._all_whole:
             return Found(places, None, None, weights)
         return Found(flags[0] if flags else None, start, octet, weights)
@@ -151,7 +153,7 @@ class PackedTable(tf.Module):
         if found.octet is None:  # an empty row is as cheap as a full one
             assert self.whole is not None
             return look(self.whole.at(found.whole), order)
-        at = tf.where(found.octet > 0)
+        at = tf.where(found.octet)  # that are not zero
         rows = self._decoded(tf.gather_nd(found.start, at), tf.gather_nd(found.octet, at))
         # A row of zeros comes first: 0 stays the number of all that is empty.
         if self.whole is None or found.whole is None:
@@ -161,8 +163,12 @@ class PackedTable(tf.Module):
             places = tf.pad(tf.gather_nd(found.whole, among), [[1, 0]])  # 0, the place of nothing
             rows = tf.concat([self.whole.at(places), rows], axis=0)
             at = tf.concat([among, at], axis=0)
-        numbers = tf.scatter_nd(
-            tf.cast(at, tf.int32), tf.range(1, tf.size(at) + 1), tf.shape(found.octet)
+        numbers = tf.raw_ops.SparseToDense(  # ten times as fast as `scatter_nd`
+            sparse_indices=at,
+            output_shape=tf.shape(found.octet, tf.int64),
+            sparse_values=tf.range(1, tf.size(at) + 1),
+            default_value=0,
+            validate_indices=False,  # that they are sorted; each is there once
         )
         return look(rows, look(numbers, order))
 
