@@ -241,6 +241,13 @@ def test_any_ids_are_answered_or_refused(signature, ids):
             signature(ids=tf.constant(ids))
 
 
+@pytest.mark.parametrize("dtype", ["int64", "float", "string"])
+def test_ids_of_another_type_are_refused_by_name(signature, dtype):
+    ids = tf.fill([2, 3], "0") if dtype == "string" else tf.cast(tf.zeros([2, 3]), dtype)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"int32 tensor but is a {dtype}"):
+        signature(ids=ids)
+
+
 def test_a_file_in_the_way_is_a_clear_error(tower, tmp_path):
     (tmp_path / "export").write_text("here")
     with pytest.raises(RunError, match="Could not write the model to .*export"):
