@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.entries import Entries
 from pep_tf.export.tables import PackedTables, SharedWeights
-from tests.export.towers import sparse_table
+from tests.export.towers import random_ids, sparse_table
 
 ROWS = 3000
 SIZES = (ROWS - 2, 1, 1)
@@ -39,6 +40,17 @@ def test_every_row_and_weight_comes_back(dim, kept, linear):
     np.testing.assert_array_equal(first_order, weights[rows])
     nothing = spread(tables, np.zeros(0, np.int32))
     assert [numbers.shape for numbers in nothing] == [(0, dim), (0, 1)]
+
+
+@pytest.mark.parametrize("sizes", [(ROWS - 2, 1, 1), (1, 1, ROWS - 2), (1000, 1000, 1000)])
+def test_fields_are_halved_by_the_rows_that_a_batch_meets(sizes):
+    table = sparse_table(ROWS, 5, 0.3)
+    tables = PackedTables(Entries.of([table]), None, "float32", sizes)
+    schema = FeatureSchema.of({f"f{i}": size for i, size in enumerate(sizes)})
+    rows = (random_ids(schema, 200) + schema.offsets).astype(np.int32)
+    embedded, first_order = tables.spread(tf.constant(rows), tf.no_op())
+    np.testing.assert_array_equal(embedded, table[rows.ravel()])
+    assert first_order is None
 
 
 def test_weights_share_the_index_of_the_table_where_that_saves_bytes():
