@@ -9,7 +9,7 @@ import tensorflow as tf
 from pep_tf.export.bound import bound_bytes
 from pep_tf.export.entries import Entries
 from pep_tf.export.flags import Flags
-from pep_tf.export.octets import Octets, look, ones, pack_bits, steps
+from pep_tf.export.octets import Octets, look, number_of_ones, ones, pack_bits, steps
 from pep_tf.export.row_index import RowIndex
 from pep_tf.export.value_code import Values
 
@@ -93,7 +93,8 @@ class PackedTable(tf.Module):
         if self._all_whole or self._some_whole:
             self.whole = Values(entries.rows, dtype, f"{name}_whole")
         if not self._all_whole:
-            self.values = Values(entries.values, dtype, name)
+            runs = number_of_ones(entries.octets[entries.octets != 0])
+            self.values = Values(entries.values, dtype, name, runs)
         top, self._widths, levels = _mask_levels(entries)
         self.levels = [Octets(level, f"{name}_{i}", integers) for i, level in enumerate(levels)]
         flags = [entries.whole] if self._some_whole else []
@@ -177,22 +178,25 @@ class PackedTable(tf.Module):
         assert self.values is not None
         octets = octet
         for level, width in zip(self.levels, self._widths, strict=True):
-            octets, start = level.at(self._set_bits(start, octets, width)), level.first(start)
-        return self.values.at(self._set_bits(start, octets, self.dim))
+            _, places = self._set_bits(start, octets)
+            octets, start = level.at(_by_row(places, width)), level.first(start)
+        first, places = self._set_bits(start, octets)
+        return _by_row(self.values.at(places, first), self.dim)
 
-    def _set_bits(self, start: tf.Tensor, octets: tf.Tensor, width: int) -> tf.Tensor:
-        """[n, width]: place of what each bit of the octets int32 [n, k] stands for, 0 if not set.
+    def _set_bits(self, start: tf.Tensor, octets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Place of what the first set bit of each octet stands for, and each bit; 0 if not set.
 
-        `octets` may be [n], one a row. `start` [n] is the place of what the first set bit stands
-        for; bits behind `width` are left out.
+        Args:
+            start: place of what the first set bit of a row stands for [n].
+            octets: int32 [n, k], or [n] where a row has one.
+
+        Returns:
+            [n, k, 1] and [n, k, 8], or [n, 1] and [n, 8].
         """
         first = tf.expand_dims(start, 1)
         if octets.shape.rank > 1:
             first = tf.expand_dims(first + self._before(octets), 2)
-        places = tf.maximum(first + steps(octets, self._integers), 0)
-        if octets.shape.rank > 1:
-            places = tf.reshape(places, [-1, 8 * octets.shape[1]])
-        return places if places.shape[1] == width else places[:, :width]
+        return first, tf.maximum(first + steps(octets, self._integers), 0)
 
     def _before(self, octets: tf.Tensor) -> tf.Tensor:
         """Set bits in the bytes of the same row [n, k] that lie before each, shape of `octets`."""
@@ -202,6 +206,13 @@ class PackedTable(tf.Module):
         # A product with a triangle of ones is faster over so few columns, and exact.
         earlier = np.triu(np.ones((width, width), np.float32), 1)
         return tf.cast(ones(octets, tf.float32) @ tf.constant(earlier), self._integers)
+
+
+def _by_row(of_bits: tf.Tensor, width: int) -> tf.Tensor:
+    """[n, width] of [n, k, 8] or [n, 8]: what is of bits behind the width is left out."""
+    if of_bits.shape.rank > 2:
+        of_bits = tf.reshape(of_bits, [-1, 8 * of_bits.shape[1]])
+    return of_bits if of_bits.shape[1] == width else of_bits[:, :width]
 
 
 def _mask_levels(entries: Entries) -> tuple[np.ndarray, list[int], list[np.ndarray]]:

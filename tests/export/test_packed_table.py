@@ -162,8 +162,8 @@ def test_smaller_numbers(dtype, tolerance):
     assert whole.any()
     entries, rows = 1 + counts[~whole].sum(), 1 + whole.sum()  # place 0 of each is of zeros
     stored = entries + 16 * rows
-    # A scale for 64 entries, and for the 4 rows that have as many.
-    scales = -(-entries // 64) + -(-rows // 4)
+    # A scale for 64 entries, and for the 4 rows that have as many, and one for what is behind them.
+    scales = (entries - 1) // 64 + (rows - 1) // 4 + 4
     assert packed.parts()["values"] == {"float16": 2 * stored, "int8": stored + 4 * scales}[dtype]
 
 
