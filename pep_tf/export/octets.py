@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-# Bytes read for one answer, and bytes between two absolute counts. Wider ones save bytes and cost
-# time; the block holds at most 255 bits before its last window, which is what a byte can count.
+# Bytes of which the set bits are counted for one answer, and bytes between two absolute counts. Wider
+# ones save bytes and cost time; the block holds at most 255 bits before its last window, which is
+# what a byte can count.
 WINDOW = 8
 BLOCK = 32
 
@@ -25,18 +26,18 @@ _COUNTS = np.concatenate(
 ).astype(np.int32)
 
 
-def _to_byte(size: int) -> np.ndarray:
+def to_byte(size: int) -> np.ndarray:
     """[size, size]: how the bytes of a window count that lie before one of them."""
     return np.where(np.tri(size, k=-1, dtype=bool), ALL, NOTHING)
 
 
-def _to_bit(size: int) -> np.ndarray:
+def to_bit(size: int) -> np.ndarray:
     """[8 size, size]: the same before one bit of a window, and of its own byte what lies below."""
     below = BELOW + 256 * np.arange(8)[:, None]
-    return np.repeat(_to_byte(size), 8, axis=0) + np.kron(np.eye(size, dtype=int), below)
+    return np.repeat(to_byte(size), 8, axis=0) + np.kron(np.eye(size, dtype=int), below)
 
 
-def _after(numbers: Sequence[int], how: np.ndarray) -> np.ndarray:
+def after(numbers: Sequence[int], how: np.ndarray) -> np.ndarray:
     """The same with a count in front of the window, in one byte or two."""
     return np.hstack([np.tile(numbers, (len(how), 1)), how])
 
@@ -70,9 +71,9 @@ def steps(octets: tf.Tensor, integers: tf.DType) -> tf.Tensor:
     return look(tf.constant(_BEFORE + np.where(_BITS, 0, integers.min), integers), octets)
 
 
-def count(stored: tf.Tensor, how: tf.Tensor) -> tf.Tensor:
-    """int32, shape of both: what each byte adds to a count, `how` being `ALL`, `NUMBER` and so on."""
-    return look(tf.constant(_COUNTS), tf.cast(stored, tf.int32) + how)
+def count(stored: tf.Tensor, how: tf.Tensor, dtype: tf.DType = tf.int32) -> tf.Tensor:
+    """Of the shape of both: what each byte adds to a count, `how` being `ALL`, `NUMBER` and so on."""
+    return look(tf.constant(_COUNTS, dtype), tf.cast(stored, tf.int32) + how)
 
 
 def counts_before(counts: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -90,8 +91,7 @@ class Octets(tf.Module):
     """Bytes in a variable and, for every window of them, the number of set bits before.
 
     The numbers are in two parts: from the start to the block, int32 or int64 (`far`), and from the
-    start of the block to the window, a byte that stands in front of the window's own. Together they
-    add a quarter to the bytes.
+    start of the block to the window, a byte (`near`). Together they add a quarter to the bytes.
 
     What the set bits stand for is stored elsewhere in their order and counted from 1: place 0 of
     every array is a zero, and what is absent is looked up there. Reads look bits up in tables of
@@ -100,135 +100,39 @@ class Octets(tf.Module):
     from the variable TensorFlow copies it whole each time that it is read.
 
     Args:
-        stored: uint8 [n].
+        stored: uint8 [n]; a zero byte is put before the first, the place of nothing.
         name: prefix of the variables' names.
         integers: type of the positions, int32 or int64.
-        zeros: number of zero bytes put before the first, the place of nothing.
     """
 
-    def __init__(
-        self, stored: np.ndarray, name: str, integers: tf.DType = tf.int32, zeros: int = 1
-    ) -> None:
+    def __init__(self, stored: np.ndarray, name: str, integers: tf.DType = tf.int32) -> None:
         super().__init__(name=name)
-        blocks = -(-(len(stored) + zeros) // BLOCK)
-        padded = np.zeros((blocks * BLOCK // WINDOW, WINDOW), np.uint8)
-        padded.reshape(-1)[zeros : zeros + len(stored)] = stored
-        near, far = counts_before(_ONES[padded].sum(1), BLOCK // WINDOW)
-        windows = np.concatenate([near.astype(np.uint8)[:, None], padded], axis=1)
+        padded = np.zeros(-(-(len(stored) + 1) // BLOCK) * BLOCK, np.uint8)
+        padded[1 : 1 + len(stored)] = stored
+        of_windows = number_of_ones(padded).reshape(-1, WINDOW).sum(1)
+        near, far = counts_before(of_windows, BLOCK // WINDOW)
         self._integers = integers
-        self.windows = tf.Variable(windows, trainable=False, name=f"{name}_windows")
+        self.bytes = tf.Variable(padded, trainable=False, name=f"{name}_bytes")
+        self.near = tf.Variable(near.astype(np.uint8), trainable=False, name=f"{name}_near")
         self.far = tf.Variable(
             far.astype(integers.as_numpy_dtype), trainable=False, name=f"{name}_far"
         )
-        self.nbytes = windows.nbytes + far.size * integers.size
+        self.nbytes = padded.nbytes + near.size + far.size * integers.size
 
     def at(self, places: tf.Tensor) -> tf.Tensor:
         """int32, shape of `places`: the bytes there."""
-        stored = tf.reshape(self.windows.read_value(), [-1])
-        # One more byte for each window up to here; a division would take ten times as long.
-        window = tf.bitwise.right_shift(places, tf.constant(WINDOW.bit_length() - 1, places.dtype))
-        return tf.cast(look(stored, places + window + 1), tf.int32)
+        return tf.cast(look(self.bytes.read_value(), places), tf.int32)
 
     def first(self, places: tf.Tensor) -> tf.Tensor:
         """Place of what the first set bit of byte `places` [n] stands for, were one set.
 
         That is 1 + the number of set bits in all bytes before it, of the type `integers`.
         """
-        return self._count(places, WINDOW, _after([NUMBER], _to_byte(WINDOW)))
-
-    def place(self, bits: tf.Tensor) -> tf.Tensor:
-        """Place of what each bit [n] stands for, 0 if it is not set; bit 8 i + b is bit b of byte i."""
-        how = _after([NUMBER], _to_bit(WINDOW))
-        return tf.maximum(self._count(bits, 8 * WINDOW, how), 0)
-
-    def _count(self, places: tf.Tensor, window: int, how: np.ndarray) -> tf.Tensor:
         at = tf.expand_dims(places, 1)
-        counted = tf.gather_nd(tf.constant(how, tf.int32), at % window)
-        found = count(tf.gather_nd(self.windows.read_value(), at // window), counted)
-        within = tf.cast(tf.reduce_sum(found, axis=1), self._integers)
-        block = at // (BLOCK // WINDOW * window)
-        return tf.gather_nd(self.far.read_value(), block) + within
-
-
-# Places whose bytes are read for one answer, and such groups of a block: at most 255 bits of a kind
-# before its last group.
-_GROUP, _GROUPS = 8, 32
-
-
-class Flags(tf.Module):
-    """For each of many places some bits and up to one byte, all of which one read answers for.
-
-    A bit says whether the place has something of a kind; what it has is stored elsewhere in the
-    order of the places and counted from 1, as for `Octets`. The byte is the top of the place's mask,
-    whose set bits stand for something stored elsewhere too.
-
-    Args:
-        flags: bool [K] for each kind; place i of K is number i + 1, and number 0 has nothing.
-        octets: uint8 [K], or None.
-        name: prefix of the variables' names.
-        integers: type of the positions, int32 or int64.
-    """
-
-    def __init__(
-        self,
-        flags: Sequence[np.ndarray],
-        octets: np.ndarray | None,
-        name: str,
-        integers: tf.DType = tf.int32,
-    ) -> None:
-        super().__init__(name=name)
-        self._integers, self._has_octets = integers, octets is not None
-        records: list[np.ndarray] = []
-        far: list[np.ndarray] = []
-        self._how: list[np.ndarray] = []
-        for bits in flags:
-            column = pack_bits(_padded(bits)).reshape(-1, _GROUP // 8)
-            near, before = counts_before(number_of_ones(column).sum(1), _GROUPS)
-            records += [near.astype(np.uint8)[:, None], column]
-            self._how.append(_after([NUMBER], _to_bit(_GROUP // 8)))
-            far.append(before)
-        if octets is not None:
-            column = _padded(octets)
-            near, before = counts_before(number_of_ones(column).sum(1), _GROUPS)
-            records += [near.astype("<u2")[:, None].view(np.uint8), column]
-            own = np.where(np.eye(_GROUP, dtype=bool), OWN, _to_byte(_GROUP))
-            self._how.append(_after([NUMBER, HIGH], own))
-            far.append(before)
-        self._sizes = [how.shape[1] for how in self._how]
-        stored = np.stack(far, axis=1).astype(integers.as_numpy_dtype)
-        groups = np.concatenate(records, axis=1)
-        self.groups = tf.Variable(groups, trainable=False, name=f"{name}_groups")
-        self.far = tf.Variable(stored, trainable=False, name=f"{name}_far")
-        self.nbytes = [len(groups) * size + stored[:, 0].nbytes for size in self._sizes]
-
-    def find(self, places: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
-        """What is known of the places int32 [n].
-
-        Returns:
-            Of each kind, the place of what is there, 0 if nothing, int32 [n]; the place of what the
-            first set bit of the byte stands for, were one set, of type `integers` [n]; the byte,
-            int32 [n]. Without bytes the latter two are those of the last kind.
-        """
-        at = tf.expand_dims(places, 1)
-        how = tf.constant(np.concatenate(self._how, axis=1), tf.int32)
-        stored = tf.gather_nd(self.groups.read_value(), at // _GROUP)
-        counts = count(stored, tf.gather_nd(how, at % _GROUP))
-        far = tf.gather_nd(self.far.read_value(), at // (_GROUP * _GROUPS))
-        # LiteRT unstacks no empty batch.
-        kinds = [
-            (tf.reduce_sum(within, axis=1), far[:, i])
-            for i, within in enumerate(tf.split(counts, self._sizes, axis=1))
-        ]
-        flags = kinds[:-1] if self._has_octets else kinds
-        found = [tf.maximum(n + tf.cast(within, self._integers), 0) for within, n in flags]
-        within, before = kinds[-1]
-        start = before + tf.cast(within % OWN_UNIT, self._integers)
-        return [tf.cast(n, tf.int32) for n in found], start, within // OWN_UNIT
-
-
-def _padded(of_places: np.ndarray) -> np.ndarray:
-    """[groups, places of a group] of an array [K], with nothing before the first and behind the last."""
-    groups = -(-(len(of_places) + 1) // (_GROUP * _GROUPS)) * _GROUPS
-    padded = np.zeros((groups, _GROUP), of_places.dtype)
-    padded.reshape(-1)[1 : 1 + len(of_places)] = of_places
-    return padded
+        window = at // WINDOW
+        stored = tf.gather_nd(tf.reshape(self.bytes.read_value(), [-1, WINDOW]), window)
+        how = tf.gather_nd(tf.constant(to_byte(WINDOW), tf.int32), at % WINDOW)
+        within = tf.reduce_sum(count(stored, how), axis=1)
+        within += tf.cast(tf.gather_nd(self.near.read_value(), window), tf.int32)
+        far = tf.gather_nd(self.far.read_value(), at // BLOCK)
+        return far + tf.cast(within, self._integers)

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from pep_tf.export.bound import bound_bytes
 from pep_tf.export.entries import Entries
-from pep_tf.export.octets import Flags, Octets, look, ones, pack_bits, steps
+from pep_tf.export.flags import Flags
+from pep_tf.export.octets import Octets, look, number_of_ones, ones, pack_bits, steps
 from pep_tf.export.row_index import RowIndex
 from pep_tf.export.value_code import Values
 
@@ -20,7 +21,8 @@ class Found(NamedTuple):
     """What a table knows of different rows [u] before it decodes any.
 
     Attributes:
-        whole: place among the rows stored whole, int32; None if there is no such row, 0 if not one.
+        whole: place among the rows stored whole, int32, not positive if it is not one; None if
+            there is no such row.
         start: place of what the first set bit of `octet` stands for; None if all rows are whole.
         octet: int32, top of the row's mask, 0 if it is empty or whole; None likewise.
         weights: place among the weights of other tables, int32, 0 without; None without such.
@@ -91,7 +93,8 @@ class PackedTable(tf.Module):
         if self._all_whole or self._some_whole:
             self.whole = Values(entries.rows, dtype, f"{name}_whole")
         if not self._all_whole:
-            self.values = Values(entries.values, dtype, name)
+            runs = number_of_ones(entries.octets[entries.octets != 0])
+            self.values = Values(entries.values, dtype, name, runs)
         top, self._widths, levels = _mask_levels(entries)
         self.levels = [Octets(level, f"{name}_{i}", integers) for i, level in enumerate(levels)]
         flags = [entries.whole] if self._some_whole else []
@@ -136,7 +139,7 @@ class PackedTable(tf.Module):
         if self.flags is None:
             return Found(places, None, None, None)
         flags, start, octet = self.flags.find(places)
-        weights = flags.pop() if self._has_weights else None
+        weights = tf.maximum(flags.pop(), 0) if self._has_weights else None
         if self._all_whole:
             return Found(places, None, None, weights)
         return Found(flags[0] if flags else None, start, octet, weights)
@@ -151,7 +154,7 @@ class PackedTable(tf.Module):
         if found.octet is None:  # an empty row is as cheap as a full one
             assert self.whole is not None
             return look(self.whole.at(found.whole), order)
-        at = tf.where(found.octet > 0)
+        at = tf.where(found.octet)  # that are not zero
         rows = self._decoded(tf.gather_nd(found.start, at), tf.gather_nd(found.octet, at))
         # A row of zeros comes first: 0 stays the number of all that is empty.
         if self.whole is None or found.whole is None:
@@ -161,8 +164,12 @@ class PackedTable(tf.Module):
             places = tf.pad(tf.gather_nd(found.whole, among), [[1, 0]])  # 0, the place of nothing
             rows = tf.concat([self.whole.at(places), rows], axis=0)
             at = tf.concat([among, at], axis=0)
-        numbers = tf.scatter_nd(
-            tf.cast(at, tf.int32), tf.range(1, tf.size(at) + 1), tf.shape(found.octet)
+        numbers = tf.raw_ops.SparseToDense(  # ten times as fast as `scatter_nd`
+            sparse_indices=at,
+            output_shape=tf.shape(found.octet, tf.int64),
+            sparse_values=tf.range(1, tf.size(at) + 1),
+            default_value=0,
+            validate_indices=False,  # that they are sorted; each is there once
         )
         return look(rows, look(numbers, order))
 
@@ -171,22 +178,25 @@ class PackedTable(tf.Module):
         assert self.values is not None
         octets = octet
         for level, width in zip(self.levels, self._widths, strict=True):
-            octets, start = level.at(self._set_bits(start, octets, width)), level.first(start)
-        return self.values.at(self._set_bits(start, octets, self.dim))
+            _, places = self._set_bits(start, octets)
+            octets, start = level.at(_by_row(places, width)), level.first(start)
+        first, places = self._set_bits(start, octets)
+        return _by_row(self.values.at(places, first), self.dim)
 
-    def _set_bits(self, start: tf.Tensor, octets: tf.Tensor, width: int) -> tf.Tensor:
-        """[n, width]: place of what each bit of the octets int32 [n, k] stands for, 0 if not set.
+    def _set_bits(self, start: tf.Tensor, octets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Place of what the first set bit of each octet stands for, and each bit; 0 if not set.
 
-        `octets` may be [n], one a row. `start` [n] is the place of what the first set bit stands
-        for; bits behind `width` are left out.
+        Args:
+            start: place of what the first set bit of a row stands for [n].
+            octets: int32 [n, k], or [n] where a row has one.
+
+        Returns:
+            [n, k, 1] and [n, k, 8], or [n, 1] and [n, 8].
         """
         first = tf.expand_dims(start, 1)
         if octets.shape.rank > 1:
             first = tf.expand_dims(first + self._before(octets), 2)
-        places = tf.maximum(first + steps(octets, self._integers), 0)
-        if octets.shape.rank > 1:
-            places = tf.reshape(places, [-1, 8 * octets.shape[1]])
-        return places if places.shape[1] == width else places[:, :width]
+        return first, tf.maximum(first + steps(octets, self._integers), 0)
 
     def _before(self, octets: tf.Tensor) -> tf.Tensor:
         """Set bits in the bytes of the same row [n, k] that lie before each, shape of `octets`."""
@@ -196,6 +206,13 @@ class PackedTable(tf.Module):
         # A product with a triangle of ones is faster over so few columns, and exact.
         earlier = np.triu(np.ones((width, width), np.float32), 1)
         return tf.cast(ones(octets, tf.float32) @ tf.constant(earlier), self._integers)
+
+
+def _by_row(of_bits: tf.Tensor, width: int) -> tf.Tensor:
+    """[n, width] of [n, k, 8] or [n, 8]: what is of bits behind the width is left out."""
+    if of_bits.shape.rank > 2:
+        of_bits = tf.reshape(of_bits, [-1, 8 * of_bits.shape[1]])
+    return of_bits if of_bits.shape[1] == width else of_bits[:, :width]
 
 
 def _mask_levels(entries: Entries) -> tuple[np.ndarray, list[int], list[np.ndarray]]:

@@ -3,9 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.export.octets import Octets, pack_bits
+from pep_tf.export.flags import Flags
+from pep_tf.export.octets import pack_bits
 
 _MOST_LEVELS = 6
+_GROUP = 32  # bits that are read for one answer, see `Flags`
 
 
 class RowIndex(tf.Module):
@@ -25,24 +27,36 @@ class RowIndex(tf.Module):
         super().__init__(name=f"{name}_rows")
         stored = [] if occupied.all() else _levels(occupied, worth)
         self.levels = [
-            Octets(level, f"{name}_rows_{i}", zeros=min(i, 1)) for i, level in enumerate(stored)
+            Flags(
+                [np.unpackbits(level, bitorder="little").view(bool)],
+                None,
+                f"{name}_rows_{i}",
+                zeros=8 * min(i, 1),
+                group=_GROUP,
+            )
+            for i, level in enumerate(stored)
         ]
 
     @property
     def nbytes(self) -> int:
-        return sum(level.nbytes for level in self.levels)
+        return sum(sum(level.nbytes) for level in self.levels)
 
     def find(self, rows: tf.Tensor) -> tf.Tensor:
         """int32 [n]: 1 + the rank of each row among the occupied ones, or 0 where it is empty."""
         if not self.levels:
             return rows + 1
         height = len(self.levels) - 1
-        places = self.levels[0].place(rows // 8**height if height else rows)
+        places = _place(self.levels[0], rows // 8**height if height else rows)
         for level in self.levels[1:]:
             height -= 1
             bits = (rows // 8**height if height else rows) % 8
-            places = level.place(places * 8 + bits)
+            places = _place(level, places * 8 + bits)
         return places
+
+
+def _place(level: Flags, bits: tf.Tensor) -> tf.Tensor:
+    (places,), *_ = level.find(bits)
+    return tf.maximum(places, 0)
 
 
 def _levels(occupied: np.ndarray, worth: int) -> list[np.ndarray]:

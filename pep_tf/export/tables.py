@@ -1,5 +1,6 @@
 """Embedding table and first-order weights of a model, stored in one form and looked up together."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -99,10 +100,14 @@ class PackedTables(tf.Module):
         table: entries of the embedding table.
         first_order: those of the first-order weights, or None.
         dtype: how values are stored, see `Values`.
+        sizes: rows of each field.
     """
 
-    def __init__(self, table: Entries, first_order: Entries | None, dtype: str) -> None:
+    def __init__(
+        self, table: Entries, first_order: Entries | None, dtype: str, sizes: Sequence[int]
+    ) -> None:
         super().__init__(name="tables")
+        self._middle = _middle(sizes)
         self.occupied = table.places
         self.first_order: PackedTable | SharedWeights | None = None
         if first_order is None:
@@ -122,7 +127,7 @@ class PackedTables(tf.Module):
             )
 
     def spread(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
-        different, order = _different(rows, check)
+        different, order = _different(rows, self._middle, check)
         found = self.table.find(different)
         numbers = self.table.spread(found, order)
         if self.first_order is None:
@@ -132,18 +137,18 @@ class PackedTables(tf.Module):
         return numbers, self.first_order.spread(self.first_order.find(different), order)
 
 
-def _different(rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor]:
+def _different(rows: tf.Tensor, middle: int, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor]:
     """`tf.unique` of rows int32 [B, F], flattened, the rows once `check` has passed them.
 
-    It is done for each half of the fields at the same time, and beside the check: no row belongs to
-    two fields, and the operation, one of the longest, keeps only one core busy.
+    It is done for the fields before and from the `middle` at the same time, and beside the check: no
+    row belongs to two fields, and the operation, one of the longest, keeps only one core busy.
     """
     width = rows.shape[1]
     if width == 1:
         different, order = tf.unique(tf.reshape(rows, [-1]))
         with tf.control_dependencies([check]):
             return tf.identity(different), order
-    sizes = [width // 2, width - width // 2]
+    sizes = [middle, width - middle]
     (left, first), (right, second) = (
         tf.unique(tf.reshape(half, [-1])) for half in tf.split(rows, sizes, axis=1)
     )
@@ -152,6 +157,16 @@ def _different(rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tens
     order = tf.reshape(tf.concat(by_field, axis=1), [-1])
     with tf.control_dependencies([check]):
         return tf.concat([left, right], axis=0), order
+
+
+def _middle(sizes: Sequence[int]) -> int:
+    """The field up to which there is about half the work of finding a batch's different rows.
+
+    A row met for the first time costs most. Where the k-th frequent of n features comes with a
+    chance of 1/k, a batch meets a number of them that grows about like the square of log n.
+    """
+    work = np.cumsum(np.log(1 + np.array(sizes)) ** 2)
+    return 1 + int(np.argmin(np.abs(work[:-1] - work[-1] / 2))) if len(sizes) > 1 else 1
 
 
 def _worth_sharing(table: Entries, occupied: np.ndarray) -> bool:

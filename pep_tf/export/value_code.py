@@ -17,40 +17,51 @@ class Values(tf.Module):
     Args:
         values: float32 [n], or rows of them float32 [n, d].
         dtype: one of `DTYPES`. int8 keeps `round(127 v / max |v|)`, the maximum being that of a
-            block: 64 neighbours, or as many rows as have no more, but one at least. The error is at
-            most 1/254 of it. float16 is kept as the 16 bits of an int16, since LiteRT looks up no
-            float16, in units that make the largest value about 2^15.
+            block: the runs that begin within 64 places, or as many rows as have no more values, but
+            one at least. The error is at most 1/254 of it. float16 is kept as the 16 bits of an
+            int16, since LiteRT looks up no float16, in units that make the largest value about 2^15.
         name: prefix of the variables' names.
+        runs: int [m], lengths of the runs in which values are looked up, n in all; None for rows.
 
     One zero, or one row of zeros, is put before the first: what is read for an absent entry.
     """
 
-    def __init__(self, values: np.ndarray, dtype: str, name: str) -> None:
+    def __init__(
+        self, values: np.ndarray, dtype: str, name: str, runs: np.ndarray | None = None
+    ) -> None:
         super().__init__(name=f"{name}_values")
         if dtype not in DTYPES:
             raise ValueError(f"`dtype` must be one of {list(DTYPES)}. Received: {dtype!r}")
         values = np.concatenate([np.zeros_like(values, shape=(1, *values.shape[1:])), values])
-        self._row = values.shape[1:]
         self._block = max(1, _BLOCK // values[0].size)  # places that share a scale
         self.scales: tf.Variable | None = None
         stored = values
         if dtype == "float16":
             stored, self._unit = _to_float16(values)
         elif dtype == "int8":
-            stored, scales = _to_int8(values, self._block)
+            first = np.arange(len(values)) if runs is None else _first_of_run(runs)
+            stored, scales = _to_int8(values, first // self._block)
             self.scales = tf.Variable(scales, trainable=False, name=f"{name}_scales")
         self.stored = tf.Variable(stored, trainable=False, name=f"{name}_values")
         self.nbytes = stored.nbytes + (0 if self.scales is None else 4 * self.scales.shape[0])
 
-    def at(self, places: tf.Tensor) -> tf.Tensor:
-        """float32, shape of `places`, or of `places` and a row."""
+    def at(self, places: tf.Tensor, first: tf.Tensor | None = None) -> tf.Tensor:
+        """float32, shape of `places`, or of `places` [u] and a row.
+
+        `first` is the place of the first of each run: [..., 1] for places [..., k].
+        """
         found = look(self.stored.read_value(), places)
         if found.dtype == tf.int16:
             return tf.cast(tf.bitcast(found, tf.float16), tf.float32) * self._unit
         if self.scales is None:
             return found
-        scales = look(self.scales.read_value(), places // self._block)
-        return tf.cast(found, tf.float32) * (tf.expand_dims(scales, -1) if self._row else scales)
+        first = tf.expand_dims(places, -1) if first is None else first
+        return tf.cast(found, tf.float32) * look(self.scales.read_value(), first // self._block)
+
+
+def _first_of_run(runs: np.ndarray) -> np.ndarray:
+    """int64 [1 + n]: for each place the first of its run; place 0, of nothing, is its own."""
+    return np.append(0, np.repeat(1 + np.cumsum(runs) - runs, runs)).astype(np.int64)
 
 
 def _to_float16(values: np.ndarray) -> tuple[np.ndarray, float]:
@@ -63,10 +74,13 @@ def _to_float16(values: np.ndarray) -> tuple[np.ndarray, float]:
     return (values / np.float32(unit)).astype(np.float16).view(np.int16), unit
 
 
-def _to_int8(values: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """int8 of the same shape and float32 [ceil(n / block)], one scale for `block` rows."""
-    padded = np.zeros((-(-len(values) // block), block * values[0].size), np.float32)
-    padded.reshape(-1)[: values.size] = values.reshape(-1)
-    scales = np.abs(padded).max(1) / np.float32(127)
-    stored = np.rint(padded / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8)
-    return stored.reshape(-1)[: values.size].reshape(values.shape), scales
+def _to_int8(values: np.ndarray, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int8 of the same shape, and a scale float32 for each block of `blocks` [n], ascending.
+
+    There is one more, since an empty run may stand behind the last value.
+    """
+    axes = tuple(range(1, values.ndim))
+    scales = np.zeros(blocks[-1] + 2, np.float32)
+    np.maximum.at(scales, blocks, np.abs(values).max(axis=axes) / np.float32(127))
+    divisors = np.where(scales > 0, scales, 1)[blocks]
+    return np.rint(values / np.expand_dims(divisors, axes)).astype(np.int8), scales

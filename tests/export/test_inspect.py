@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pep_tf.export.entries import WHOLE
 from pep_tf.export.inspect import inspect, main
 from pep_tf.export.litert import export_litert
 from pep_tf.export.model_card import MODEL_CARD
@@ -32,7 +33,10 @@ def test_bytes_by_part_add_up_to_what_is_on_the_disk(exported):
     assert total == sum(parts.values())
     assert min(parts.values()) >= 0
     width = {"float32": 4, "float16": 2}[dtype]
-    assert parts["values"] == width * (np.count_nonzero(TABLE) + 1)
+    counts = np.count_nonzero(TABLE, axis=1)
+    whole = counts >= WHOLE * DIM
+    rows_stored_whole = DIM * (1 + whole.sum()) if whole.any() else 0
+    assert parts["values"] == width * (1 + counts[~whole].sum() + rows_stored_whole)
     matrices = 3 * DIM * 16 + 16
     assert parts["tower"] == width * matrices + 4 * (TOWER_NUMBERS - matrices)
     assert report["dense_bytes"] == 4 * (77 * DIM + 77 + TOWER_NUMBERS)

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pep_tf.data import load
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.export.litert import MODEL, export_litert
+from pep_tf.export.build_module import build_module
+from pep_tf.export.litert import MODEL, convert, export_litert
 from pep_tf.export.model_card import read_card
 from tests.data.clicklogs.rows_for_tests import REAL_AVAZU, REAL_CRITEO
 from tests.export.towers import (
@@ -130,6 +133,45 @@ def test_tables_that_are_empty_or_full_or_have_one_row(tmp_path, sizes, dim, kep
         rows = ids + schema.offsets
         exact = table[rows].sum((1, 2)) + weights[rows].sum((1, 2))
         np.testing.assert_allclose(run(ids=ids)["logit"], exact, rtol=0, atol=1e-4)
+
+
+class Weighted(tf.Module):
+    """A logit that tells the columns apart, in whole numbers: float32 adds them without an error."""
+
+    def interact(self, embedded, first_order):
+        columns = tf.range(1.0, embedded.shape[2] + 1)
+        logit = tf.reduce_sum(embedded * columns, axis=[1, 2])
+        return logit if first_order is None else logit + tf.reduce_sum(first_order, axis=[1, 2])
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.data(),
+    st.lists(st.integers(1, 60), min_size=1, max_size=3),
+    st.sampled_from([1, 3, 8, 9, 64, 65]),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_any_table_comes_back_from_the_interpreter(data, sizes, dim, rate_of_rows, rate_of_entries):
+    schema = FeatureSchema.of({f"f{i}": size for i, size in enumerate(sizes)})
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    rows = schema.num_features
+    mask = (rng.random((rows, 1)) < rate_of_rows) & (rng.random((rows, dim)) < rate_of_entries)
+    table = (mask * rng.integers(-9, 9, (rows, dim))).astype(np.float32)
+    weights = rng.integers(-9, 9, (rows, 1)).astype(np.float32)
+    weights[rng.random(rows) >= data.draw(st.sampled_from([0, 0.5, 1]))] = 0
+    first_order = data.draw(st.sampled_from([weights, None]))
+    module = build_module(schema=schema, table=table, tower=Weighted(), first_order=first_order)
+    run = interpreter.Interpreter(model_content=convert(module)).get_signature_runner()
+    ids = random_ids(schema, 2 * max(sizes))
+    of_rows = table @ np.arange(1, dim + 1, dtype=np.float32)
+    if first_order is not None:
+        of_rows += weights[:, 0]
+    expected_logit = of_rows[ids + schema.offsets].sum(axis=1)
+    np.testing.assert_array_equal(run(ids=ids)["logit"], expected_logit)
+    beyond = ids[:1] + np.int32([*[0] * (len(sizes) - 1), sizes[-1]])
+    with pytest.raises(RuntimeError):
+        run(ids=beyond)
 
 
 def test_the_table_stays_packed(tmp_path):

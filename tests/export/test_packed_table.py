@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from benchmarks.serving_model import MadeUpTicket
+from pep_tf.export.entries import WHOLE
 from pep_tf.export.packed_table import PackedTable
 from pep_tf.layers import TicketEmbedding
 
@@ -134,7 +136,7 @@ def test_lookup_takes_rows_in_any_order_and_none():
 
 @pytest.mark.parametrize(("kept", "most"), [(0.001, 1.25), (0.01, 1.15), (0.1, 1.15)])
 def test_bytes_over_the_bound(kept, most):
-    packed = PackedTable(np.array_split(zipf_table(100_000, 64, kept), 4))
+    packed = PackedTable(MadeUpTicket.of(100_000, 64, kept, steepness=1.5).blocks())
     stored = sum(int(np.prod(v.shape)) * v.dtype.size for v in packed.variables)
     assert stored == packed.nbytes
     assert packed.nbytes <= most * packed.bound_bytes
@@ -156,12 +158,12 @@ def test_smaller_numbers(dtype, tolerance):
     assert (error <= tolerance * np.abs(table).max()).all()
     assert ((unpacked(packed) != 0) <= (table != 0)).all()
     counts = np.count_nonzero(table, axis=1)
-    whole = counts >= 7 / 8 * 16
+    whole = counts >= WHOLE * 16
     assert whole.any()
     entries, rows = 1 + counts[~whole].sum(), 1 + whole.sum()  # place 0 of each is of zeros
     stored = entries + 16 * rows
-    # A scale for 64 entries, and for the 4 rows that have as many.
-    scales = -(-entries // 64) + -(-rows // 4)
+    # A scale for 64 entries, and for the 4 rows that have as many, and one for what is behind them.
+    scales = (entries - 1) // 64 + (rows - 1) // 4 + 4
     assert packed.parts()["values"] == {"float16": 2 * stored, "int8": stored + 4 * scales}[dtype]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pep_tf.errors import RunError
+from pep_tf.export.entries import WHOLE
 from pep_tf.export.saved_model import MODEL_CARD, export_saved_model
 from pep_tf.models import build_model
 from tests.export.towers import DIM, FIRST_ORDER, SCHEMA, TABLE, SmallTower, expected, random_ids
@@ -89,7 +90,7 @@ def test_each_variable_is_in_the_file_once_and_none_of_the_live_table(folder):
         if dtype == tf.float32
     ]
     counts = np.count_nonzero(TABLE, axis=1)
-    whole = counts >= 7 / 8 * DIM
+    whole = counts >= WHOLE * DIM
     nothing = 1  # place 0 of each
     values = [(nothing + counts[~whole].sum(),), (nothing + np.count_nonzero(FIRST_ORDER), 1)]
     values += [(nothing + whole.sum(), DIM)] if whole.any() else []
@@ -238,6 +239,13 @@ def test_any_ids_are_answered_or_refused(signature, ids):
     else:
         with pytest.raises(tf.errors.InvalidArgumentError, match="must be in"):
             signature(ids=tf.constant(ids))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float", "string"])
+def test_ids_of_another_type_are_refused_by_name(signature, dtype):
+    ids = tf.fill([2, 3], "0") if dtype == "string" else tf.cast(tf.zeros([2, 3]), dtype)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"int32 tensor but is a {dtype}"):
+        signature(ids=ids)
 
 
 def test_a_file_in_the_way_is_a_clear_error(tower, tmp_path):

@@ -1,8 +1,16 @@
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import tensorflow as tf
 
 from pep_tf.errors import RunError
+from pep_tf.export.litert import export_litert
+from pep_tf.export.saved_model import export_saved_model
 from pep_tf.export.version_folder import latest_version, publish_version
+from tests.export.towers import SCHEMA, TABLE, SmallTower
 
 
 def write(text):
@@ -55,4 +63,54 @@ def test_mistakes_of_the_writer_pass_through_and_leave_no_trace(tmp_path):
 
     with pytest.raises(KeyError, match="a bug"):
         publish_version(tmp_path, fail)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 16 KiB, on which no export fits."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if mount is None:
+        pytest.skip("needs the command mount")
+    command = [mount, "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"may not mount a file system: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("export", [export_saved_model, export_litert])
+def test_a_disk_that_is_really_full(small_disk, export):
+    publish_version(small_disk / "model", write("one"))
+    with pytest.raises(
+        RunError, match=r"Could not write the model to .*disk/model: .*No space left"
+    ):
+        export(small_disk / "model", schema=SCHEMA, table=TABLE, tower=SmallTower())
+    assert [path.name for path in (small_disk / "model").iterdir()] == ["1"]
+    assert (small_disk / "model" / "1" / "file").read_text() == "one"
+
+
+@pytest.mark.parametrize("export", [export_saved_model, export_litert])
+def test_a_disk_that_is_really_read_only(small_disk, export):
+    publish_version(small_disk / "model", write("one"))
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(RunError, match=r"Could not write the model to .*: Read-only file system"):
+        export(small_disk / "model", schema=SCHEMA, table=TABLE, tower=SmallTower())
+    assert [path.name for path in (small_disk / "model").iterdir()] == ["1"]
+
+
+def test_a_folder_that_may_not_be_written(tmp_path):
+    tmp_path.chmod(0o555)
+    try:
+        (tmp_path / "probe").touch()
+    except PermissionError:
+        with pytest.raises(RunError, match="Could not write the model to .*: Permission denied"):
+            publish_version(tmp_path, write("one"))
+    else:
+        pytest.skip("this user may write everywhere (root)")
+    finally:
+        tmp_path.chmod(0o755)
     assert not list(tmp_path.iterdir())
