@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.layers.granularity import Granularity
+from pep_tf.layers.spread import spread
 
 PRUNING = ("threshold", "mask", "none")
 THRESHOLDS = "thresholds"  # name of the weight, by which optimizers know it
@@ -189,8 +190,9 @@ class PEPEmbedding(keras.layers.Layer):
             values = soft_threshold(values, taken.thresholds, self.gate)
         if self.mask is not None:
             values *= tf.cast(tf.gather(self.mask._value, taken.ids), values.dtype)
-        values = tf.cast(values, self.compute_dtype)
-        return values if taken.places is None else tf.gather(values, taken.places)
+        if taken.places is not None:
+            return spread(values, taken.places, self.compute_dtype)
+        return tf.cast(values, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape, self.output_dim)

@@ -7,7 +7,7 @@ A row that no batch held for K steps still moves: with v = p - target and g = l2
 
 `catch_up` finds the state after those K steps without doing them one by one.
 
-**Stages.** The first 4 steps are the recurrence itself. The other K - 4 are cut by their bijective
+**Stages.** The first 2 steps are the recurrence itself. The other K - 2 are cut by their bijective
 base-4 digits into stages of 1 to 4, 4 to 16, 16 to 64, ... steps: they add up to K exactly, and the
 constants of a stage are known when it is compiled. Where a step may move an entry by much of itself
 (`Columns.bits`) the base is 2.
@@ -30,7 +30,7 @@ characteristic polynomial, m following it. The rate is taken at the start, middl
 stage (Simpson); n there is beta_2's exponential average of a v**2 linear on each half, with weights
 from a table.
 
-**Exact**: a gap of 0 (bit for bit) and gaps up to 4 (to float32). **Limits**: with epsilon = 0 and
+**Exact**: a gap of 0 (bit for bit) and gaps up to 2 (to float32). **Limits**: with epsilon = 0 and
 m = n = 0 a step is no step; a learning rate that changes from step to step cannot be caught up, and
 `Hyper` takes none. Where the frozen map is unstable (sqrt(n) below lr l2 / 38: dense Adam then
 oscillates by about lr / 38) v is damped instead.
@@ -87,8 +87,9 @@ from pep_tf.optimizers.catch_up_stages import (
 from pep_tf.optimizers.columns import Columns
 
 # Entries brought up to date together: few enough to stay in a core's cache.
-_TILE_ENTRIES = 1 << 16
+_TILE_ENTRIES = 40_000
 _MOST_ROWS = 1 << 13
+_POWERS = 24  # longer gaps are taken together
 _AT_ONCE = 64  # tiles that may be under way: none need wait for the one before it
 
 
@@ -128,9 +129,16 @@ def catch_up(
 
 
 def gap_order(last: tf.Tensor, step: tf.Tensor | int) -> tf.Tensor:
-    """Rows from the longest gap to the shortest, int32 [U], for `last` integer [U]."""
+    """Rows from the longest gaps to the shortest, int32 [U], for `last` integer [U].
+
+    Gaps count by their powers of two: 0, 1, 2 and 3, 4 to 7 and so on. Within a power rows keep
+    their order, which takes a third of the time of sorting them and saves as many stages.
+    """
     gap = tf.cast(step, tf.int64) - tf.cast(last, tf.int64)
-    return tf.argsort(tf.cast(tf.minimum(gap, 2**31 - 1), tf.int32), direction="DESCENDING")
+    exponent = tf.bitwise.right_shift(tf.bitcast(tf.cast(gap, tf.float32), tf.int32), 23)
+    power = tf.clip_by_value(exponent - 126, 0, _POWERS - 1)  # 0 for no gap, else 1 + its power
+    parts = tf.dynamic_partition(tf.range(tf.size(gap)), _POWERS - 1 - power, _POWERS)
+    return tf.concat(parts, axis=0)
 
 
 def _check(p: tf.Tensor, moments: tf.Tensor, last: tf.Tensor, columns: int) -> None:
@@ -176,12 +184,15 @@ def _whole(columns: Columns) -> Callable:
             filled = tf.pad(x, [[0, tiles * size - count], *[[0, 0]] * (x.shape.rank - 1)])
             return tf.reshape(filled, [tiles, size, *x.shape[1:]])
 
-        def caught_up(one: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        tiled = tuple(cut(x) for x in (p, moments, tf.cast(last, tf.float32), gap))
+
+        def caught_up(i: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            one = tuple(x[i] for x in tiled)  # without a copy, which tensor lists would make
             return tf.cond(tf.reduce_any(one[3] > 0), lambda: tile(*one), lambda: one[:2])
 
         found = tf.map_fn(
             caught_up,
-            tuple(cut(x) for x in (p, moments, tf.cast(last, tf.float32), gap)),
+            tf.range(tiles),
             fn_output_signature=tiles_of,
             parallel_iterations=_AT_ONCE,
         )
