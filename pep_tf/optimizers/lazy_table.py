@@ -163,7 +163,12 @@ class LazyTable:
         for slot, dim in zip(self.slots, self.columns.dims, strict=True):
             _scatter(slot.value, ids, p[: taken.count, start : start + dim])
             start += dim
-        _scatter(self.moments, ids, moments[: taken.count])
+        # A slice of whole tiles is not copied, one of rows is.
+        columns, size = 2 * self.columns.count, tile_rows(self.columns.count)
+        whole = tf.reshape(moments, [-1, size * columns])[: taken.count // size]
+        full = tf.shape(whole)[0] * size
+        _scatter(self.moments, ids[:full], tf.reshape(whole, [-1, columns]))
+        _scatter(self.moments, ids[full:], moments[full : taken.count])
         _scatter(self.last, ids, tf.fill(tf.shape(ids), tf.cast(step, tf.int32)))
 
     def settle(self) -> None:
