@@ -59,7 +59,7 @@ def _with_gradient(gate: Gate, compiled: bool) -> Callable[..., tf.Tensor]:
 
 def _summed_like(values: tf.Tensor, small: tf.Tensor) -> tf.Tensor:
     """Sums over what was broadcast, to the shape of `small`."""
-    if values.shape.rank == small.shape.rank and values.shape[-1:] == small.shape[-1:]:
+    if values.shape.as_list() == small.shape.as_list():
         return values  # a threshold an entry
     axes = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(small), s1=tf.shape(values)).r0
     return tf.reshape(tf.reduce_sum(values, axes), tf.shape(small))
