@@ -11,5 +11,5 @@ from pep_tf.layers.pep_embedding import PEPEmbedding as PEPEmbedding
 from pep_tf.layers.pep_embedding import Rows as Rows
 from pep_tf.layers.pep_embedding import RowSource as RowSource
 from pep_tf.layers.pep_embedding import StoredRows as StoredRows
-from pep_tf.layers.pep_embedding import soft_threshold as soft_threshold
+from pep_tf.layers.soft_threshold import soft_threshold as soft_threshold
 from pep_tf.layers.ticket_embedding import TicketEmbedding as TicketEmbedding

@@ -8,38 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.layers.granularity import Granularity
+from pep_tf.layers.soft_threshold import soft_threshold
+from pep_tf.layers.spread import spread
 
 PRUNING = ("threshold", "mask", "none")
 THRESHOLDS = "thresholds"  # name of the weight, by which optimizers know it
 BLOCK_ENTRIES = 1 << 22  # entries of a block when the whole table is looked at: 16 MiB of float32
-
-
-def soft_threshold(
-    table: tf.Tensor, thresholds: tf.Tensor, gate: Callable[[tf.Tensor], tf.Tensor]
-) -> tf.Tensor:
-    """`sign(V) * relu(|V| - g(s))` (PEP, eq. 4); s broadcasts to V."""
-    return _shrunk(table, gate(thresholds))
-
-
-@tf.custom_gradient
-def _shrunk(table: tf.Tensor, gates: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """`V - min(max(V, -g), g)`: the same numbers in half the passes over them, back and forth."""
-    entries = table - tf.maximum(tf.minimum(table, gates), -gates)
-
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        sign = tf.sign(entries)  # 0 where an entry is pruned
-        outward = sign * upstream
-        return sign * outward, _summed_like(-outward, gates)
-
-    return entries, gradient
-
-
-def _summed_like(values: tf.Tensor, small: tf.Tensor) -> tf.Tensor:
-    """Sums over what was broadcast, to the shape of `small`."""
-    if values.shape.rank == small.shape.rank and values.shape[-1:] == small.shape[-1:]:
-        return values  # a threshold an entry
-    axes = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(small), s1=tf.shape(values)).r0
-    return tf.reshape(tf.reduce_sum(values, axes), tf.shape(small))
 
 
 class Rows(NamedTuple):
@@ -87,7 +61,8 @@ class PEPEmbedding(keras.layers.Layer):
             `"global"`, `"field"` or `"field_dim"`; see `Granularity`.
         threshold_init: s before training; the paper takes -15 for MovieLens-1M and -150 for Criteo
             and Avazu. s climbs by about one learning rate a step.
-        gate: g, a function or the name of a Keras activation. It must not be negative.
+        gate: g, a function that XLA can compile or the name of a Keras activation. It must not be
+            negative.
         pruning: `"threshold"`, `"mask"` or `"none"`.
         field_sizes: vocabulary sizes of the fields, whose sum is N; needed by the granularities
             `"field"` and `"field_dim"` only.
@@ -186,11 +161,14 @@ class PEPEmbedding(keras.layers.Layer):
         taken = self.source.take(rows)
         values = taken.table
         if taken.thresholds is not None:
-            values = soft_threshold(values, taken.thresholds, self.gate)
+            # Distinct rows come in few numbers, those of whole tiles.
+            compiled = taken.places is not None
+            values = soft_threshold(values, taken.thresholds, self.gate, compiled=compiled)
         if self.mask is not None:
             values *= tf.cast(tf.gather(self.mask._value, taken.ids), values.dtype)
-        values = tf.cast(values, self.compute_dtype)
-        return values if taken.places is None else tf.gather(values, taken.places)
+        if taken.places is not None:
+            return spread(values, taken.places, self.compute_dtype)
+        return tf.cast(values, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape, self.output_dim)

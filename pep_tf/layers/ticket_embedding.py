@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.layers.pep_embedding import BLOCK_ENTRIES, PEPEmbedding
+from pep_tf.layers.spread import spread
 
 _BLOCK_ROWS = 1 << 16  # rows unpacked at a time when the whole table is looked at
 
@@ -89,9 +90,7 @@ class TicketEmbedding(keras.layers.Layer):
 
     def call(self, rows: tf.Tensor) -> tf.Tensor:
         ids, places = tf.unique(tf.reshape(tf.cast(rows, tf.int32), [-1]))
-        values = tf.cast(self._rows_of(ids), self.compute_dtype)
-        shape = tf.concat([tf.shape(rows), [self.output_dim]], 0)
-        return tf.reshape(tf.gather(values, places), shape)
+        return spread(self._rows_of(ids), tf.reshape(places, tf.shape(rows)), self.compute_dtype)
 
     def _rows_of(self, ids: tf.Tensor) -> tf.Tensor:
         """Dense rows, float32 [U, d], of distinct ids [U]."""

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pep_tf.optimizers.columns import Columns
 
-EXACT_STEPS = 4
+EXACT_STEPS = 2
 # Stages of fewer steps gain nothing from looking ahead.
 PREDICTED_FROM = 4
 # Below sqrt of the smallest normal float32: keeps 0 / 0 at 0 without touching a value in range.

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pep_tf.layers import PEPEmbedding, Rows, StoredRows
 from pep_tf.layers.pep_embedding import BLOCK_ENTRIES
+from pep_tf.layers.spread import summed
 from pep_tf.optimizers.catch_up import catch_up, gap_order, tile_rows
 from pep_tf.optimizers.columns import Columns
 from pep_tf.optimizers.hyper import Hyper
@@ -130,12 +131,12 @@ class LazyTable:
             gradient: of the slot whose turn it is.
             scale, floor: of the step (see `touch`).
         """
-        taken, summed = self._summed(gradient)
-        self._gradients.append(summed)
+        taken, own = self._summed(gradient)
+        self._gradients.append(own)
         if len(self._gradients) < len(self.slots):
             return
-        summed = tf.concat(self._gradients, axis=1)
-        p, moments = touch(self.columns)(taken.p, taken.moments, summed, scale, floor)
+        whole = tf.concat(self._gradients, axis=1)
+        p, moments = touch(self.columns)(taken.p, taken.moments, whole, scale, floor)
         self._write(taken, p, moments, self._steps._value + 1)
         self._lookups.clear()
         self._gradients.clear()
@@ -154,9 +155,7 @@ class LazyTable:
             return self._lookups[0], gradient.values
         ids = tf.sort(tf.unique(gradient.indices).y)
         taken = self._taken(gradient.indices, ids, tf.searchsorted(ids, gradient.indices))
-        return taken, tf.math.unsorted_segment_sum(
-            gradient.values, taken.places, tf.size(taken.ids)
-        )
+        return taken, summed(gradient.values, taken.places, tf.size(taken.ids))
 
     def _write(self, taken: Taken, p: tf.Tensor, moments: tf.Tensor, step: tf.Tensor) -> None:
         """Stores distinct rows as those after `step`."""
@@ -164,7 +163,12 @@ class LazyTable:
         for slot, dim in zip(self.slots, self.columns.dims, strict=True):
             _scatter(slot.value, ids, p[: taken.count, start : start + dim])
             start += dim
-        _scatter(self.moments, ids, moments[: taken.count])
+        # A slice of whole tiles is not copied, one of rows is.
+        columns, size = 2 * self.columns.count, tile_rows(self.columns.count)
+        whole = tf.reshape(moments, [-1, size * columns])[: taken.count // size]
+        full = tf.shape(whole)[0] * size
+        _scatter(self.moments, ids[:full], tf.reshape(whole, [-1, columns]))
+        _scatter(self.moments, ids[full:], moments[full : taken.count])
         _scatter(self.last, ids, tf.fill(tf.shape(ids), tf.cast(step, tf.int32)))
 
     def settle(self) -> None:

@@ -39,19 +39,6 @@ def sigmoid(s):
     return 1 / (1 + np.exp(-s.astype(np.float64)))
 
 
-def test_soft_threshold_by_hand():
-    # g(0) = 0.5, g(ln 3) = 0.75
-    table, s = tf.constant([0.9, -0.6, 0.3, -0.5, 0.8]), tf.constant([0, 0, 0, 0, np.log(3.0)])
-    with tf.GradientTape() as tape:
-        tape.watch([table, s])
-        kept = soft_threshold(table, s, tf.sigmoid)
-    np.testing.assert_allclose(kept, [0.4, -0.1, 0, 0, 0.05], atol=1e-7)
-    of_table, of_s = tape.gradient(kept, [table, s])
-    np.testing.assert_array_equal(of_table, [1, 1, 0, 0, 1])
-    # -sign(V) g'(s), g' = g (1 - g)
-    np.testing.assert_allclose(of_s, [-0.25, 0.25, 0, 0, -0.1875], atol=1e-7)
-
-
 @each_granularity
 def test_lookup_and_gradients_against_the_formula(granularity):
     layer = make(granularity)

@@ -113,7 +113,10 @@ def test_order_of_rows_does_not_matter() -> None:
     state = _state(5, rows, 1e-3, Hyper(), last)
     found = caught_up(state, last, 4000, Hyper())
     order = gap_order(last, 4000).numpy()
-    assert (np.diff(4000 - last[order]) <= 0).all()
+    assert sorted(order) == list(range(rows))
+    powers = np.frexp(4000.0 - last[order])[1]
+    assert powers[0] > powers[-1]
+    assert (np.diff(powers) <= 0).all()
     ordered = caught_up(tuple(x[order] for x in state), last[order], 4000, Hyper())
     for a, b in zip(found, ordered, strict=True):
         np.testing.assert_array_equal(a[order], b)

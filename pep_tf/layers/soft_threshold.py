@@ -1,0 +1,65 @@
+"""The soft threshold that makes entries of an embedding exactly zero."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+Gate = Callable[[tf.Tensor], tf.Tensor]
+
+
+def soft_threshold(
+    table: tf.Tensor, thresholds: tf.Tensor, gate: Gate, *, compiled: bool = False
+) -> tf.Tensor:
+    """`sign(V) * relu(|V| - g(s))` (PEP, eq. 4), computed as `V - min(max(V, -g(s)), g(s))`.
+
+    Args:
+        table: V, float32 [..., d].
+        thresholds: s, broadcastable to V.
+        gate: g.
+        compiled: whether XLA makes one pass over memory of it, and one of its gradient, anew for
+            each shape that comes: where there are few shapes.
+
+    Returns:
+        float32, shape of V.
+    """
+    return _with_gradient(gate, compiled)(table, thresholds)
+
+
+@functools.lru_cache(maxsize=64)
+def _with_gradient(gate: Gate, compiled: bool) -> Callable[..., tf.Tensor]:
+    def shrink(table: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
+        gates = gate(thresholds)
+        return table - tf.maximum(tf.minimum(table, gates), -gates)
+
+    def gradient(
+        entries: tf.Tensor, thresholds: tf.Tensor, upstream: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(thresholds)
+            gates = gate(thresholds)
+        sign = tf.sign(entries)  # 0 where an entry is pruned
+        outward = sign * upstream
+        of_gates = _summed_like(-outward, gates)
+        return sign * outward, tape.gradient(gates, thresholds, output_gradients=of_gates)
+
+    if compiled:
+        shrink, gradient = (
+            tf.function(part, jit_compile=True, autograph=False) for part in (shrink, gradient)
+        )
+
+    @tf.custom_gradient
+    def shrunk(table: tf.Tensor, thresholds: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+        entries = shrink(table, thresholds)
+        return entries, lambda upstream: gradient(entries, thresholds, upstream)
+
+    return shrunk
+
+
+def _summed_like(values: tf.Tensor, small: tf.Tensor) -> tf.Tensor:
+    """Sums over what was broadcast, to the shape of `small`."""
+    if values.shape.as_list() == small.shape.as_list():
+        return values  # a threshold an entry
+    axes = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(small), s1=tf.shape(values)).r0
+    return tf.reshape(tf.reduce_sum(values, axes), tf.shape(small))
