@@ -3,7 +3,8 @@
 `rank`: Spearman's rank correlation of a trial's score with the same score of its retrained tickets, over trials spread
 evenly from the worst to the best. `compare`: paired differences, best minus default, on fresh seeds (split, weights and
 order are new), of the tickets and, to tell what comes from a better model and not from thresholds, of the uniform
-tables. What was trained is kept in `<search>/report/` and `<search>/retrained/`: a killed report goes on where it was.
+tables; where no trial scored above the default, the best of the others is taken. What was trained is kept in
+`<search>/report/` and `<search>/retrained/`: a killed report goes on where it was.
 """
 
 import argparse
@@ -111,21 +112,24 @@ class Report:
 
     def compare(self, seeds: list[int]) -> dict[str, Any]:
         """Best minus default, retrained, at each budget and seed; mean and spread over both."""
-        first = self.search.trials[0].id
-        best = self.search.best
-        assert best is not None
+        first, *others = self.search.trials
+        ended = [trial for trial in others if trial.whole]
+        if not ended:
+            raise SystemExit("A comparison needs a trial of a whole pruning besides the default.")
+        default, best = first.id, max(ended, key=lambda trial: trial.score or 0.0).id
         pairs = [
-            _pair(seed, default, searched)
+            _pair(seed, one, other)
             for seed in seeds
-            for default, searched in zip(self.rows(first, seed), self.rows(best, seed), strict=True)
+            for one, other in zip(self.rows(default, seed), self.rows(best, seed), strict=True)
         ]
         uniform = [pair for pair in pairs if pair["stage"] == "baseline"]
         tickets = [pair for pair in pairs if pair["stage"] != "baseline"]
         budgets = sorted({pair["budget"] for pair in tickets}, reverse=True)
         return {
-            "default": first,
+            "default": default,
             "best": best,
-            "values": {id_: self.search.trial(id_).values for id_ in (first, best)},
+            "scores": {id_: self.search.trial(id_).score for id_ in (default, best)},
+            "values": {id_: self.search.trial(id_).values for id_ in (default, best)},
             "mean_over_budgets": _summary(tickets),
             "by_budget": {b: _summary([p for p in tickets if p["budget"] == b]) for b in budgets},
             "uniform": _summary(uniform),
