@@ -51,17 +51,28 @@ def summed(values: tf.Tensor, places: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         float32 [U, d], zeros where no row is.
     """
     width = _width(values.shape[1])
-    parts, size = values.shape[1] // width, tf.size(places)
     # Wide rows are summed in parts, each of them narrow.
-    part = tf.range(parts)
-    to, of = (tf.reshape(x[:, None] * parts + part, [-1]) for x in (places, tf.range(size)))
+    parts, size = values.shape[1] // width, tf.size(places)
     total = tf.raw_ops.SparseTensorDenseMatMul(
-        a_indices=tf.stack([to, of], axis=1),
+        a_indices=_ones(places, parts),
         a_values=tf.ones([size * parts], values.dtype),
         a_shape=[count * parts, size * parts],
         b=tf.reshape(values, [size * parts, width]),
     )
     return tf.reshape(total, [count, values.shape[1]])
+
+
+def _ones(places: tf.Tensor, parts: int) -> tf.Tensor:
+    """Where the matrix has its ones, int32 [n * parts, 2]: part k of row i at `places[i]`.
+
+    Column and row are computed as the halves of one number: half the passes, and none to put them
+    side by side.
+    """
+    column = tf.constant(1 << 32, tf.int64)
+    pairs = tf.cast(places, tf.int64) + column * tf.range(tf.size(places, tf.int64))
+    if parts > 1:
+        pairs = parts * pairs[:, None] + (1 + column) * tf.range(parts, dtype=tf.int64)
+    return tf.bitcast(tf.reshape(pairs, [-1]), tf.int32)
 
 
 def _width(dim: int) -> int:

@@ -76,13 +76,13 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.optimizers.catch_up_stages import (
-    EXACT_STEPS,
     Plan,
     State,
     exact_step,
+    map_part,
     map_stage,
     map_stages,
-    part,
+    slow_part,
     slow_stage,
     slow_table,
 )
@@ -231,20 +231,20 @@ def _advance(state: State, plan: Plan, hyper: Columns) -> State:
     # The first step is no part of the loop, which would begin by copying what it changes.
     state = exact_step(state, plan, hyper, 0)
     _, state = tf.while_loop(
-        lambda i, _: i < tf.minimum(longest, EXACT_STEPS),
+        lambda i, _: i < tf.minimum(longest, hyper.cut.exact),
         lambda i, s: (i + 1, exact_step(s, plan, hyper, i)),
         (1, state),
     )
-    row, slow = Plan(tf.zeros([]), longest), map_stages(hyper)
-    for i in range(slow):
+    row = Plan(tf.zeros([]), longest)
+    for i in range(map_stages(hyper)):
         state = tf.cond(
-            part(row, hyper.bits, i).active,
+            map_part(row, hyper, i).active,
             lambda s=state, i=i: map_stage(s, plan, hyper, i),
             lambda s=state: s,
         )
     _, state = tf.while_loop(
-        lambda i, _: part(row, hyper.bits, i).active,
+        lambda i, _: slow_part(row, hyper, i).active,
         lambda i, s: (i + 1, slow_stage(s, plan, hyper, i, table)),
-        (slow, state),
+        (0, state),
     )
     return state

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from pep_tf.optimizers.columns import Columns
 
-EXACT_STEPS = 2
 # Stages of fewer steps gain nothing from looking ahead.
 PREDICTED_FROM = 4
 # Below sqrt of the smallest normal float32: keeps 0 / 0 at 0 without touching a value in range.
@@ -96,15 +95,35 @@ class Part(NamedTuple):
     start: tf.Tensor
 
 
-def part(plan: Plan, bits: int, i: tf.Tensor | int) -> Part:
-    """Digit i of x = gap - EXACT_STEPS in bijective base 2**bits: 1 to base times base**i steps.
+def map_part(plan: Plan, hyper: Columns, i: int) -> Part:
+    """Stage i of the map: a unit is `2**(bits * i)` steps."""
+    exact, bits, _ = hyper.cut
+    return _part(plan, exact + _units(bits, i), bits * i, bits)
 
-    Without its first i digits x is `(x - (base**i - 1) / (base - 1)) >> bits * i` times base**i.
+
+def slow_part(plan: Plan, hyper: Columns, i: tf.Tensor | int) -> Part:
+    """Stage i of the slow mode: the first unit is the longest stage of the map's last one."""
+    exact, bits, slow_bits = hyper.cut
+    maps = map_stages(hyper)
+    before = exact + _units(bits, maps) + 2 ** (bits * maps) * _units(slow_bits, i)
+    return _part(plan, before, bits * maps + slow_bits * i, slow_bits)
+
+
+def _units(bits: int, i: tf.Tensor | int) -> Any:
+    """One unit of each of the first `i` stages, in units of the first: (base**i - 1) / (base - 1)."""
+    power = 2 ** (bits * i) if isinstance(i, int) else tf.bitwise.left_shift(1, bits * i)
+    return (power - 1) // (2**bits - 1)
+
+
+def _part(plan: Plan, before: tf.Tensor | int, shift: tf.Tensor | int, bits: int) -> Part:
+    """A digit of the gap in bijective base `2**bits`, whose unit is `2**shift` steps.
+
+    Args:
+        before: the exact steps, and one unit of each of the shorter digits; these take the rest
+            that is no whole unit.
     """
-    power = tf.bitwise.left_shift(1, bits * i)
-    left = plan.gap - EXACT_STEPS - (power - 1) // (2**bits - 1)
-    left = tf.bitwise.right_shift(tf.maximum(left, 0), bits * i)
-    done = plan.gap - left * power
+    left = tf.bitwise.right_shift(tf.maximum(plan.gap - before, 0), shift)
+    done = plan.gap - tf.bitwise.left_shift(left, shift)
     size = tf.bitwise.bitwise_and(left - 1, 2**bits - 1)
     return Part(size, left > 0, plan.last + tf.cast(done, tf.float32))
 
@@ -130,13 +149,22 @@ def _drifted(
     return v - eta * (lam * drift * v + tails * m)
 
 
+def _held(n: tf.Tensor, hyper: Columns, t: tf.Tensor) -> tf.Tensor:
+    """n at step t, [R], as the oscillations hold it that no stage follows."""
+    if not np.any(hyper.least_n):
+        return n
+    least = _down(_one_minus_power(hyper.beta_2, t)) * hyper.least_n
+    return tf.where(n > 0.0, tf.maximum(n, least), n)  # an entry of zeros never moves
+
+
 def map_stage(state: State, plan: Plan, hyper: Columns, i: int) -> State:
     """1 to `base` times `base**i` steps by the closed power of the map with frozen sqrt(n)."""
     v, m, n = state
-    size, active, start = part(plan, hyper.bits, i)
+    size, active, start = map_part(plan, hyper, i)
     b1, b2, lam = hyper.beta_1, hyper.beta_2, hyper.l2
     a1 = 1.0 - b1
-    sizes = [c << hyper.bits * i for c in range(1, 2**hyper.bits + 1)]
+    bits = hyper.cut.bits
+    sizes = [c << bits * i for c in range(1, 2**bits + 1)]
     mids = [(h + 1) / 2 for h in sizes]
     late = [_mean_step(b1, h) for h in sizes]
     a, b = _scales(hyper, start + _pick(size, mids))
@@ -156,7 +184,8 @@ def map_stage(state: State, plan: Plan, hyper: Columns, i: int) -> State:
     v_end = v - (off + 0.5 * tau) * v - (b1 * early) * eta * s * m
     m_end = lam * a1 * s * v + (power + off - 0.5 * tau) * m
     fresh = (v * v + v * v_end + v_end * v_end) * (lam * lam / 3.0)
-    return keep(active, State(v_end, m_end, left * n + (1.0 - left) * fresh), state)
+    n_end = _held(left * n + (1.0 - left) * fresh, hyper, start)
+    return keep(active, State(v_end, m_end, n_end), state)
 
 
 def _power(
@@ -180,10 +209,10 @@ def _power(
         tau_3 = tau * (3.0 * square - tau * (3.0 * trace - tau))
         return tau_3, sigma * square + s * tau * (2.0 * trace - tau), power**3
 
-    for _ in range(hyper.bits * i):
+    for _ in range(hyper.cut.bits * i):
         once = doubled(*once)
     twice = doubled(*once)
-    powers = (once, twice, tripled(*once), doubled(*twice))[: 2**hyper.bits]
+    powers = (once, twice, tripled(*once), doubled(*twice))[: 2**hyper.cut.bits]
     tau, sigma = (_pick(size, [found[k] for found in powers]) for k in (0, 1))
     s = _pick(size, [(1.0 - found[2]) / a1 for found in powers]) - sigma
     return tau, sigma, s, _pick(size, [found[2] for found in powers])
@@ -191,17 +220,18 @@ def _power(
 
 def map_stages(hyper: Columns) -> int:
     """How many digits are done by the map: those of units below 64 steps at beta_1 = 0.9."""
-    return max(1, math.ceil(math.log2(6.4 / (1.0 - hyper.beta_1)) / hyper.bits))
+    return max(1, math.ceil(math.log2(6.4 / (1.0 - hyper.beta_1)) / hyper.cut.bits))
 
 
 def slow_table(hyper: Columns) -> tf.Tensor:
-    """Weights of the halves of every slow stage, float32 [digits, base, 5], by digit and its size.
+    """Weights of the halves of every slow stage, float32 [stages, base, 5], by stage and its size.
 
     With z = -log(beta_2) * h / 2: the half's length h / 2, exp(-z), and the weights of v1**2,
     v1 * (v1 - v0), (v1 - v0)**2 in the average of a linear v**2 by exp(z * (x - 1)).
     """
-    base = 2.0**hyper.bits
-    half = 0.5 * base ** np.arange(32 // hyper.bits)[:, None] * np.arange(1, base + 1)
+    first, bits = hyper.cut.bits * map_stages(hyper), hyper.cut.slow_bits
+    units = 2.0 ** np.arange(first, 32, bits)
+    half = 0.5 * units[:, None] * np.arange(1, 2**bits + 1)
     z = -math.log(hyper.beta_2) * half
     left = np.exp(-z)
     first = (1.0 - left * (1.0 + z)) / z
@@ -213,7 +243,7 @@ def slow_table(hyper: Columns) -> tf.Tensor:
 def slow_stage(state: State, plan: Plan, hyper: Columns, i: tf.Tensor, table: tf.Tensor) -> State:
     """1 to `base` times `base**i` steps of the slow mode: v decays as n's course decides."""
     v, m, n = state
-    size, active, start = part(plan, hyper.bits, i)
+    size, active, start = slow_part(plan, hyper, i)
     b1, lam = hyper.beta_1, hyper.l2
     a1 = 1.0 - b1
     half, left, w_0, w_1, w_2 = tf.unstack(tf.gather(table[i], size), axis=1)
@@ -255,4 +285,5 @@ def slow_stage(state: State, plan: Plan, hyper: Columns, i: tf.Tensor, table: tf
     v_end = v * tf.exp(-2.0 * half * rate(eta))
     slip = (lam / a1) * eta_end
     m_end = lam * v_end * (1.0 + slip)
-    return keep(active, State(v_end, m_end, refreshed(n_mid, v_mid, v_end)), state)
+    n_end = _held(refreshed(n_mid, v_mid, v_end), hyper, start)
+    return keep(active, State(v_end, m_end, n_end), state)

@@ -28,6 +28,7 @@ def touch(columns: Columns) -> Callable:
         m = columns.beta_1 * m + (1 - columns.beta_1) * g
         n = columns.beta_2 * n + (1 - columns.beta_2) * tf.square(g)
         p -= columns.learning_rate * scale * m / (tf.sqrt(n) + floor)
-        return p, tf.concat([m, n], axis=1)
+        # In a stack they are written to their places; a concatenation would copy them there.
+        return p, tf.reshape(tf.stack([m, n], axis=1), tf.shape(moments))
 
     return touched

@@ -26,10 +26,25 @@ def test_limits_are_infinite_without_decay() -> None:
     np.testing.assert_allclose(columns.limit(2.0), [np.inf, 40.0])
 
 
-def test_strong_steps_are_cut_in_base_2() -> None:
-    assert Columns((Hyper(),), (1,)).bits == 2
-    assert Columns((Hyper(), Hyper(learning_rate=1e-2, l2=1e-3)), (1, 1)).bits == 1
-    assert Columns((Hyper(epsilon=0.0),), (1,)).bits == 1
+def test_strong_steps_are_cut_finer() -> None:
+    mild, strong = Hyper(), Hyper(learning_rate=1e-2, l2=1e-3)
+    coarse, fine = (Columns((h,), (1,)).cut for h in (mild, strong))
+    assert coarse.exact < fine.exact
+    assert coarse.bits > fine.bits
+    assert coarse.slow_bits > fine.slow_bits
+    assert Columns((mild, strong), (1, 1)).cut == fine
+    assert Columns((Hyper(epsilon=0.0),), (1,)).cut == fine
+
+
+def test_n_is_held_where_a_step_can_overshoot() -> None:
+    assert Columns((Hyper(),), (1,)).least_n == 0.0
+    strong = Hyper(learning_rate=1e-2, l2=1e-3, epsilon=0.0)
+    # A step maps (v, m) to (v - eta m', m'), m' = b1 m + (1 - b1) l2 v: at the edge to its negative.
+    eta = 1e-2 / np.sqrt(edge := (1e-2 * 1e-3 * 0.1 / 3.8) ** 2)
+    step = np.array([[1 - eta * 0.1 * 1e-3, -eta * 0.9], [0.1 * 1e-3, 0.9]])
+    np.testing.assert_allclose(np.linalg.eigvals(step).min(), -1.0, rtol=1e-9)
+    least = Columns((Hyper(epsilon=0.0, l2=0.0), strong), (2, 1)).least_n
+    np.testing.assert_allclose(least, [0.0, 0.0, 1.5 * edge])
 
 
 def test_constants_that_do_not_fit_are_refused() -> None:
