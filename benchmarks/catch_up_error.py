@@ -11,7 +11,8 @@ prints one JSON object:
 - `masks`: entries that |V| - sigmoid(s) > 0 keeps in one and not in the other, in percent.
 - `never_seen`: the same error of rows without any touch.
 - `speed`: milliseconds a call for 10,300 rows a third of which have gaps in 1..10, 10..300 and
-  300..20,000, inside one graph; `cpu_ms` is what both cores spent.
+  300..20,000, inside one graph, by the coarse cut (2 exact steps) and by the fine one (16);
+  `cpu_ms` is what both cores spent.
 """
 
 import json
@@ -99,7 +100,7 @@ def _never_seen() -> dict[str, Any]:
     return _percent(np.abs(np.stack(errors)) / limit)
 
 
-def _speed(dim: int) -> dict[str, Any]:
+def _speed(dim: int, hyper: Hyper) -> dict[str, Any]:
     random = np.random.default_rng(_SEED.value)
     bounds = [(1, 10, 3434), (10, 300, 3433), (300, 20_000, 3433)]
     gap = np.sort(
@@ -111,7 +112,7 @@ def _speed(dim: int) -> dict[str, Any]:
     m = (0.1 * size * random.normal(size=shape)).astype(np.float32)
     n = np.broadcast_to(1e-3 * size**2, shape).astype(np.float32)
     last, calls = tf.constant(100_000 - gap.astype(np.int64)), 10
-    columns = Columns((Hyper(),), (dim,))
+    columns = Columns((hyper,), (dim,))
 
     @tf.function(autograph=False)
     def repeated(p: tf.Tensor, m: tf.Tensor, n: tf.Tensor) -> Any:
@@ -132,6 +133,7 @@ def _speed(dim: int) -> dict[str, Any]:
         cpu.append((time.process_time() - began[1]) * 1e3 / calls)
     return {
         "dim": dim,
+        "exact_steps": columns.cut.exact,
         "ms": float(np.median(wall)),
         "best_ms": min(wall),
         "cpu_ms": float(np.median(cpu)),
@@ -154,7 +156,7 @@ def main(_: list[str]) -> None:
         "errors": lambda: {name: _errors(case, at) for name, case in chosen.items()},
         "masks": _masks,
         "never_seen": _never_seen,
-        "speed": lambda: [_speed(dim) for dim in (24, 64)],
+        "speed": lambda: [_speed(dim, hyper) for dim in (24, 64) for hyper in (Hyper(), _STRONG)],
     }
     report = {name: parts[name]() for name in _PARTS.value}
     report["settings"] = {f.name: f.value for f in (_ROWS, _DIM, _STEPS, _REPEATS, _SEED)}
