@@ -16,7 +16,6 @@ prints one JSON object:
 """
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from benchmarks.clock import timed
 from benchmarks.dense_histories import Case, State, caught_up, dense, one_step, rowwise, touches
 from pep_tf.optimizers import Hyper
 from pep_tf.optimizers.catch_up import catch_up
@@ -125,19 +125,15 @@ def _speed(dim: int, hyper: Hyper) -> dict[str, Any]:
 
     inputs = [tf.constant(x) for x in (p, m, n)]
     repeated(*inputs)
-    wall, cpu = [], []
-    for _ in range(_REPEATS.value):
-        began = time.perf_counter(), time.process_time()
-        repeated(*inputs)[1].numpy()
-        wall.append((time.perf_counter() - began[0]) * 1e3 / calls)
-        cpu.append((time.process_time() - began[1]) * 1e3 / calls)
+    times = [timed(lambda: repeated(*inputs)[1].numpy()) for _ in range(_REPEATS.value)]
+    wall, cpu = (np.array(times) * 1e3 / calls).T
     return {
         "dim": dim,
         "exact_steps": columns.cut.exact,
         "ms": float(np.median(wall)),
-        "best_ms": min(wall),
+        "best_ms": float(wall.min()),
         "cpu_ms": float(np.median(cpu)),
-        "best_cpu_ms": min(cpu),
+        "best_cpu_ms": float(cpu.min()),
     }
 
 

@@ -7,7 +7,6 @@ the ratio of the latter. 39,936 rows (1,024 x 39 fields) fall on 10,300 places, 
 """
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from benchmarks.clock import timed
 from pep_tf.layers.spread import summed
 
 _ROWS, _PLACES = 39_936, 10_300
@@ -39,7 +39,7 @@ def measure(dim: int) -> dict[str, Any]:
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(_REPEATS.value):
         for name, way in ways.items():
-            times[name].append(_timed(way))
+            times[name].append(timed(way))
     medians = {name: np.median(found, axis=0) * 1e3 for name, found in times.items()}
     return {
         **{
@@ -48,12 +48,6 @@ def measure(dim: int) -> dict[str, Any]:
         },
         "cpu_ratio": round(float(medians["summed"][1] / medians["segment_sum"][1]), 3),
     }
-
-
-def _timed(way: Callable) -> tuple[float, float]:
-    began = time.perf_counter(), time.process_time()
-    way()
-    return time.perf_counter() - began[0], time.process_time() - began[1]
 
 
 def main(_: list[str]) -> None:
