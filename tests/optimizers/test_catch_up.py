@@ -43,8 +43,8 @@ def _errors(found, exact, hyper: Hyper) -> np.ndarray:
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(
-    # The last: as strong as the coarse cut takes.
-    hyper=st.sampled_from([*HYPERS, STRONG, Hyper(learning_rate=2e-3)]),
+    # Of the last two, one is as strong as the coarse cut takes, one is cut finer.
+    hyper=st.sampled_from([*HYPERS, STRONG, Hyper(learning_rate=2e-3), Hyper(learning_rate=1e-2)]),
     size=st.floats(-6, -2).map(lambda x: 10.0**x),
     first=st.one_of(st.integers(0, 50), st.integers(0, 100_000)),
     longest=st.sampled_from([5, 30, 200, 1000, 5000]),
