@@ -25,6 +25,7 @@ from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.training import Silent
 from pep_tf.training.state import save_text
 from pep_tf.tuning import Objective, Search
+from pep_tf.tuning.record import highest
 from pep_tf.tuning.retrain import retrain
 
 _LEAST = 3  # trials that a rank correlation takes
@@ -116,7 +117,7 @@ class Report:
         ended = [trial for trial in others if trial.whole]
         if not ended:
             raise SystemExit("A comparison needs a trial of a whole pruning besides the default.")
-        default, best = first.id, max(ended, key=lambda trial: trial.score or 0.0).id
+        default, best = first.id, highest(ended).id
         pairs = [
             _pair(seed, one, other)
             for seed in seeds

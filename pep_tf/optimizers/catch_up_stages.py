@@ -229,8 +229,8 @@ def slow_table(hyper: Columns) -> tf.Tensor:
     With z = -log(beta_2) * h / 2: the half's length h / 2, exp(-z), and the weights of v1**2,
     v1 * (v1 - v0), (v1 - v0)**2 in the average of a linear v**2 by exp(z * (x - 1)).
     """
-    first, bits = hyper.cut.bits * map_stages(hyper), hyper.cut.slow_bits
-    units = 2.0 ** np.arange(first, 32, bits)
+    bits = hyper.cut.slow_bits
+    units = 2.0 ** np.arange(hyper.cut.bits * map_stages(hyper), 32, bits)
     half = 0.5 * units[:, None] * np.arange(1, 2**bits + 1)
     z = -math.log(hyper.beta_2) * half
     left = np.exp(-z)
@@ -241,7 +241,7 @@ def slow_table(hyper: Columns) -> tf.Tensor:
 
 
 def slow_stage(state: State, plan: Plan, hyper: Columns, i: tf.Tensor, table: tf.Tensor) -> State:
-    """1 to `base` times `base**i` steps of the slow mode: v decays as n's course decides."""
+    """1 to `base` units of steps (`slow_part`) of the slow mode: v decays as n's course decides."""
     v, m, n = state
     size, active, start = slow_part(plan, hyper, i)
     b1, lam = hyper.beta_1, hyper.l2

@@ -50,6 +50,11 @@ class TrialRecord:
         return self.status == "COMPLETED" and self.share == 1 and not self.stopped
 
 
+def highest(records: list[TrialRecord]) -> TrialRecord:
+    """The one with the highest score, the first of equals."""
+    return max(records, key=lambda record: record.score or 0.0)
+
+
 @dataclasses.dataclass
 class FrontPoint:
     """A ticket that no other beats in both size and validation AUC.
@@ -116,7 +121,7 @@ class Search:
             FrontPoint(id_, p.budget, p.nnz, p.parameters, p.validation_auc, p.validation_auc)
             for id_, p in pareto(points)
         ]
-        best = max(candidates, key=lambda r: r.score or 0.0).id if candidates else None
+        best = highest(candidates).id if candidates else None
         return cls(
             algorithm=algorithm,
             objective=objective.name,
