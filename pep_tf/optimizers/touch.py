@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from pep_tf.optimizers.columns import Columns
@@ -19,16 +20,18 @@ def touch(columns: Columns) -> Callable:
         once for each number of rows that it is asked for.
     """
 
+    beta = np.repeat([columns.beta_1, columns.beta_2], columns.count)
+    is_m = np.arange(2 * columns.count) < columns.count
+
     @tf.function(jit_compile=True, autograph=False)
     def touched(
         p: tf.Tensor, moments: tf.Tensor, gradient: tf.Tensor, scale: tf.Tensor, floor: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        m, n = tf.split(moments, 2, axis=1)
         g = gradient + columns.l2 * (p - columns.target)
-        m = columns.beta_1 * m + (1 - columns.beta_1) * g
-        n = columns.beta_2 * n + (1 - columns.beta_2) * tf.square(g)
-        p -= columns.learning_rate * scale * m / (tf.sqrt(n) + floor)
-        # In a stack they are written to their places; a concatenation would copy them there.
-        return p, tf.reshape(tf.stack([m, n], axis=1), tf.shape(moments))
+        # All of a row at once: a stack of m and n would be put together entry by entry.
+        twice = tf.tile(g, [1, 2])
+        moments = beta * moments + (1 - beta) * (twice * tf.where(is_m, 1.0, twice))
+        m, n = tf.split(moments, 2, axis=1)
+        return p - columns.learning_rate * scale * m / (tf.sqrt(n) + floor), moments
 
     return touched
