@@ -25,7 +25,7 @@ from pep_tf.data.synthetic_rows import RowSource
 from pep_tf.layers import TicketEmbedding
 from pep_tf.models import CTRModel, build_model
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
-from pep_tf.training import Settings
+from pep_tf.training import Settings, use_memory_pool
 from pep_tf.training.step import train_step
 
 _START = 100_000
@@ -215,6 +215,7 @@ def _floor_step(model: CTRModel) -> Callable[..., tf.Tensor]:
 
 
 def main(_: list[str]) -> None:
+    use_memory_pool()  # as the command line does
     if FLAGS.compare:
         common = [a for a in sys.argv[1:] if not a.startswith(("--compare", "--pairs"))]
         settings = [[*common, *part.split()] for part in FLAGS.compare.split(";;")]

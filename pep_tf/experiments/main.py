@@ -24,7 +24,7 @@ from pep_tf.experiments.seeds import run_seeds
 from pep_tf.experiments.table_text import table_text
 from pep_tf.experiments.tensorboard import TensorBoardReporter
 from pep_tf.experiments.terminal import Reporters, TerminalReporter
-from pep_tf.training import Reporter, Silent
+from pep_tf.training import Reporter, Silent, use_memory_pool
 
 _INTERRUPTED = 130
 
@@ -32,6 +32,7 @@ _INTERRUPTED = 130
 def main(argv: list[str]) -> int:
     """Runs the command line; returns its exit code."""
     options = flags.FLAGS
+    use_memory_pool()
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells of every export
     tf.get_logger().setLevel("ERROR")  # and warns where each stage's own model is traced anew
     try:

@@ -17,7 +17,7 @@ from pep_tf.experiments.main import device
 from pep_tf.experiments.report.search import STUDY
 from pep_tf.experiments.run_folder import next_run_dir
 from pep_tf.experiments.terminal import TerminalReporter
-from pep_tf.training import Silent
+from pep_tf.training import Silent, use_memory_pool
 from pep_tf.tuning.oracles import ALGORITHMS
 from pep_tf.tuning.record import Search
 from pep_tf.tuning.run import Options, SearchRun
@@ -61,6 +61,7 @@ def define() -> None:
 
 def main(argv: list[str]) -> int:
     """Runs the command line; returns its exit code."""
+    use_memory_pool()
     logging.set_verbosity(logging.WARNING)
     tf.get_logger().setLevel("ERROR")  # it warns that each trial compiles a model of its own
     try:

@@ -144,6 +144,7 @@ def test_a_users_mistake_is_one_line(flags, message, tmp_path, monkeypatch, caps
     from pep_tf.experiments import main
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(main, "use_memory_pool", lambda: None)  # it sets the environment
     if "budgets" not in absl_flags.FLAGS:
         run_flags.define()
     with _fresh(absl_flags.FLAGS):
