@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from pep_tf.training.memory_pool import machine_memory
 from pep_tf.version import __version__
 
 MAIN = "pep_tf.experiments.main"
@@ -36,7 +37,7 @@ def environment(arguments: Sequence[str] | None, module: str = MAIN) -> dict[str
         "machine": {
             "processor": _processor(),
             "cores": os.cpu_count(),
-            "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "memory": machine_memory(),
             "system": platform.platform(),
         },
         "versions": versions() | {"python": platform.python_version()},

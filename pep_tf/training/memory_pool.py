@@ -18,6 +18,10 @@ def use_memory_pool() -> None:
     `TF_CPU_ALLOCATOR_USE_BFC`, and `TF_CPU_BFC_MEM_LIMIT_IN_MB`, by default what the machine has and
     64 GiB at least.
     """
-    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     os.environ.setdefault(_USE, "true")
-    os.environ.setdefault(_LIMIT, str(max(have, _LEAST)))
+    os.environ.setdefault(_LIMIT, str(max(machine_memory() >> 20, _LEAST)))
+
+
+def machine_memory() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
