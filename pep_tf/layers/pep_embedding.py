@@ -36,8 +36,8 @@ class Rows(NamedTuple):
 class RowSource(Protocol):
     """Where the layer reads V and s from; an optimizer that updates lazily puts its own here."""
 
-    def take(self, rows: tf.Tensor) -> Rows:
-        """Rows of a batch, differentiable."""
+    def take(self, rows: tf.Tensor, distinct: bool = False) -> Rows:
+        """Rows of a batch, differentiable; `distinct` if none comes twice."""
         ...
 
     def look(self, rows: tf.Tensor) -> Rows:
@@ -70,6 +70,7 @@ class PEPEmbedding(keras.layers.Layer):
 
     Call arguments:
         rows: integers of any shape, in [0, N).
+        distinct: True promises that no row comes twice, so that an optimizer need not look for it.
 
     Returns:
         `compute_dtype` tensor, shape `rows.shape + (d,)`. Weights stay float32 in mixed precision.
@@ -155,10 +156,10 @@ class PEPEmbedding(keras.layers.Layer):
     def _counts(self) -> tuple[int, int, int]:
         return self.input_dim, len(self.field_sizes or ()), self.output_dim
 
-    def call(self, rows: tf.Tensor) -> tf.Tensor:
+    def call(self, rows: tf.Tensor, distinct: bool = False) -> tf.Tensor:
         if rows.dtype not in (tf.int32, tf.int64):
             rows = tf.cast(rows, tf.int32)  # as `keras.layers.Embedding` does
-        taken = self.source.take(rows)
+        taken = self.source.take(rows, distinct)
         values = taken.table
         if taken.thresholds is not None:
             # Distinct rows come in few numbers, those of whole tiles.
@@ -252,7 +253,7 @@ class StoredRows:
     def __init__(self, layer: PEPEmbedding) -> None:
         self._layer = layer
 
-    def take(self, rows: tf.Tensor) -> Rows:
+    def take(self, rows: tf.Tensor, distinct: bool = False) -> Rows:
         # `._value` is the tf.Variable: gathering from the Keras variable would copy the table.
         return Rows(tf.gather(self._layer.table._value, rows), self.thresholds(rows), rows)
 

@@ -88,7 +88,7 @@ class LazyTable:
         """The layers whose weights are here."""
         return list({id(slot.layer): slot.layer for slot in self.slots}.values())
 
-    def take(self, rows: tf.Tensor) -> Taken:
+    def take(self, rows: tf.Tensor, distinct: bool = False) -> Taken:
         """Distinct rows of a batch, up to date; just once in a step for all layers."""
         if self._graph is not _graph() or self._gradients:
             self._graph = _graph()
@@ -97,7 +97,9 @@ class LazyTable:
         for taken in self._lookups:
             if taken.rows is rows:
                 return taken
-        taken = self._taken(rows, *tf.unique(tf.reshape(rows, [-1])))
+        flat = tf.reshape(rows, [-1])
+        ids, places = (flat, tf.range(tf.size(flat))) if distinct else tf.unique(flat)
+        taken = self._taken(rows, ids, places)
         if not tf.executing_eagerly():
             self._lookups.append(taken)
         return taken
@@ -188,9 +190,9 @@ class LazyRows:
         self._table, self._stored = table, StoredRows(layer)
         self._places = [i for i, slot in enumerate(table.slots) if slot.layer is layer]
 
-    def take(self, rows: tf.Tensor) -> Rows:
+    def take(self, rows: tf.Tensor, distinct: bool = False) -> Rows:
         """Distinct rows of a batch, up to date; their gradient goes to the layer's weights."""
-        taken = self._table.take(rows)
+        taken = self._table.take(rows, distinct)
         values = [_seen(taken.stored[i], taken.values[i]) for i in self._places]
         return self._rows(values, taken.ids, tf.reshape(taken.places, tf.shape(rows)))
 

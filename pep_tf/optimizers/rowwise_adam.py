@@ -5,12 +5,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pep_tf.layers import PEPEmbedding
+from pep_tf.layers import PEPEmbedding, TicketEmbedding
 from pep_tf.optimizers.coupled_adam import CoupledAdam
 from pep_tf.optimizers.hyper import Hyper
 from pep_tf.optimizers.lazy_table import LazyTable, Slot
 
 DENSE_BELOW = 1 << 20  # entries of a table for which the dense update costs less than finding rows
+_OF_A_TICKET = 4  # as many times more among a ticket's, each of which would be a row to find
 
 
 @keras.saving.register_keras_serializable(package="pep_tf")
@@ -36,8 +37,9 @@ class RowwiseAdam(CoupledAdam):
 
     Args:
         *args, **kwargs: as in `CoupledAdam`; `learning_rate` must be a number.
-        dense_below: tables of fewer entries are updated whole, which is exact. Layers that a model
-            always looks up with the same rows (its attribute `same_rows`) count as one table.
+        dense_below: tables of fewer entries are updated whole, which is exact, and so are the
+            entries of a ticket below four times as many. Layers that a model always looks up with
+            the same rows (its attribute `same_rows`) count as one table.
 
     Raises:
         ValueError: a schedule or another learning rate later on, constants for which `Hyper` has
@@ -67,15 +69,18 @@ class RowwiseAdam(CoupledAdam):
     def attach(self, model: keras.Model) -> None:
         """Takes charge of the tables of a built model; call it before the first step."""
         self._attached = True
-        together = _of_the_same_rows(model)
-        found = (x for x in model._flatten_layers() if isinstance(x, PEPEmbedding))
+        together, layers = _of_the_same_rows(model), list(model._flatten_layers())
+        found = (x for x in layers if isinstance(x, PEPEmbedding))
         apart = [[x] for x in found if not any(x is own for own in together)]
-        self._groups = [
-            group
-            for group in (together, *apart)
-            if sum(x.input_dim * x.output_dim for x in group) >= max(1, self.dense_below)
-        ]
+        tickets = [x.entries for x in layers if isinstance(x, TicketEmbedding)]
+        self._groups = [group for group in (together, *apart) if self._is_large(group, tickets)]
         super().attach(model)
+
+    def _is_large(self, layers: list[PEPEmbedding], tickets: list[PEPEmbedding]) -> bool:
+        """Whether these layers of the same rows cost less by rows than whole."""
+        entries = sum(x.input_dim * x.output_dim for x in layers)
+        of_a_ticket = any(x is own for x in layers for own in tickets)
+        return entries >= max(1, self.dense_below * (_OF_A_TICKET if of_a_ticket else 1))
 
     @property
     def learning_rate(self) -> Any:

@@ -29,7 +29,7 @@ class Settings:
         updates: `"rowwise"`: only the rows of the batch at each step, the others made up for when
             they come; `"dense"`: every entry of the table at each step.
         dense_below: tables of fewer entries are updated densely all the same: it is exact, and
-            costs less there.
+            costs less there. Tickets count by a quarter of their entries.
         seed: of shuffling, and of dropout and new weights when a ticket is retrained.
         check_every: steps between two reports of the loss, and while pruning between two counts of the
             non-zeros.

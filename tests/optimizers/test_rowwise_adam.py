@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.layers import GRANULARITIES, PEPEmbedding
+from pep_tf.layers import GRANULARITIES, PEPEmbedding, TicketEmbedding
 from pep_tf.models import build_model
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 
@@ -217,3 +217,40 @@ def test_small_tables_are_updated_densely():
     (lazy,) = exactly.tables()
     assert [slot.value.shape for slot in lazy.slots] == [(125, 4), (125, 4), (125, 1)]
     assert RowwiseAdam.from_config(exactly.get_config()).dense_below == 625
+
+
+def ticket_model(seed=0):
+    mask = np.random.default_rng(seed).random((125, 4)) < 0.4
+    layer = TicketEmbedding.of_mask(np.packbits(mask, axis=1), 4, name="embedding")
+    model = build_model("fm", FIELDS, embedding_dim=4, seed=3, embedding=layer)
+    draw = np.random.default_rng(seed + 1).uniform(-0.2, 0.2, layer.entries.table.shape)
+    layer.entries.table.assign(draw)
+    return model
+
+
+def test_a_ticket_s_entries_are_made_up_for():
+    data, found = list(batches(400)), []
+    for optimizer in (CoupledAdam(), lazy_adam()):
+        model = ticket_model()
+        optimizer.attach(model)
+        model.compile(
+            optimizer, keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False
+        )
+        for ids, labels in data:
+            model.train_on_batch(ids, labels[:, None])
+        found.append(model.embedding.effective_table())
+    assert (found[0] != 0).tolist() == (found[1] != 0).tolist()
+    assert np.abs(found[0] - ticket_model().embedding.effective_table()).max() > 0.1
+    error = np.abs(found[1] - found[0]) / 0.2
+    assert np.quantile(error, 0.99) < 0.03
+    assert error.max() < 0.1
+
+
+@pytest.mark.parametrize(("dense_below", "rowwise"), [(0, 2), (44, 2), (45, 1), (126, 0)])
+def test_a_ticket_s_entries_are_updated_whole_up_to_four_times_as_many(dense_below, rowwise):
+    """Its 125 first-order weights are a table like any other."""
+    model = ticket_model()
+    assert 4 * 44 < model.embedding.entries.input_dim < 4 * 45
+    optimizer = RowwiseAdam(dense_below=dense_below)
+    optimizer.attach(model)
+    assert len(optimizer.tables()) == rowwise
