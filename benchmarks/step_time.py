@@ -2,6 +2,7 @@
 
     python -m benchmarks.step_time --updates=rowwise --num_features=2000000
     python -m benchmarks.step_time --compare='--updates=rowwise ;; --floor' --pairs=7
+    python -m benchmarks.step_time --updates=rowwise --parts
 
 Ids have Criteo's skew (`pep_tf.data.synthetic`). The run starts at step 100,000 in the steady state of
 these ids: each row's last step is drawn from how often it comes, its moments from touches with a
@@ -21,6 +22,7 @@ from absl import app, flags
 
 from benchmarks.interleaved import compare
 from benchmarks.serving_model import survivor_rates
+from benchmarks.step_parts import parts
 from pep_tf.data.synthetic_rows import RowSource
 from pep_tf.layers import TicketEmbedding
 from pep_tf.models import CTRModel, build_model
@@ -49,6 +51,10 @@ def define_flags() -> None:
     flags.DEFINE_integer("steps", 50, "timed steps")
     flags.DEFINE_integer("warmup", 10, "steps before them")
     flags.DEFINE_integer("seed", 0, "seed of ids, weights and moments")
+    flags.DEFINE_bool("parts", False, "also says where the time goes that is not the tower's")
+    flags.register_multi_flags_validator(
+        ["floor", "parts"], lambda v: not all(v.values()), "--floor is the tower: it has no --parts"
+    )
     flags.DEFINE_string("compare", None, "settings to compare, flags separated by ';;'")
     flags.DEFINE_integer("pairs", 7, "interleaved rounds of --compare")
     flags.DEFINE_bool("rounds", False, "times steps anew for each line read; used by --compare")
@@ -83,6 +89,9 @@ def measure() -> Iterator[dict[str, Any]]:
     _times(step, batches)
     while True:
         timed = _times(step, _batches(source, rng, FLAGS.steps)) * 1e3
+        if FLAGS.parts:
+            ids = [ids for ids, _ in _batches(source, rng, FLAGS.steps)]
+            facts["parts"] = parts(model, optimizer, ids)
         yield {
             "ms_per_step": round(float(np.median(timed)), 2),
             "ms_quartiles": np.quantile(timed, [0.25, 0.75]).round(2).tolist(),
