@@ -14,6 +14,7 @@ from pep_tf.training import Settings, resolve_budgets
 from pep_tf.training.settings import UPDATES
 
 AUTO = "auto"
+GPU, CPU = "gpu", "cpu"  # devices for tables
 BOTH, NONE = "both", "none"  # formats to export in
 
 
@@ -49,6 +50,7 @@ class Config:
     attention_dropout: float = 0.4
     updates: str = Settings.updates
     dense_below: int = Settings.dense_below
+    table_device: str = AUTO
     seed: int = 0
     seeds: int = 1
     check_every: int = 50
@@ -74,6 +76,7 @@ CHOICES = {
     "model": ("fm", "deepfm", "autoint"),
     "granularity": GRANULARITIES,
     "updates": UPDATES,
+    "table_device": (AUTO, GPU, CPU),
     "ticket_init": ("original", "random"),
     "export_dtype": DTYPES,
     "export_format": (*FORMATS, BOTH, NONE),
@@ -110,6 +113,8 @@ HELP = {
     "updates": "rowwise: large tables only at the rows of the batch, the same up to a small error; "
     "dense: the paper's update of every entry at each step",
     "dense_below": "rowwise: tables of fewer entries are updated densely all the same",
+    "table_device": "where tables and their moments are kept: 'gpu', 'cpu' (the GPU receives the rows of "
+    "a batch), or 'auto': on the GPU if there is one and they fit",
     "seed": "of split, initial weights, shuffling and dropout",
     "seeds": "repeat the run over this many seeds, from --seed on; a folder each below the run's",
     "check_every": "steps between two reports of the loss, while pruning also of the non-zeros",

@@ -5,6 +5,7 @@ import time
 from pep_tf import training
 from pep_tf.data import CTRData
 from pep_tf.experiments.config import Config
+from pep_tf.experiments.placement import table_device
 from pep_tf.models import build_model
 from pep_tf.training.budgets import resolve_budgets
 from pep_tf.training.loop import Loop
@@ -22,6 +23,7 @@ def describe(config: Config, data: CTRData) -> str:
         granularity=config.granularity,
         mlp_widths=config.mlp_widths,
         prune_linear=config.prune_linear,
+        table_device=table_device(config, data.schema.num_features),
     )
     loop = Loop("dry run", model, settings.optimizer(model), data.train, settings)
     loop.run(_STEPS)  # compiles

@@ -14,8 +14,9 @@ from pep_tf.errors import PepError
 from pep_tf.experiments import flags as run_flags
 from pep_tf.experiments.config import Config, load_study, make_config
 from pep_tf.experiments.dry_run import describe
-from pep_tf.experiments.environment import device, environment
+from pep_tf.experiments.environment import environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
+from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report import write_report
 from pep_tf.experiments.results import Results
 from pep_tf.experiments.run import Run
@@ -61,6 +62,7 @@ class _Command:
         options = self.options
         data = self.load(self.asked.seed)
         config = make_config(data.name, data.train.num_rows, self.study, self.changes)
+        where = devices(config, data.schema.num_features)
         if options.dry_run:
             print(describe(config, data))
             return 0
@@ -75,7 +77,7 @@ class _Command:
         folder.note_environment(environment(sys.argv[1:]))
         tf.config.experimental.enable_op_determinism()
         with folder.locked():
-            self._greet(data, path)
+            self._greet(data, where, path)
             results = self._train(config, data, folder)
             report = self._write_report(path)
         self._show(results, path, report)
@@ -114,12 +116,12 @@ class _Command:
             print(f"warning: no report: {error}", file=sys.stderr)
             return None
 
-    def _greet(self, data: CTRData, path: pathlib.Path) -> None:
+    def _greet(self, data: CTRData, where: str, path: pathlib.Path) -> None:
         if self.options.quiet or self.options.log_format == "json":
             return
         print(
             f"data set: {data.name}, {data.train.num_rows:,} training rows, {data.schema.num_fields}"
-            f" fields, N = {data.schema.num_features:,}; device: {device()}; results: {path}",
+            f" fields, N = {data.schema.num_features:,}; device: {where}; results: {path}",
             file=sys.stderr,
             flush=True,
         )

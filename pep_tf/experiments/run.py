@@ -15,6 +15,7 @@ from pep_tf.data import CTRData
 from pep_tf.experiments.config import AUTO, Config
 from pep_tf.experiments.environment import versions
 from pep_tf.experiments.feature_counts import count_features, save_feature_counts
+from pep_tf.experiments.placement import table_device
 from pep_tf.experiments.results import Results, Row, stored_bytes
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.export.check import check_litert
@@ -44,6 +45,7 @@ class Run:
         self.threshold_init, rate = self._threshold_schedule()
         self.settings = dataclasses.replace(config.settings(), threshold_learning_rate=rate)
         self.entries = config.entries(data.schema.num_features)
+        self.table_device = table_device(config, data.schema.num_features)
         resolve_budgets(config.budgets, self.entries)  # refuses a count that is too large
         if "litert" in config.formats():
             check_litert()  # before hours of training, not after them
@@ -76,6 +78,7 @@ class Run:
             mlp_widths=config.mlp_widths,
             dropout=config.dropout,
             attention={"dropout": config.attention_dropout},
+            table_device=self.table_device,
         )
 
     def _threshold_schedule(self) -> tuple[float, float | None]:

@@ -1,5 +1,6 @@
 """What all click-through models share: ids in, embeddings and first-order weights looked up, a logit out."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,12 +32,6 @@ def first_order_weights(
     )
 
 
-def _build(layer: keras.layers.Layer, shape: tuple[int | None, ...]) -> None:
-    """Builds a layer that was handed in, unless that has been done."""
-    if not layer.built:
-        layer.build(shape)
-
-
 def flatten_fields(embedded: Any) -> Any:
     """[B, F, d] to [B, F * d]."""
     return keras.ops.reshape(embedded, (-1, embedded.shape[1] * embedded.shape[2]))
@@ -50,6 +45,10 @@ class CTRModel(keras.Model):
         embedding: any layer that maps rows int [B, F], in [0, N), to float [B, F, d]; or None.
         first_order: a layer that maps the same rows to float [B, F, 1]; or None.
 
+    Attributes:
+        table_device: where `build` puts what is looked up, as `tf.device` names it; None leaves it
+            to TensorFlow.
+
     Call arguments:
         ids: integers [B, F], ids per field.
 
@@ -59,6 +58,8 @@ class CTRModel(keras.Model):
     Raises:
         tf.errors.InvalidArgumentError: an id outside its field's vocabulary (see `FieldIds`).
     """
+
+    table_device: str | None = None
 
     def __init__(
         self,
@@ -83,12 +84,11 @@ class CTRModel(keras.Model):
     def build(self, input_shape: Any = None) -> None:
         shape = (None, len(self.fields))
         self.field_ids.build(shape)
-        embedded = None
-        if self.embedding is not None:
-            _build(self.embedding, shape)
-            embedded = self.embedding.compute_output_shape(shape)
-        if self.first_order is not None:
-            _build(self.first_order, shape)
+        with tf.device(self.table_device) if self.table_device else contextlib.nullcontext():
+            for layer in self.same_rows:
+                if not layer.built:  # as one that was handed in may be
+                    layer.build(shape)
+        embedded = self.embedding and self.embedding.compute_output_shape(shape)
         self.build_interaction(embedded)
         self.built = True
 

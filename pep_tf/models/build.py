@@ -30,6 +30,7 @@ def build_model(
     dropout: float = 0.2,
     attention: Mapping[str, Any] | None = None,
     embedding: keras.layers.Layer | None = None,
+    table_device: str | None = None,
 ) -> CTRModel:
     """Builds FM, DeepFM, AutoInt or Linear with weights that depend on `seed` alone.
 
@@ -43,6 +44,9 @@ def build_model(
         mlp_widths, dropout: see `MLP`; used by DeepFM and AutoInt.
         attention: see `AutoInt`.
         embedding: a layer to use in place of a new `PEPEmbedding`.
+        table_device: where the tables are kept, as `tf.device` names it; None leaves that to
+            TensorFlow. `"CPU"` is for tables that do not fit the GPU: moments stay beside them, and
+            the GPU receives the rows of each batch.
 
     Returns:
         A built model.
@@ -78,5 +82,6 @@ def build_model(
             model = DeepFM(fields, embedding, linear, **mlp)
         else:
             model = AutoInt(fields, embedding, **mlp, attention=attention)
+    model.table_device = table_device
     model.build()
     return model

@@ -89,9 +89,17 @@ class CoupledAdam(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self._is_threshold = [variable.name == _THRESHOLDS for variable in variables]
-        whole = [variable for variable in variables if self._updated_whole(variable)]
-        moments = zip(*self.add_optimizer_variables(whole, ["m", "n"]), strict=True)
-        self._moments = dict(zip(map(self._get_variable_index, whole), moments, strict=True))
+        self._moments = {
+            self._get_variable_index(variable): self._moments_of(variable)
+            for variable in variables
+            if self._updated_whole(variable)
+        }
+
+    def _moments_of(self, variable: keras.Variable) -> tuple[keras.Variable, keras.Variable]:
+        """New m and n of a variable, on its device."""
+        with tf.device(variable._value.device):
+            (m,), (n,) = self.add_optimizer_variables([variable], ["m", "n"])
+        return m, n
 
     def _updated_whole(self, variable: keras.Variable) -> bool:
         """Whether every entry of a variable is updated at each step."""

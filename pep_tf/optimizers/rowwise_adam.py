@@ -123,8 +123,9 @@ class RowwiseAdam(CoupledAdam):
         # Gradients come in the order of the variables.
         slots.sort(key=lambda slot: self._get_variable_index(slot.value))
         rows, columns = layers[0].input_dim, 2 * sum(slot.value.shape[1] for slot in slots)
-        moments = self.add_variable((rows, columns), "zeros", name="moments")
-        last = self.add_variable((rows,), "zeros", "int32", name="last")
+        with tf.device(layers[0].table._value.device):  # perhaps not where the model is trained
+            moments = self.add_variable((rows, columns), "zeros", name="moments")
+            last = self.add_variable((rows,), "zeros", "int32", name="last")
         lazy = LazyTable(tuple(slots), moments, last, self.iterations)
         for slot in slots:
             self._tables[self._get_variable_index(slot.value)] = lazy

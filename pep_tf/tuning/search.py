@@ -13,7 +13,7 @@ from pep_tf import data as datasets
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags as run_flags
 from pep_tf.experiments.config import Config, load_study, make_config
-from pep_tf.experiments.main import device
+from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report.search import STUDY
 from pep_tf.experiments.run_folder import next_run_dir
 from pep_tf.experiments.terminal import TerminalReporter
@@ -94,6 +94,7 @@ def _run(options: flags.FlagValues) -> int:
         if options.run_dir
         else next_run_dir(pathlib.Path("runs"), stem, options.resume)
     )
+    where = devices(config, data.schema.num_features)
     reporter = Silent() if options.quiet else TerminalReporter(config.batch_size)
     search = SearchRun(
         PruningHyperModel(config, data, [name for name in options.tune if name]),
@@ -105,7 +106,7 @@ def _run(options: flags.FlagValues) -> int:
     reporter.note(
         f"data set: {data.name}, {data.train.num_rows:,} training rows; table of {search.entries:,} "
         f"entries, budgets {', '.join(f'{b:,}' for b in search.objective.budgets)}; "
-        f"device: {device()}; results: {path}"
+        f"device: {where}; results: {path}"
     )
     found = search(options.resume)
     if not is_worker():

@@ -1,0 +1,54 @@
+"""Where the tables of a run are kept: where it trains, or on the host when they do not fit the GPU."""
+
+import tensorflow as tf
+from tensorflow.python.client import device_lib
+
+from pep_tf.errors import RunError
+from pep_tf.experiments.config import AUTO, CPU, GPU, Config
+from pep_tf.experiments.environment import device
+from pep_tf.layers import Granularity
+from pep_tf.models.build import LINEAR_AND_MORE
+
+_SHARE = (
+    0.8  # of the GPU's memory; the rest is for the tower, its activations and the rows of a batch
+)
+
+
+def table_device(config: Config, num_features: int) -> str | None:
+    """The device to keep tables and their moments on, as `tf.device` names it; None: as all else.
+
+    Raises:
+        RunError: `--table_device=gpu` without a GPU.
+    """
+    memory = gpu_memory()
+    if config.table_device == GPU and memory is None:
+        raise RunError(
+            "--table_device=gpu: TensorFlow sees no GPU. Leave the flag out, or see the installation "
+            "for a GPU in BUILD.md."
+        )
+    if config.table_device == AUTO and memory is not None:
+        return "CPU" if table_bytes(config, num_features) > _SHARE * memory else None
+    return "CPU" if config.table_device == CPU else None
+
+
+def devices(config: Config, num_features: int) -> str:
+    """What a run says of where it trains."""
+    apart = table_device(config, num_features) is not None
+    return device() + (", tables on the host" if apart else "")
+
+
+def table_bytes(config: Config, num_features: int) -> int:
+    """Bytes of the widest tables of a run, thresholds, moments and the last step of each row."""
+    dim = max(config.embedding_dim, *config.baseline_dims, 0)
+    weights = dim + (config.model in LINEAR_AND_MORE)
+    granularity = Granularity(config.granularity)
+    if granularity.by_feature:
+        weights += granularity.shape(1, 1, dim)[1] + config.prune_linear
+    return 4 * num_features * (3 * weights + 1)
+
+
+def gpu_memory() -> int | None:
+    """Bytes that TensorFlow may take of the first GPU; None without one."""
+    if not tf.config.list_physical_devices("GPU"):
+        return None
+    return next(d.memory_limit for d in device_lib.list_local_devices() if d.device_type == "GPU")
