@@ -15,6 +15,7 @@ from pep_tf.training.settings import UPDATES
 
 AUTO = "auto"
 GPU, CPU = "gpu", "cpu"  # devices for tables
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # policies of Keras
 BOTH, NONE = "both", "none"  # formats to export in
 
 
@@ -51,6 +52,7 @@ class Config:
     updates: str = Settings.updates
     dense_below: int = Settings.dense_below
     table_device: str = AUTO
+    precision: str = "float32"
     seed: int = 0
     seeds: int = 1
     check_every: int = 50
@@ -77,6 +79,7 @@ CHOICES = {
     "granularity": GRANULARITIES,
     "updates": UPDATES,
     "table_device": (AUTO, GPU, CPU),
+    "precision": tuple(PRECISIONS),
     "ticket_init": ("original", "random"),
     "export_dtype": DTYPES,
     "export_format": (*FORMATS, BOTH, NONE),
@@ -115,6 +118,7 @@ HELP = {
     "dense_below": "rowwise: tables of fewer entries are updated densely all the same",
     "table_device": "where tables and their moments are kept: 'gpu', 'cpu' (the GPU receives the rows of "
     "a batch), or 'auto': on the GPU if there is one and they fit",
+    "precision": "arithmetic of the tower: float32, or bfloat16; weights and tables stay float32",
     "seed": "of split, initial weights, shuffling and dropout",
     "seeds": "repeat the run over this many seeds, from --seed on; a folder each below the run's",
     "check_every": "steps between two reports of the loss, while pruning also of the non-zeros",

@@ -5,6 +5,7 @@ import pathlib
 import sys
 from typing import Any
 
+import keras
 import tensorflow as tf
 from absl import app, flags, logging
 
@@ -12,7 +13,7 @@ from pep_tf import data as datasets
 from pep_tf.data import CTRData
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags as run_flags
-from pep_tf.experiments.config import Config, load_study, make_config
+from pep_tf.experiments.config import PRECISIONS, Config, load_study, make_config
 from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.environment import environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
@@ -62,6 +63,7 @@ class _Command:
         options = self.options
         data = self.load(self.asked.seed)
         config = make_config(data.name, data.train.num_rows, self.study, self.changes)
+        keras.config.set_dtype_policy(PRECISIONS[config.precision])
         where = devices(config, data.schema.num_features)
         if options.dry_run:
             print(describe(config, data))

@@ -1,5 +1,6 @@
 """A snapshot of a model's tower: its arithmetic with a copy of the variables that it reads."""
 
+import functools
 from typing import Any, Protocol
 
 import keras
@@ -15,7 +16,10 @@ class Interaction(Protocol):
         ...
 
     def interact(self, embedded: Any, first_order: Any) -> Any:
-        """Logits float [B] or [B, 1] from float32 [B, F, d] and float32 [B, F, 1] (or None)."""
+        """Logits float [B] or [B, 1] from embeddings [B, F, d] and first-order weights [B, F, 1].
+
+        Both are in the model's `compute_dtype`, float32 where it has none; the second may be None.
+        """
         ...
 
 
@@ -69,7 +73,14 @@ def _with_values(
     values = [(source, tf.cast(weight, source.dtype)) for source, weight in weights]
     with keras.StatelessScope(state_mapping=values):
         # [B, 1], as models answer, or [B]
-        return tf.reshape(tf.cast(model.interact(embedded, first_order), tf.float32), [-1])
+        return tf.reshape(tf.cast(_interact(model, embedded, first_order), tf.float32), [-1])
+
+
+def _interact(model: Interaction, embedded: tf.Tensor, first_order: tf.Tensor | None) -> tf.Tensor:
+    """The logits of a model from float32, which in mixed precision is not what it computes in."""
+    dtype = getattr(model, "compute_dtype", "float32")
+    first_order = None if first_order is None else tf.cast(first_order, dtype)
+    return model.interact(tf.cast(embedded, dtype), first_order)
 
 
 def _variables_read(
@@ -78,7 +89,9 @@ def _variables_read(
     """The Keras variables that `interact` reads, found by tracing it once."""
     embedded = tf.TensorSpec([None, num_fields, dim], tf.float32)
     weights = tf.TensorSpec([None, num_fields, 1], tf.float32) if has_first_order else None
-    traced = tf.function(model.interact).get_concrete_function(embedded, weights)
+    traced = tf.function(functools.partial(_interact, model)).get_concrete_function(
+        embedded, weights
+    )
     read = {id(variable) for variable in traced.graph.variables}
     sources = [variable for variable in model.variables if id(variable._value) in read]
     if len(sources) != len(read):

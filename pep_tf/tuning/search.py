@@ -5,6 +5,7 @@ import pathlib
 import sys
 from typing import Any
 
+import keras
 import pandas as pd
 import tensorflow as tf
 from absl import app, flags, logging
@@ -12,7 +13,7 @@ from absl import app, flags, logging
 from pep_tf import data as datasets
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags as run_flags
-from pep_tf.experiments.config import Config, load_study, make_config
+from pep_tf.experiments.config import PRECISIONS, Config, load_study, make_config
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report.search import STUDY
 from pep_tf.experiments.run_folder import next_run_dir
@@ -94,6 +95,7 @@ def _run(options: flags.FlagValues) -> int:
         if options.run_dir
         else next_run_dir(pathlib.Path("runs"), stem, options.resume)
     )
+    keras.config.set_dtype_policy(PRECISIONS[config.precision])
     where = devices(config, data.schema.num_features)
     reporter = Silent() if options.quiet else TerminalReporter(config.batch_size)
     search = SearchRun(

@@ -191,3 +191,13 @@ def test_a_dry_run_says_what_to_expect(tmp_path):
     for word in ("steps", "memory", "time", "movielens-small"):
         assert word in out
     assert not (tmp_path / "r").exists()
+
+
+def test_bfloat16(tmp_path):
+    folder = tmp_path / "run"
+    code, _, err = run(*SHORT, "--model=deepfm", "--precision=bfloat16", f"--run_dir={folder}")
+    assert code == 0, err
+    rows = json.loads((folder / "results.json").read_text("utf-8"))
+    assert all(0.5 < row["test_auc"] < 1 for row in rows)
+    assert b"mixed_bfloat16" in (folder / "tickets" / "ticket_1000.safetensors").read_bytes()
+    assert len(list((folder / "export").glob("ticket_*/1/saved_model.pb"))) == 2

@@ -116,8 +116,10 @@ def test_smaller_numbers_give_nearly_the_same(tower, tmp_path, dtype, tolerance)
     assert 0 < np.abs(answer - exact).max() < tolerance
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", ["fm", "deepfm", "autoint"])
-def test_the_models_of_the_package(tmp_path, name):
+def test_the_models_of_the_package(tmp_path, name, policy, dtype_policy):
+    dtype_policy(policy)
     fields = {"user": 50, "device": 3, "hour": 24}
     model = build_model(name, fields, embedding_dim=8, threshold_init=-3.5, seed=1)
     rng = np.random.default_rng(0)
