@@ -9,9 +9,7 @@ from pep_tf.experiments.environment import device
 from pep_tf.layers import Granularity
 from pep_tf.models.build import LINEAR_AND_MORE
 
-_SHARE = (
-    0.8  # of the GPU's memory; the rest is for the tower, its activations and the rows of a batch
-)
+_SHARE = 0.8  # of the GPU's memory; the rest is for the tower and the rows of a batch
 
 
 def table_device(config: Config, num_features: int) -> str | None:
