@@ -1,5 +1,7 @@
 """Where the tables of a run are kept: where it trains, or on the host when they do not fit the GPU."""
 
+import functools
+
 import tensorflow as tf
 from tensorflow.python.client import device_lib
 
@@ -45,6 +47,7 @@ def table_bytes(config: Config, num_features: int) -> int:
     return 4 * num_features * (3 * weights + 1)
 
 
+@functools.cache  # asking creates the devices anew, and a search asks for each trial
 def gpu_memory() -> int | None:
     """Bytes that TensorFlow may take of the first GPU; None without one."""
     if not tf.config.list_physical_devices("GPU"):

@@ -9,10 +9,8 @@ from tests.experiments.command import SHORT, run
 @pytest.mark.parametrize(
     ("config", "per_row"),
     [
-        (
-            Config(embedding_dim=4),
-            3 * (4 + 1 + 4) + 1,
-        ),  # V, first-order weights, s; m and n; last step
+        # V, first-order weights and s, each with m and n; the last step.
+        (Config(embedding_dim=4), 3 * (4 + 1 + 4) + 1),
         (Config(embedding_dim=4, model="autoint"), 3 * (4 + 4) + 1),
         (Config(embedding_dim=4, granularity="feature"), 3 * (4 + 1 + 1) + 1),
         (Config(embedding_dim=4, granularity="field_dim"), 3 * (4 + 1) + 1),
