@@ -1,0 +1,29 @@
+"""Paths as people write them, turned into one spelling in one place."""
+
+import os
+import pathlib
+
+from pep_tf.errors import PepError
+
+
+def resolve(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The absolute path that `path` means, so that two spellings of one file are equal.
+
+    Args:
+        path: absolute or relative, with `~` or `~user` for a home, `..` and symbolic links; it need
+            not exist.
+
+    Returns:
+        The path without any of these.
+
+    Raises:
+        PepError: a home that is not known, links that go in a circle, or a name that no file can have.
+
+    Example:
+        >>> resolve("~/data/../runs") == pathlib.Path.home().resolve() / "runs"
+        True
+    """
+    try:
+        return pathlib.Path(path).expanduser().resolve()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise PepError(f"The path {str(path)!r} cannot be used: {error}.") from None
