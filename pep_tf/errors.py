@@ -19,3 +19,7 @@ class RunError(PepError):
 
 class DivergedError(RunError):
     """A loss that is not finite: a search passes over such a run, everything else ends with it."""
+
+
+class NumberError(DataError, RunError):
+    """A number that cannot be read or is out of bounds, whatever it was given for."""

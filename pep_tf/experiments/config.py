@@ -10,7 +10,8 @@ from pep_tf.export.check import FORMATS
 from pep_tf.export.value_code import DTYPES
 from pep_tf.layers import GRANULARITIES
 from pep_tf.models.build import LINEAR_AND_MORE
-from pep_tf.training import Settings, resolve_budgets
+from pep_tf.training import Settings
+from pep_tf.training.budgets import check_budgets
 from pep_tf.training.settings import UPDATES
 
 AUTO = "auto"
@@ -84,7 +85,6 @@ CHOICES = {
     "export_dtype": DTYPES,
     "export_format": (*FORMATS, BOTH, NONE),
 }
-_ANY_TABLE = 1 << 62  # more entries than any table: checks how a budget is written, not its size
 
 HELP = {
     "dataset": "movielens (MovieLens-1M, or the small set where it cannot be had), movielens-1m, "
@@ -184,7 +184,7 @@ def _checked(values: Mapping[str, Any]) -> Config:
             raise RunError(
                 f"`{name}` must be one of {', '.join(choices)}. Received: {getattr(config, name)!r}"
             )
-    resolve_budgets(config.budgets, _ANY_TABLE)
+    check_budgets(config.budgets)
     if config.seeds < 1:
         raise RunError(f"`seeds` must be at least 1. Received: {config.seeds}")
     dims = config.baseline_dims

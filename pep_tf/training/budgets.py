@@ -1,48 +1,64 @@
 """Budgets: how many entries of a table may stay."""
 
-import fractions
 from collections.abc import Sequence
 
-from pep_tf.errors import RunError
+from pep_tf.errors import NumberError, RunError
+from pep_tf.numbers import listed, read_number
 
 Budget = int | float | str
+_ANY_TABLE = 1 << 80  # more entries than any table has, so that every fraction keeps some
 
 
 def resolve_budgets(budgets: Sequence[Budget], entries: int) -> list[int]:
     """Turns budgets into counts of entries, largest first.
 
     Args:
-        budgets: counts (`26425`), fractions of the table (`0.1`) or percentages (`"10%"`). A
-            fraction is taken as its decimal digits say and rounded down to whole entries.
+        budgets: counts (`26425`, `"26,425"`), fractions of the table (`0.1`) or percentages
+            (`"10%"`). A fraction is taken as its decimal digits say and rounded down to whole entries.
         entries: N x d.
 
     Returns:
         Distinct counts in falling order.
 
     Raises:
-        RunError: no budget, one that cannot be read, or one outside [0, entries].
+        RunError: no budget, one that cannot be read, one that keeps no entry or more than there are.
 
     Example:
         >>> resolve_budgets(["10%", 0.2, 5], 264256)
         [52851, 26425, 5]
     """
+    budgets = listed("budgets", budgets, "'20%',5000")
     if not budgets:
         raise RunError("`budgets` must name at least one budget. Received: none")
     return sorted({_count(budget, entries) for budget in budgets}, reverse=True)
 
 
+def check_budgets(budgets: Sequence[Budget]) -> None:
+    """Refuses budgets that no table can be cut to; see `resolve_budgets`."""
+    resolve_budgets(budgets, _ANY_TABLE)
+
+
 def _count(budget: Budget, entries: int) -> int:
-    text = str(budget).strip()
-    scale = 100 if text.endswith("%") else 1
-    try:
-        share = fractions.Fraction(text.removesuffix("%").strip()) / scale
-    except (ValueError, ZeroDivisionError):
-        raise RunError(
+    number = read_number(budget)
+    if number is None:
+        raise NumberError(
             "A budget must be a count (26425), a fraction (0.1) or a percentage (10%). "
-            f"Received: {text!r}"
-        ) from None
-    is_count = text.isdecimal()
-    count = int(share) if is_count else int(share * entries)
-    if share < 0 or count > entries or (not is_count and share > 1):
-        raise RunError(f"A budget must be within the table's {entries} entries. Received: {text}")
+            f"Received: {budget!r}"
+        )
+    if number.form != "count" and number.value > 1:
+        most = "100%" if number.form == "percent" else "1, which is all entries"
+        raise NumberError(f"A budget must be at most {most}. Received: {budget}")
+    count = int(number.value if number.form == "count" else number.value * entries)
+    if number.value < 0 or count < 1:
+        raise NumberError(
+            f"A budget must keep at least 1{_of(entries)} entries. Received: {budget}"
+        )
+    if count > entries:
+        raise NumberError(
+            f"A budget must keep at most all{_of(entries)} entries. Received: {budget}"
+        )
     return count
+
+
+def _of(entries: int) -> str:
+    return "" if entries == _ANY_TABLE else f" of the table's {entries:,}"

@@ -64,11 +64,6 @@ class Objective:
             (0.25, 0.5, 0.25)
         """
         counts = resolve_budgets(budgets, entries)
-        if counts[-1] < 1:
-            raise RunError(
-                f"A budget of a search must keep at least one of the {entries} entries. "
-                f"Received: {', '.join(map(str, budgets))}"
-            )
         if name == AREA:
             return cls(name, tuple(counts), tuple(_trapezoids(counts)))
         if not name.startswith(_AT):

@@ -1,4 +1,5 @@
 import fractions
+import re
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pep_tf.errors import RunError
-from pep_tf.training import resolve_budgets
+from pep_tf.training.budgets import check_budgets, resolve_budgets
 
 ENTRIES = 4129 * 64  # 264256
 
@@ -29,9 +30,11 @@ ENTRIES = 4129 * 64  # 264256
         ("100%", ENTRIES),
         ("1%", 2642),
         (ENTRIES, ENTRIES),
-        (0, 0),
-        (0.0, 0),
         ("1e-3", 264),
+        ("26,425", 26425),
+        ("5_000", 5000),
+        ("1e3", 1000),
+        ("2^10", 1024),
         (np.int64(7), 7),
         (np.float64(0.5), ENTRIES // 2),
     ],
@@ -59,11 +62,39 @@ def test_unreadable(budget):
 
 
 @pytest.mark.parametrize(
-    "budget", [ENTRIES + 1, str(ENTRIES + 1), 1.5, "1.5", "101%", -1, "-1", -0.1, "-1e-9", "-5%"]
+    ("budget", "message"),
+    [
+        (ENTRIES + 1, "at most all of the table's 264,256 entries. Received: 264257"),
+        ("1e9", "at most all of the table's 264,256 entries. Received: 1e9"),
+        (1.5, "at most 1, which is all entries. Received: 1.5"),
+        ("1.5", "at most 1, which is all entries. Received: 1.5"),
+        (5000.0, "at most 1, which is all entries. Received: 5000.0"),
+        ("101%", "at most 100%. Received: 101%"),
+        (0, "at least 1 of the table's 264,256 entries. Received: 0"),
+        ("000", "at least 1 of the table's 264,256 entries. Received: 000"),
+        (0.0, "at least 1 of the table's"),
+        ("0%", "at least 1 of the table's"),
+        ("0.0001%", "at least 1 of the table's"),  # 0.26 entries
+        (-1, "at least 1 of the table's"),
+        ("-5%", "at least 1 of the table's"),
+    ],
 )
-def test_outside_the_table(budget):
-    with pytest.raises(RunError, match=rf"within the table's {ENTRIES} entries. Received: "):
+def test_outside_the_table(budget, message):
+    with pytest.raises(RunError, match=re.escape(message)):
         resolve_budgets([budget], ENTRIES)
+
+
+@pytest.mark.parametrize("budgets", ["20%", "100", 0.1, None, {"20%": 1}])
+def test_what_is_no_list(budgets):
+    with pytest.raises(RunError, match=re.escape("`budgets` must be a list such as ('20%', 5000)")):
+        resolve_budgets(budgets, ENTRIES)
+
+
+@pytest.mark.parametrize("budget", ["101%", 1.5, 0, "0%", "often", -1])
+def test_what_no_table_can_be_cut_to_is_refused_before_there_is_one(budget):
+    with pytest.raises(RunError, match="A budget must"):
+        check_budgets(["20%", budget])
+    check_budgets(["20%", 10**12, "1e-9"])
 
 
 def test_none():
@@ -71,7 +102,7 @@ def test_none():
         resolve_budgets([], ENTRIES)
 
 
-@given(st.integers(1, 10**9), st.integers(0, 10**6))
+@given(st.integers(10**6, 10**9), st.integers(1, 10**6))
 def test_fractions_round_down_exactly(entries, millionths):
     text = f"{millionths // 10**6}.{millionths % 10**6:06d}"
     expected = int(fractions.Fraction(millionths, 10**6) * entries)

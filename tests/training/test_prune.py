@@ -165,8 +165,8 @@ def test_a_run_that_was_done_gives_the_same_tickets_again(whole):
 
 def test_other_budgets_than_those_of_the_folder(tmp_path):
     options = {"folder": tmp_path, "check_every": 7, "checkpoint_every": 7}
-    result = run(start(), budgets=[64, 0], prune_epochs=1, **options)
-    assert [t.nnz for t in result.tickets] == [64, 0]
+    result = run(start(), budgets=[64, 1], prune_epochs=1, **options)
+    assert [t.nnz for t in result.tickets] == [64, 1]
     with pytest.raises(RunError, match=r"has cut tickets of \[64\] entries.*Use the same budgets"):
         run(start(), budgets=[5], **options)
 
@@ -177,11 +177,11 @@ def test_thresholds_that_do_not_arrive_are_helped_at_the_end():
     result = run(
         model,
         reporter=diary,
-        budgets=[tiny.ENTRIES, 10, 4, 0],
+        budgets=[tiny.ENTRIES, 10, 4, 1],
         threshold_learning_rate=None,
         prune_epochs=2,
     )
-    assert [t.nnz for t in result.tickets] == [tiny.ENTRIES, 10, 4, 0]
+    assert [t.nnz for t in result.tickets] == [tiny.ENTRIES, 10, 4, 1]
     assert [t.forced for t in result.tickets] == [False, True, True, True]
     assert [t.step for t in result.tickets] == [2, 14, 14, 14]
     assert result.epochs == 2
@@ -193,9 +193,9 @@ def test_thresholds_that_do_not_arrive_are_helped_at_the_end():
             ticket.initial["embedding/table"], initial["embedding/table"][mask]
         )
     forced = [note for note in diary.notes if "Thresholds alone did not reach" in note]
-    assert [note.split("reach ")[1].split()[0] for note in forced] == ["10", "4", "0"]
+    assert [note.split("reach ")[1].split()[0] for note in forced] == ["10", "4", "1"]
     # and a word about it at the end of the first epoch, not only when it is too late
-    assert "too low to prune much. The budgets [10, 4, 0] will be cut" in diary.notes[0]
+    assert "too low to prune much. The budgets [10, 4, 1] will be cut" in diary.notes[0]
     assert len(diary.notes) == 4
 
 
@@ -245,7 +245,7 @@ def test_a_model_with_a_stock_embedding():
 
 def test_a_bad_budget_fails_before_any_step():
     diary = Diary()
-    with pytest.raises(RunError, match="within the table's 64 entries. Received: 65"):
+    with pytest.raises(RunError, match="at most all of the table's 64 entries. Received: 65"):
         run(start(), budgets=[65], reporter=diary)
     assert diary.stages == []
 
@@ -304,5 +304,5 @@ def test_histograms_of_thresholds_and_weights_once_an_epoch():
             seen.append((step, {name: len(np.ravel(array)) for name, array in arrays.items()}))
 
     seen = []
-    run(start(), budgets=[0], reporter=Histograms(), prune_epochs=2)
+    run(start(), budgets=[1], reporter=Histograms(), prune_epochs=2)
     assert seen == [(step, {"thresholds": 64, "weights": 64}) for step in (7, 14)]

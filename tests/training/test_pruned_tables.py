@@ -121,7 +121,7 @@ def test_models_that_cannot():
         start("autoint")
     with pytest.raises(RunError, match="`model` must have an attribute `embedding`"):
         pruned_tables(start(pruning="none"))
-    with pytest.raises(RunError, match=f"within the table's {ENTRIES} entries"):
+    with pytest.raises(RunError, match=f"all of the table's {ENTRIES:,} entries"):
         prune(start("fm"), tiny.DATA, budgets=[ENTRIES + 1])
 
 

@@ -104,7 +104,7 @@ def test_the_folder_of_another_search(found, changes, message):
     ("changes", "message"),
     [
         ({"tune": []}, "search space is empty"),
-        ({"budgets": [65]}, "within the table's 64 entries. Received: 65"),
+        ({"budgets": [65]}, "all of the table's 64 entries. Received: 65"),
         ({"budgets": ["50%", 0]}, "must keep at least one"),
         ({"objective": "auc@0.1"}, "which is none of the budgets"),
         ({"algorithm": "simplex"}, "`algorithm` must be one of"),
