@@ -49,16 +49,13 @@ def _count(budget: Budget, entries: int) -> int:
         most = "100%" if number.form == "percent" else "1, which is all entries"
         raise NumberError(f"A budget must be at most {most}. Received: {budget}")
     count = int(number.value if number.form == "count" else number.value * entries)
+    whole_table = "" if entries == _ANY_TABLE else f" of the table's {entries:,} entries"
     if number.value < 0 or count < 1:
         raise NumberError(
-            f"A budget must keep at least 1{_of(entries)} entries. Received: {budget}"
+            f"A budget must keep at least one{whole_table or ' entry'}. Received: {budget}"
         )
     if count > entries:
         raise NumberError(
-            f"A budget must keep at most all{_of(entries)} entries. Received: {budget}"
+            f"A budget must keep at most all{whole_table or ' entries'}. Received: {budget}"
         )
     return count
-
-
-def _of(entries: int) -> str:
-    return "" if entries == _ANY_TABLE else f" of the table's {entries:,}"

@@ -70,13 +70,13 @@ def test_unreadable(budget):
         ("1.5", "at most 1, which is all entries. Received: 1.5"),
         (5000.0, "at most 1, which is all entries. Received: 5000.0"),
         ("101%", "at most 100%. Received: 101%"),
-        (0, "at least 1 of the table's 264,256 entries. Received: 0"),
-        ("000", "at least 1 of the table's 264,256 entries. Received: 000"),
-        (0.0, "at least 1 of the table's"),
-        ("0%", "at least 1 of the table's"),
-        ("0.0001%", "at least 1 of the table's"),  # 0.26 entries
-        (-1, "at least 1 of the table's"),
-        ("-5%", "at least 1 of the table's"),
+        (0, "at least one of the table's 264,256 entries. Received: 0"),
+        ("000", "at least one of the table's 264,256 entries. Received: 000"),
+        (0.0, "at least one of the table's"),
+        ("0%", "at least one of the table's"),
+        ("0.0001%", "at least one of the table's"),  # 0.26 entries
+        (-1, "at least one of the table's"),
+        ("-5%", "at least one of the table's"),
     ],
 )
 def test_outside_the_table(budget, message):

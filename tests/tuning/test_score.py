@@ -52,8 +52,8 @@ def test_it_reads_as_an_auc(budgets, auc):
     ("name", "budgets", "message"),
     [
         ("area", [1001], "at most all of the table's 1,000 entries. Received: 1001"),
-        ("area", ["5%", 0], "at least 1 of the table's 1,000 entries. Received: 0"),
-        ("area", [0.0001], "at least 1 of the table's 1,000 entries"),
+        ("area", ["5%", 0], "at least one of the table's 1,000 entries. Received: 0"),
+        ("area", [0.0001], "at least one of the table's 1,000 entries"),
         ("area", [], "at least one budget"),
         ("area", ["many"], "Received: 'many'"),
         ("loss", [5], "`objective` must be 'area' or such as 'auc@0.05'. Received: 'loss'"),
