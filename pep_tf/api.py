@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pep_tf import training
 from pep_tf.data import CTRData, FeatureSchema
+from pep_tf.data.dataset import require_data
 from pep_tf.errors import RunError
 from pep_tf.export.check import FORMATS, Check
 from pep_tf.export.litert import export_litert
@@ -61,9 +62,11 @@ class Ticket(training.Ticket):
             Metrics and epochs; the model is in `self.model`.
 
         Raises:
+            DataError: data that cannot be trained on or scored.
             TicketError: data with other fields than the ticket's table.
             RunError: a loss that is not finite.
         """
+        require_data(data)
         self.check_fields(data.schema.size_by_name)
         settings = dataclasses.replace(settings or Settings(), **changes)
         # For dropout, and for random weights, which must not be those that were pruned.
@@ -122,6 +125,7 @@ def prune(
         **changes: fields of `settings` that differ.
 
     Raises:
+        DataError: data that cannot be trained on or scored, before the first step.
         RunError: a model without thresholds, a bad budget, a loss that is not finite.
     """
     settings = dataclasses.replace(settings or Settings(), **changes)
@@ -157,9 +161,12 @@ def export(
         The folder of the new version.
 
     Raises:
+        DataError: `data` that is no `CTRData`.
         RunError: a model without a PEPEmbedding, an unknown `dtype` or `format`, answers that
             differ, or a folder that cannot be written. Nothing is left half-written.
     """
+    if data is not None:
+        require_data(data)
     if not isinstance(getattr(model, "embedding", None), PEPEmbedding | TicketEmbedding):
         raise RunError(
             "`model` must have an attribute `embedding` that is a PEPEmbedding or a "

@@ -1,18 +1,27 @@
 """What training asks of a data set: three splits that stream batches in a repeatable order."""
 
 import dataclasses
+import functools
 import hashlib
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data import checks
 from pep_tf.data.raw import Examples, RawTransform
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.errors import DataError
+
+_ROWS_AT_ONCE = 8192  # of a split that is read to be checked
 
 
 class Split(Protocol):
-    """Rows of one split. `md5` names which rows they are (see the class that implements it)."""
+    """Rows of one split. `md5` names which rows they are (see the class that implements it).
+
+    A split may also have `classes`, the labels that occur in it, in order. One that has it vouches
+    for its ids and labels; any other is read once, and checked, before something trains on it.
+    """
 
     @property
     def num_rows(self) -> int: ...
@@ -49,6 +58,14 @@ class CTRData:
         transform: raw columns to the ids of this data set, for serving; None where there are none.
         examples: two raw rows, for the requests that an export comes with; None where the raw rows
             are not at hand.
+
+    Raises:
+        DataError: a split that is none, is empty, or holds ids outside the fields of `schema`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> ids, labels = rng.integers(0, [5, 7], (100, 2)), rng.integers(0, 2, 100)
+        >>> CTRData("mine", FeatureSchema.of({"user": 5, "item": 7}), *split_arrays(ids, labels, 0))
     """
 
     name: str
@@ -60,20 +77,77 @@ class CTRData:
     transform: RawTransform | None = None
     examples: Examples | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.schema, FeatureSchema):
+            raise DataError(
+                "`schema` must be a FeatureSchema, such as FeatureSchema.of({'user': 5, 'item': 7}). "
+                f"Received: {type(self.schema).__name__}"
+            )
+        for name, split in self.splits.items():
+            if not all(hasattr(split, member) for member in ("batches", "num_rows", "md5")):
+                raise DataError(
+                    f"`{name}` must be a split, such as ArraySplit(ids, labels, rows). "
+                    f"Received: {type(split).__name__}"
+                )
+            if split.num_rows < 1:
+                raise DataError(f"`{name}` must hold at least one row. Received: {split.num_rows}")
+            if isinstance(split, ArraySplit):
+                checks.check_fields(name, split.ids, self.schema)
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @functools.cached_property
+    def _trainable(self) -> bool:
+        for name, split in self.splits.items():
+            classes = getattr(split, "classes", None)
+            if classes is None:
+                classes = checks.read_classes(name, split.batches(_ROWS_AT_ONCE), self.schema)
+            checks.check_classes(name, split.num_rows, classes)
+        return True
+
+
+def require_data(data: Any) -> None:
+    """Raises DataError unless `data` is a `CTRData`."""
+    if not isinstance(data, CTRData):
+        raise DataError(
+            "`data` must be a CTRData: what `pep_tf.data.load` returns, or rows of your own as "
+            "`CTRData(name, FeatureSchema.of(sizes), *split_arrays(ids, labels, seed))`. "
+            f"Received: {type(data).__name__}"
+        )
+
+
+def check_data(data: Any) -> None:
+    """Raises DataError unless every split of a `CTRData` can be trained on and scored.
+
+    What a split does not know of itself is read once, whatever is trained on it.
+    """
+    require_data(data)
+    _ = data._trainable  # once for each data set
+
 
 class ArraySplit:
     """A split held in memory.
 
     Args:
-        ids: int32 [n, F], ids per field.
-        labels: float32 [n], 0 or 1.
-        rows: int64 [n], each row's index in the whole data set; `md5` is the md5 of these.
+        ids: whole numbers [n, F], ids per field, from 0; kept as int32.
+        labels: [n], 0 or 1; kept as float32.
+        rows: integers [n], each row's index in the whole data set; `md5` is the md5 of these.
+
+    Raises:
+        DataError: arrays of different lengths, a label other than 0 and 1, or an id that is no whole
+            number from 0 to 2^31 - 1: none is cut or wrapped.
     """
 
     def __init__(self, ids: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> None:
-        self.ids = np.ascontiguousarray(ids, np.int32)
-        self.labels = np.ascontiguousarray(labels, np.float32)
-        self.md5 = hashlib.md5(np.ascontiguousarray(rows, "<i8").tobytes()).hexdigest()
+        self.ids = checks.whole_ids(ids)
+        self.labels = checks.binary_labels(labels, len(self.ids))
+        clicks = np.count_nonzero(self.labels)
+        self.classes = checks.counted_classes(len(self.labels), clicks)
+        numbers = checks.row_numbers(rows, len(self.ids))
+        self.md5 = hashlib.md5(numbers.tobytes()).hexdigest()
 
     @property
     def num_rows(self) -> int:

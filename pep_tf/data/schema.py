@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +37,8 @@ class FeatureSchema:
         (9, [0, 2])
 
     Raises:
-        DataError: no field, a field of size below 1, or a name that is used twice.
+        DataError: no field, a field whose size is no integer from 1 to 2^31 - 1, or a name that is
+            used twice.
     """
 
     fields: tuple[Field, ...]
@@ -47,24 +49,25 @@ class FeatureSchema:
         if repeated := sorted({n for n in self.names if self.names.count(n) > 1}):
             raise DataError(f"Field names must be unique. Received more than once: {repeated}")
         for field in self.fields:
-            if field.size < 1:
+            if not isinstance(field.size, numbers.Integral) or not 1 <= field.size < 2**31:
                 raise DataError(
-                    f"`size` of field {field.name!r} must be at least 1. Received: {field.size}"
+                    f"`size` of field {field.name!r} must be an integer from 1 to {2**31 - 1}. "
+                    f"Received: {field.size!r}"
                 )
 
     @classmethod
     def of(cls, sizes: dict[str, int]) -> "FeatureSchema":
         """Builds a schema from `{field name: vocabulary size}`, in the order of the dict."""
-        return cls(tuple(Field(name, int(size)) for name, size in sizes.items()))
+        return cls(tuple(Field(name, size) for name, size in sizes.items()))
 
     @classmethod
     def from_config(cls, config: Sequence[dict[str, Any]]) -> "FeatureSchema":
         """Rebuilds a schema from what `get_config` returned."""
-        return cls(tuple(Field(str(f["name"]), int(f["size"])) for f in config))
+        return cls(tuple(Field(str(f["name"]), f["size"]) for f in config))
 
     def get_config(self) -> list[dict[str, Any]]:
         """The schema as JSON-ready values: `[{"name": ..., "size": ...}, ...]`."""
-        return [dataclasses.asdict(field) for field in self.fields]
+        return [{"name": field.name, "size": int(field.size)} for field in self.fields]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,12 +75,12 @@ class FeatureSchema:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        return tuple(field.size for field in self.fields)
+        return tuple(int(field.size) for field in self.fields)
 
     @property
     def size_by_name(self) -> dict[str, int]:
         """`{field name: vocabulary size}`, in column order: what the models take."""
-        return {field.name: field.size for field in self.fields}
+        return dict(zip(self.names, self.sizes, strict=True))
 
     @property
     def num_fields(self) -> int:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pep_tf.data import checks
 from pep_tf.data.dataset import ArraySplit
 from pep_tf.errors import DataError
 
@@ -50,13 +51,10 @@ def split_arrays(
         Train, validation and test; the md5 of each is that of its int64 row indices, in order.
 
     Raises:
-        DataError: `ids` and `labels` differ in length, or `random_split` refuses.
+        DataError: ids or labels that `ArraySplit` refuses, or `random_split` refuses.
     """
-    if len(ids) != len(labels):
-        raise DataError(
-            "`ids` and `labels` must have the same number of rows. "
-            f"Received: {len(ids)} and {len(labels)}"
-        )
+    ids = checks.whole_ids(ids)  # here, so that an error names the row as the caller counts it
+    labels = checks.binary_labels(labels, len(ids))
     train, validation, test = (
         ArraySplit(ids[rows], labels[rows], rows) for rows in random_split(len(labels), seed)
     )

@@ -5,6 +5,7 @@ known of real rows: the best AUC that any model could reach, and which features 
 embedding.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.checks import classes_of
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
 from pep_tf.data.synthetic_text import tokens, write_raw_text
@@ -127,6 +129,12 @@ class SyntheticSplit:
         self.workers = workers or min(os.cpu_count() or 1, 8)
         named = {**source.get_config(), "first": first, "num_rows": num_rows}
         self.md5 = hashlib.md5(json.dumps(named, sort_keys=True).encode()).hexdigest()
+
+    @functools.cached_property
+    def classes(self) -> tuple[int, ...]:
+        """The labels that occur, in order; makes blocks until both are seen."""
+        own = ((self._bounds(block), self.source.block(block)[1]) for block in self._blocks())
+        return classes_of(labels[int(low) : int(high)] for (low, high), labels in own)
 
     @property
     def truth(self) -> Truth:

@@ -11,6 +11,7 @@ from absl import app, flags, logging
 
 from pep_tf import data as datasets
 from pep_tf.data import CTRData
+from pep_tf.data.dataset import check_data
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags as run_flags
 from pep_tf.experiments.config import PRECISIONS, Config, load_study, make_config
@@ -62,6 +63,7 @@ class _Command:
     def __call__(self) -> int:
         options = self.options
         data = self.load(self.asked.seed)
+        check_data(data)  # before a folder is made for the run
         config = make_config(data.name, data.train.num_rows, self.study, self.changes)
         keras.config.set_dtype_policy(PRECISIONS[config.precision])
         where = devices(config, data.schema.num_features)

@@ -12,6 +12,7 @@ import numpy as np
 
 from pep_tf import api, training
 from pep_tf.data import CTRData
+from pep_tf.data.dataset import check_data
 from pep_tf.experiments.config import AUTO, Config
 from pep_tf.experiments.environment import versions
 from pep_tf.experiments.feature_counts import count_features, save_feature_counts
@@ -41,6 +42,7 @@ class Run:
     def __init__(
         self, config: Config, data: CTRData, folder: RunFolder, reporter: Reporter
     ) -> None:
+        check_data(data)
         self.config, self.data, self.folder, self.reporter = config, data, folder, reporter
         self.threshold_init, rate = self._threshold_schedule()
         self.settings = dataclasses.replace(config.settings(), threshold_learning_rate=rate)

@@ -7,6 +7,7 @@ import time
 import keras
 
 from pep_tf.data import CTRData
+from pep_tf.training.inputs import check_inputs
 from pep_tf.training.loop import Loop
 from pep_tf.training.metrics import Evaluator, Metrics
 from pep_tf.training.progress import Reporter, Silent
@@ -58,8 +59,10 @@ def fit(
         reporter: receives the progress.
 
     Raises:
+        DataError: data that cannot be trained on or scored, before the first step.
         RunError: a loss that is not finite, or a checkpoint that does not belong to the model.
     """
+    check_inputs(model, data)
     reporter = reporter or Silent()
     loop = Loop(stage, model, settings.optimizer(model), data.train, settings)
     evaluate = Evaluator(model)

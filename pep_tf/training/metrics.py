@@ -8,7 +8,8 @@ import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
 from pep_tf.data import Split
-from pep_tf.errors import DataError
+from pep_tf.data.checks import binary_labels
+from pep_tf.errors import DataError, DivergedError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +28,21 @@ def metrics_of(labels: np.ndarray, logits: np.ndarray) -> Metrics:
         logits: [n], finite.
 
     Raises:
-        DataError: labels of one class only, for which no AUC exists.
+        DataError: labels other than 0 and 1, or of one class only, for which no AUC exists; arrays of
+            different lengths.
+        DivergedError: logits that are not finite.
     """
-    labels = np.asarray(labels, np.float64)
     logits = np.asarray(logits, np.float64)
+    if logits.ndim != 1:
+        raise DataError(f"`logits` must be one number a row. Received: shape={logits.shape}")
+    labels = binary_labels(labels, len(logits), of="logits").astype(np.float64)
+    if not (finite := np.isfinite(logits)).all():
+        row = int(np.argmin(finite))
+        raise DivergedError(
+            f"Logits must be finite. Received: {logits[row]} in row {row}, and in all "
+            f"{len(logits) - finite.sum():,} of {len(logits):,} that are not: the model has diverged. "
+            "Lower the learning rate, or look for outliers in the data."
+        )
     if labels.min(initial=1) >= labels.max(initial=0):
         raise DataError(
             f"AUC needs rows of both classes. Received: {len(labels)} rows, all labelled "

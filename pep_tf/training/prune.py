@@ -14,6 +14,7 @@ from pep_tf.data import CTRData
 from pep_tf.errors import RunError
 from pep_tf.layers import PEPEmbedding
 from pep_tf.training.budgets import Budget, resolve_budgets
+from pep_tf.training.inputs import check_inputs
 from pep_tf.training.loop import Loop
 from pep_tf.training.metrics import Evaluator
 from pep_tf.training.nonzeros import Nonzeros
@@ -87,9 +88,11 @@ def prune(
         identity: of the run, if its folder might hold another one; checkpoints carry it.
 
     Raises:
+        DataError: data that cannot be trained on or scored, before the first step.
         RunError: a model that cannot be pruned, a bad budget, a folder with another run's
             checkpoint, a loss that is not finite (`DivergedError`).
     """
+    check_inputs(model, data)
     run = _Pruning(model, data, settings, budgets, folder, reporter or Silent(), identity)
     return run.finish(settings.prune_epochs if until is None else until)
 

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from pep_tf.data import CTRData
+from pep_tf.data.dataset import check_data, require_data
 from pep_tf.errors import RunError
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.environment import environment
@@ -81,11 +82,13 @@ def tune(
         All trials, the front, the best. A worker returns what there is when its chief lets it go.
 
     Raises:
+        DataError: data that cannot be trained on or scored, before the first trial.
         RunError: what the user can mend, before any training wherever that can be known.
 
     Example:
         >>> tune(data, "runs/search", max_trials=8, budgets=["10%", "1%"])  # doctest: +SKIP
     """
+    require_data(data)
     names = {field.name for field in dataclasses.fields(Options)}
     asked = {name: value for name, value in changes.items() if name in names}
     rest = {name: value for name, value in changes.items() if name not in names}
@@ -119,6 +122,7 @@ class SearchRun:
         reporter: Reporter,
         arguments: Sequence[str] | None = None,
     ) -> None:
+        check_data(hypermodel.data)
         self.arguments = arguments
         self.hypermodel, self.data = hypermodel, hypermodel.data
         self.run_dir, self.options, self.reporter = run_dir.resolve(), options, reporter

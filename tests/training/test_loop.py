@@ -144,7 +144,9 @@ def test_a_loss_that_is_not_finite_names_the_steps(bad, tmp_path, monkeypatch):
     order = np.random.default_rng([0, 0]).permutation(len(poisoned))
     np.testing.assert_array_equal(train.labels[order[96:128]], labels)  # batch 3, counted from 0
     poisoned[order[100]] = bad
-    loop = make(split=ArraySplit(train.ids, poisoned, np.arange(len(poisoned))))
+    split = ArraySplit(train.ids, train.labels, np.arange(len(poisoned)))
+    split.labels = poisoned
+    loop = make(split=split)
     loop.run(2)
     loop.save(path, {}, None)
     saved = path.read_bytes()

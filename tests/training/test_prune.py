@@ -262,8 +262,8 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):
     with pytest.raises(Interrupt):
         run(start(), folder=tmp_path, reporter=Diary(at=4))
     saved = (tmp_path / "checkpoint.safetensors").read_bytes()
-    nan = np.full(200, np.nan, np.float32)
-    train = ArraySplit(tiny.DATA.train.ids, nan, np.arange(200))
+    train = ArraySplit(tiny.DATA.train.ids, tiny.DATA.train.labels, np.arange(200))
+    train.labels = np.full(200, np.nan, np.float32)
     with pytest.raises(
         RunError, match="loss became nan in stage 'prune', between step 4 and step 6"
     ):

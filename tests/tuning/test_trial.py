@@ -168,8 +168,8 @@ def test_a_hopeless_trial_is_given_up_half_way(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_is_the_trials_own_fault(tmp_path):
-    nan = np.full(200, np.nan, np.float32)
-    train = ArraySplit(tiny.DATA.train.ids, nan, np.arange(200))
+    train = ArraySplit(tiny.DATA.train.ids, tiny.DATA.train.labels, np.arange(200))
+    train.labels = np.full(200, np.nan, np.float32)
     outcome = trials(data=dataclasses.replace(tiny.DATA, train=train))(task(tmp_path))
     assert outcome.score is None
     assert "loss became nan" in outcome.error

@@ -13,7 +13,7 @@ from pep_tf.data.clicklogs.manifest import read_manifest, write_manifest
 from pep_tf.data.clicklogs.quiet import quiet
 from pep_tf.data.clicklogs.rows import SPLITS
 from pep_tf.data.clicklogs.store import store_splits
-from pep_tf.data.dataset import CTRData
+from pep_tf.data.dataset import CTRData, check_data
 from pep_tf.data.schema import FeatureSchema
 
 
@@ -22,6 +22,7 @@ class ArrayStore(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: 
 
     VERSION = tfds.core.Version(STORE_VERSION)
     data: CTRData
+    clicks: dict[str, int]  # by split, as its blocks are written
     num_fields = 0
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -35,7 +36,9 @@ class ArrayStore(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: 
 
     def _blocks(self, name: str) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         batches = getattr(self.data, name).batches(BLOCK_ROWS).as_numpy_iterator()
+        self.clicks[name] = 0
         for index, (ids, labels) in enumerate(batches):
+            self.clicks[name] += int(labels.sum())
             yield index, {"ids": ids, "label": labels.astype(np.uint8)}
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
@@ -45,7 +48,12 @@ class ArrayStore(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: 
             split = getattr(data, name)
             full, rest = divmod(split.num_rows, BLOCK_ROWS)
             blocks = [BLOCK_ROWS] * full + [rest] * bool(rest)
-            splits[name] = {"rows": split.num_rows, "rows_md5": split.md5, "block_rows": [blocks]}
+            splits[name] = {
+                "rows": split.num_rows,
+                "clicks": self.clicks[name],
+                "rows_md5": split.md5,
+                "block_rows": [blocks],
+            }
         facts = {
             "dataset": data.name,
             "version": STORE_VERSION,
@@ -61,12 +69,16 @@ def write_store(data: CTRData, out: pathlib.Path) -> dict[str, Any]:
 
     Returns:
         The manifest, with the store's folder as `folder`.
+
+    Raises:
+        DataError: data that cannot be trained on.
     """
+    check_data(data)
     name = "".join(part.title() for part in data.name.split("-")) + "Blocks"
     body = {"num_fields": data.schema.num_fields}
     cls = type(name, (ArrayStore,), body, skip_registration=True)
     builder = cls(data_dir=str(out))
-    builder.data = data
+    builder.data, builder.clicks = data, {}
     with quiet():
         builder.download_and_prepare(download_dir=str(out / ".downloads"))
     folder = pathlib.Path(builder.data_dir)

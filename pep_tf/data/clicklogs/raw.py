@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.checks import counted_classes
 from pep_tf.data.clicklogs import windows
 from pep_tf.data.clicklogs.parse import ParsedBlock, Parser
 from pep_tf.data.clicklogs.process import LineCounts, RawFile
@@ -25,6 +26,7 @@ class RawIndex:
         starts, lengths: int64 [blocks], bytes.
         first_lines: int64 [blocks], line numbers.
         rows: int64 [blocks, splits].
+        clicks: int64 [splits], rows labelled 1.
         md5: of the row numbers (int64) of each split, in file order.
         counts: of the lines.
         stamp: size and time of change of the file when it was read.
@@ -34,6 +36,7 @@ class RawIndex:
     lengths: np.ndarray
     first_lines: np.ndarray
     rows: np.ndarray
+    clicks: np.ndarray
     md5: list[str]
     counts: LineCounts
     stamp: tuple[int, int]
@@ -52,21 +55,31 @@ def index_raw(raw: RawFile, seed: int) -> RawIndex:
         )
     counts, digests = LineCounts(raw.format), [hashlib.md5() for _ in SPLITS]
     places, rows = [], []
+    clicks = np.zeros(len(SPLITS), np.int64)
 
-    def split_rows(block: ParsedBlock) -> list[np.ndarray]:
+    def split_rows(block: ParsedBlock) -> tuple[list[np.ndarray], np.ndarray]:
         numbers = raw.rows_of(block)
         split, _ = assign_rows(numbers, seed)
-        return [numbers[split == s] for s in range(len(SPLITS))]
+        clicked = np.bincount(split[block.labels > 0], minlength=len(SPLITS))
+        return [numbers[split == s] for s in range(len(SPLITS))], clicked
 
-    for text, per_split in raw.map(split_rows, counts, "reading"):
+    for text, (per_split, clicked) in raw.map(split_rows, counts, "reading"):
         places.append((text.start, len(text.data), text.first_line))
         rows.append([len(numbers) for numbers in per_split])
+        clicks += clicked
         for digest, numbers in zip(digests, per_split, strict=True):
             digest.update(numbers.tobytes())
     starts, lengths, first_lines = np.array(places, np.int64).T
     md5 = [d.hexdigest() for d in digests]
     return RawIndex(
-        starts, lengths, first_lines, np.array(rows, np.int64), md5, counts, _stamp(raw.path)
+        starts,
+        lengths,
+        first_lines,
+        np.array(rows, np.int64),
+        clicks,
+        md5,
+        counts,
+        _stamp(raw.path),
     )
 
 
@@ -104,6 +117,11 @@ class RawSplit:
     @property
     def md5(self) -> str:
         return self._index.md5[self._split]
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The labels that occur, in order."""
+        return counted_classes(self.num_rows, int(self._index.clicks[self._split]))
 
     def batches(
         self, batch_size: int, *, seed: int | None = None, epoch: int = 0, start: int = 0

@@ -1,16 +1,19 @@
 """A prepared store as splits that stream."""
 
+import functools
 import pathlib
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data import checks
 from pep_tf.data.clicklogs import windows
 from pep_tf.data.clicklogs.windows import WINDOW_BLOCKS
 from pep_tf.errors import DataError
 
 _READ_BUFFER = 4 << 20
+_ROWS_AT_ONCE = 8192  # when the labels are read for their classes
 
 
 class StoreSplit:
@@ -24,6 +27,7 @@ class StoreSplit:
         num_fields: F.
         md5: see above.
         part: `(count, index)`: stream only every count-th block, the index-th first.
+        clicks: how many rows are labelled 1, where that is known.
     """
 
     def __init__(
@@ -33,12 +37,14 @@ class StoreSplit:
         num_fields: int,
         md5: str,
         part: tuple[int, int] = (1, 0),
+        clicks: int | None = None,
     ) -> None:
         self._paths = [str(p) for p in paths]
         self._all_rows = block_rows
         self._num_fields = num_fields
         self._md5 = md5
         self._count, self._index = part
+        self._clicks = clicks
         self._first = np.cumsum([0, *(len(b) for b in block_rows)])[:-1]
         # Rows of the blocks that are ours, shard by shard.
         self._block_rows = [
@@ -53,6 +59,13 @@ class StoreSplit:
     @property
     def md5(self) -> str:
         return self._md5 if self._count == 1 else f"{self._md5}/{self._index}of{self._count}"
+
+    @functools.cached_property
+    def classes(self) -> tuple[int, ...]:
+        """The labels that occur, in order: as the manifest says, or read until both are seen."""
+        if self._clicks is not None:
+            return checks.counted_classes(self.num_rows, self._clicks)
+        return checks.classes_of(labels.numpy() for _, labels in self.batches(_ROWS_AT_ONCE))
 
     def shard(self, count: int, index: int) -> "StoreSplit":
         """The share of worker `index` of `count`: every count-th block.
@@ -130,6 +143,10 @@ def store_splits(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, St
                 f"{len(facts['block_rows'])}."
             )
         splits[name] = StoreSplit(
-            paths, facts["block_rows"], len(manifest["schema"]), facts["rows_md5"]
+            paths,
+            facts["block_rows"],
+            len(manifest["schema"]),
+            facts["rows_md5"],
+            clicks=facts.get("clicks"),
         )
     return splits
