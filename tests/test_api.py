@@ -220,7 +220,10 @@ def test_a_validation_split_of_one_class():
     split = tiny.DATA.validation
     zeros = ArraySplit(split.ids, np.zeros(split.num_rows), np.arange(split.num_rows))
     data = CTRData("tiny", tiny.DATA.schema, tiny.DATA.train, zeros, tiny.DATA.test)
-    with pytest.raises(pep_tf.errors.DataError, match="`validation` must hold rows of both classes.* 120 rows, all labelled 0"):
+    with pytest.raises(
+        pep_tf.errors.DataError,
+        match="`validation` must hold rows of both classes.* 120 rows, all labelled 0",
+    ):
         pep_tf.prune(tiny.model("fm"), data, budgets=[3], settings=SETTINGS)
 
 

@@ -42,9 +42,7 @@ def whole_ids(ids: Any, first_row: int = 0) -> np.ndarray:
     return np.ascontiguousarray(ids, np.int32)
 
 
-def binary_labels(
-    labels: Any, num_rows: int, first_row: int = 0, of: str = "ids"
-) -> np.ndarray:
+def binary_labels(labels: Any, num_rows: int, first_row: int = 0, of: str = "ids") -> np.ndarray:
     """Labels as float32 [n], each 0 or 1.
 
     Args:
@@ -126,7 +124,9 @@ def classes_of(labels: Iterable[np.ndarray]) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def read_classes(split: str, batches: Iterable[tuple[Any, Any]], schema: FeatureSchema) -> tuple[int, ...]:
+def read_classes(
+    split: str, batches: Iterable[tuple[Any, Any]], schema: FeatureSchema
+) -> tuple[int, ...]:
     """Reads all rows of a split of which nothing is known; the labels that occur, in order.
 
     Raises:

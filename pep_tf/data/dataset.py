@@ -144,7 +144,7 @@ class ArraySplit:
     def __init__(self, ids: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> None:
         self.ids = checks.whole_ids(ids)
         self.labels = checks.binary_labels(labels, len(self.ids))
-        clicks = np.count_nonzero(self.labels)
+        clicks = int(np.count_nonzero(self.labels))
         self.classes = checks.counted_classes(len(self.labels), clicks)
         numbers = checks.row_numbers(rows, len(self.ids))
         self.md5 = hashlib.md5(numbers.tobytes()).hexdigest()

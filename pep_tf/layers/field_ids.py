@@ -1,5 +1,6 @@
 """From ids per field to rows of the shared table, with an error that names the field."""
 
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,8 @@ class FieldIds(keras.layers.Layer):
         int32 [B, F], rows of one table shared by all fields (N = sum of the sizes).
 
     Raises:
-        ValueError: no field, a size below 1, or an input without F columns.
+        ValueError: no field, a size that is no integer or below 1, or an input without F columns or
+            of a type other than integers: mixed precision would round ids that are floats.
         tf.errors.InvalidArgumentError: an id outside its field's vocabulary. XLA drops such checks,
             which is why the layer asks Keras not to compile a model for XLA by default.
 
@@ -33,8 +35,11 @@ class FieldIds(keras.layers.Layer):
 
     def __init__(self, fields: Mapping[str, int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not fields or min(fields.values()) < 1:
-            raise ValueError(f"`fields` must map names to sizes of at least 1. Received: {fields}")
+        sizes = list(fields.values())
+        if not sizes or not all(isinstance(n, numbers.Integral) and n >= 1 for n in sizes):
+            raise ValueError(
+                f"`fields` must map names to integer sizes of at least 1. Received: {fields}"
+            )
         self.fields = {str(name): int(size) for name, size in fields.items()}
         sizes = list(self.fields.values())
         self.offsets = np.cumsum([0, *sizes[:-1]])
@@ -50,6 +55,7 @@ class FieldIds(keras.layers.Layer):
         self.built = True
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
+        self._refuse_floats(ids)
         ids = tf.cast(ids, tf.int64)  # narrower integers may not hold the sizes
         sizes = np.array(list(self.fields.values()), np.uint64)
         # As an unsigned number, a negative id is larger than any size.
@@ -57,6 +63,14 @@ class FieldIds(keras.layers.Layer):
         check = tf.cond(outside, lambda: self._complain(ids), lambda: tf.constant(True))
         with tf.control_dependencies([check]):
             return tf.cast(ids, tf.int32) + tf.constant(self.offsets, tf.int32)
+
+    @staticmethod
+    def _refuse_floats(ids: tf.Tensor | keras.KerasTensor) -> None:
+        if not keras.backend.is_int_dtype(dtype := keras.backend.standardize_dtype(ids.dtype)):
+            raise ValueError(
+                "`ids` must be integers: of arrays `astype('int32')`, of inputs "
+                f"`keras.Input(shape, dtype='int32')`. Received: dtype={dtype}"
+            )
 
     def _complain(self, ids: tf.Tensor) -> tf.Tensor:
         """Fails with the name of a field that has an id outside its vocabulary."""
@@ -71,6 +85,7 @@ class FieldIds(keras.layers.Layer):
             return tf.constant(False)
 
     def compute_output_spec(self, ids: keras.KerasTensor) -> keras.KerasTensor:
+        self._refuse_floats(ids)
         return keras.KerasTensor(ids.shape, "int32")
 
     def get_config(self) -> dict[str, Any]:

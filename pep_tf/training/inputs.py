@@ -28,7 +28,9 @@ def check_inputs(model: keras.Model, data: Any) -> None:
     shown = f"it has {len(own)} fields, the data {len(found)}"
     for (name, size), (other, other_size) in zip(own, found, strict=False):
         if (name, size) != (other, other_size):
-            shown = f"its field {name!r} of size {size} is {other!r} of size {other_size} in the data"
+            shown = (
+                f"its field {name!r} of size {size} is {other!r} of size {other_size} in the data"
+            )
             break
     raise RunError(
         "`model` must be built for the fields of `data`, in their order: "

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pep_tf.data.dataset import check_data
 from pep_tf.data.synthetic import MAX_HELD_OUT, SyntheticSplit, synthetic
 from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
 from pep_tf.errors import DataError
@@ -207,3 +208,10 @@ def test_bad_arguments_of_batches(source, arguments, message):
 def test_an_empty_split_is_refused(source):
     with pytest.raises(DataError, match="`num_rows` must be at least 1. Received: num_rows=0"):
         SyntheticSplit(source, 0, 0)
+
+
+def test_few_rows_may_be_of_one_class():
+    data = synthetic("avazu", rows=10, num_features=500)
+    with pytest.raises(DataError, match="`validation` must hold rows of both classes.* 1 rows"):
+        check_data(data)
+    check_data(synthetic("avazu", rows=1000, num_features=500))

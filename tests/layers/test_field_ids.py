@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,6 +20,14 @@ def test_adds_the_offset_of_each_field(dtype):
 def test_small_integers_that_cannot_hold_a_size():
     rows = FieldIds(FIELDS)(np.array([[1, 6, 100]], np.int8))
     np.testing.assert_array_equal(rows, [[1, 8, 109]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, bool])
+def test_ids_that_are_no_integers_are_not_cut(dtype):
+    with pytest.raises(ValueError, match="`ids` must be integers: .*astype.*Received: dtype="):
+        FieldIds(FIELDS)(IDS.astype(dtype))
+    with pytest.raises(ValueError, match="`ids` must be integers"):
+        FieldIds(FIELDS)(keras.Input((3,)))
 
 
 def test_no_rows():
@@ -45,10 +54,10 @@ def test_an_id_outside_its_field(column, wrong, message, graph):
         call(tf.constant(ids))
 
 
-@pytest.mark.parametrize("fields", [{}, {"age": 0}, {"age": 3, "zip": -1}])
+@pytest.mark.parametrize("fields", [{}, {"age": 0}, {"age": 3, "zip": -1}, {"age": 19.7}])
 def test_fields_must_have_sizes(fields):
     with pytest.raises(
-        ValueError, match="`fields` must map names to sizes of at least 1. Received"
+        ValueError, match="`fields` must map names to integer sizes of at least 1. Received"
     ):
         FieldIds(fields)
 

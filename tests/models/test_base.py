@@ -172,7 +172,7 @@ def test_an_embedding_that_is_built_already_stays():
 
 @pytest.mark.parametrize("fields", [{}, {"user": 0}])
 def test_fields(fields):
-    message = "`fields` must map names to sizes of at least 1. Received"
+    message = "`fields` must map names to integer sizes of at least 1. Received"
     with pytest.raises(ValueError, match=message):
         FM(fields, keras.layers.Embedding(5, 2))
     with pytest.raises(ValueError, match=message):

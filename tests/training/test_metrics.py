@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
 from pep_tf.data import ArraySplit
-from pep_tf.errors import DataError
+from pep_tf.errors import DataError, DivergedError
 from pep_tf.training import Evaluator
 from pep_tf.training.metrics import metrics_of
 from tests import tiny
@@ -48,6 +48,21 @@ def test_one_class_has_no_auc(labels):
         DataError, match=f"AUC needs rows of both classes. Received: {len(labels)} rows"
     ):
         metrics_of(np.array(labels), np.zeros(len(labels)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "logits", "error", "message"),
+    [
+        ([0, 2, 0, 2], [1, 2, 0, 3], DataError, "`labels` must be 0 or 1. Received: 2 in row 1"),
+        ([0, 1, np.nan], [1, 2, 3], DataError, "`labels` must be 0 or 1. Received: nan in row 2"),
+        ([0, 1], [1, np.inf], DivergedError, "finite. Received: inf in row 1, and in all 1 of 2"),
+        ([0, 1], [1, 2, 3], DataError, "`logits` and `labels` .* Received: 3 and 2"),
+        ([0, 1], [[1], [2]], DataError, r"`logits` must be one number a row. .*shape=\(2, 1\)"),
+    ],
+)
+def test_what_no_metric_exists_for(labels, logits, error, message):
+    with pytest.raises(error, match=message):
+        metrics_of(np.array(labels), np.array(logits, float))
 
 
 @pytest.mark.parametrize("batch_size", [7, 120, 1000])

@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import pathlib
 
 import numpy as np
@@ -5,16 +7,23 @@ import pytest
 
 from pep_tf.data import ArraySplit, CTRData, FeatureSchema
 from pep_tf.data.clicklogs.array_store import read_store, write_store
+from pep_tf.data.clicklogs.store import StoreSplit
+from pep_tf.data.dataset import check_data
 from pep_tf.errors import DataError
 
 
-def test_round_trip_and_damage(tmp_path):
+def made_up():
     rng = np.random.default_rng(0)
     splits = []
     for first, count in ((0, 9000), (9000, 5), (9005, 7)):
         ids = rng.integers(0, 4, (count, 2))
         splits.append(ArraySplit(ids, rng.integers(0, 2, count), np.arange(first, first + count)))
-    data = CTRData("made-up", FeatureSchema.of({"a": 4, "b": 5}), *splits, details={"source": "x"})
+    schema = FeatureSchema.of({"a": 4, "b": 5})
+    return CTRData("made-up", schema, *splits, details={"source": "x"})
+
+
+def test_round_trip_and_damage(tmp_path):
+    data = made_up()
     folder = pathlib.Path(write_store(data, tmp_path)["folder"])
     back = read_store(folder)
     assert (back.name, back.schema, back.details["source"]) == ("made-up", data.schema, "x")
@@ -28,3 +37,43 @@ def test_round_trip_and_damage(tmp_path):
     shard.write_bytes(shard.read_bytes()[::-1])
     with pytest.raises(DataError, match=f"{shard.name}: damaged"):
         read_store(folder)
+
+
+def rewritten(folder, change):
+    """The manifest with another content."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest["splits"]["test"])
+    path.write_text(json.dumps(manifest))
+
+
+def test_classes_come_from_the_manifest_without_a_pass(tmp_path, monkeypatch):
+    folder = pathlib.Path(write_store(made_up(), tmp_path)["folder"])
+    monkeypatch.setattr(StoreSplit, "batches", None)
+    check_data(read_store(folder))
+    rewritten(folder, lambda split: split.update(clicks=split["rows"]))
+    with pytest.raises(DataError, match="`test` must hold rows of both classes.* 7 rows, all .* 1"):
+        check_data(read_store(folder))
+
+
+@pytest.mark.parametrize("label", [0, 1, None])
+def test_a_store_of_before_class_counts(tmp_path, label, monkeypatch):
+    data = made_up()
+    if label is not None:
+        data.test.labels[:] = label  # so as no store is written today
+    folder = pathlib.Path(write_store(data, tmp_path)["folder"])
+    rewritten(folder, lambda split: split.pop("clicks"))
+    back = read_store(folder)
+    if label is None:
+        check_data(back)
+    else:
+        with pytest.raises(DataError, match=f"`test` must .* 7 rows, all labelled {label}"):
+            check_data(back)
+
+
+def test_a_store_of_one_class_is_not_written(tmp_path):
+    data = made_up()
+    zeros = ArraySplit(data.test.ids, np.zeros(7), np.arange(7))
+    with pytest.raises(DataError, match="`test` must hold rows of both classes"):
+        write_store(dataclasses.replace(data, test=zeros), tmp_path)
+    assert not list(tmp_path.iterdir())

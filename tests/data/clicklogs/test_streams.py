@@ -10,7 +10,7 @@ from pep_tf.data.clicklogs import bins as bins_lib
 from pep_tf.data.clicklogs import build, load_criteo, process, raw, windows
 from pep_tf.data.clicklogs.formats import CRITEO, default_features
 from pep_tf.data.clicklogs.prepare import prepare
-from pep_tf.data.dataset import Split
+from pep_tf.data.dataset import Split, check_data
 from pep_tf.errors import DataError
 from tests.data.clicklogs.rows_for_tests import criteo_lines, write
 
@@ -104,6 +104,17 @@ def test_a_raw_file_that_changes_is_noticed(tmp_path: pathlib.Path):
     write(text, criteo_lines(101))
     with pytest.raises(DataError, match="has changed"):
         split.batches(BATCH)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_one_class_is_found_without_a_pass(tmp_path, prepared, monkeypatch):
+    text = write(tmp_path / "train.txt", [b"0" + line[1:] for line in criteo_lines(100)])
+    if prepared:
+        prepare("criteo", text, tmp_path / "out")
+    data = load_criteo(tmp_path / "out" if prepared else text)
+    monkeypatch.setattr(type(data.train), "batches", None)
+    with pytest.raises(DataError, match=r"`train` must hold .* \d+ rows, all labelled 0"):
+        check_data(data)
 
 
 def test_locate_by_hand():
