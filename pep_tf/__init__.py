@@ -18,9 +18,12 @@ from pep_tf.data import FeatureSchema as FeatureSchema
 from pep_tf.errors import PepError as PepError
 from pep_tf.experiments.results import Results as Results
 from pep_tf.layers import PEPEmbedding as PEPEmbedding
+from pep_tf.layers import TicketEmbedding as TicketEmbedding
 from pep_tf.models import build_model as build_model
 from pep_tf.optimizers import CoupledAdam as CoupledAdam
+from pep_tf.optimizers import RowwiseAdam as RowwiseAdam
 from pep_tf.training import Settings as Settings
+from pep_tf.training import prunable as prunable
 
 __all__ = [
     "CTRData",
@@ -29,12 +32,15 @@ __all__ = [
     "PEPEmbedding",
     "PepError",
     "Results",
+    "RowwiseAdam",
     "Settings",
     "Ticket",
+    "TicketEmbedding",
     "build_model",
     "data",
     "export_model",
     "layers",
     "models",
+    "prunable",
     "prune",
 ]

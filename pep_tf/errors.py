@@ -17,6 +17,10 @@ class RunError(PepError):
     """A run folder, a flag or a run that cannot go on as asked."""
 
 
+class ModelError(RunError):
+    """A model that cannot be taken apart or made anew, or that has nothing to prune."""
+
+
 class DivergedError(RunError):
     """A loss that is not finite: a search passes over such a run, everything else ends with it."""
 

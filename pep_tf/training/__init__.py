@@ -8,6 +8,7 @@ from pep_tf.training.metrics import Evaluator as Evaluator
 from pep_tf.training.metrics import Metrics as Metrics
 from pep_tf.training.progress import Reporter as Reporter
 from pep_tf.training.progress import Silent as Silent
+from pep_tf.training.prunable import prunable as prunable
 from pep_tf.training.prune import PruneResult as PruneResult
 from pep_tf.training.prune import prune as prune
 from pep_tf.training.settings import Settings as Settings

@@ -1,0 +1,81 @@
+"""What a layer holds apart from its configuration: weights and files such as a vocabulary."""
+
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def own_weights(layer: keras.layers.Layer) -> dict[str, Any]:
+    """`{name: variable or array}` of a layer without those below it, as the layer saves them."""
+    store: dict[str, Any] = {}
+    layer.save_own_variables(store)
+    named: dict[str, Any] = {}
+    for key, value in store.items():
+        name = value.name if isinstance(value, keras.Variable) else key
+        named[name if name not in named else f"{name}_{key}"] = value
+    return named
+
+
+def load_own_weights(layer: keras.layers.Layer, values: Mapping[str, Any]) -> None:
+    """Sets a layer's own weights, all of them, in the order in which `own_weights` gives them."""
+    store: dict[str, Any] = {}
+    layer.save_own_variables(store)
+    layer.load_own_variables(dict(zip(store, values.values(), strict=True)))
+
+
+def own_files(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
+    """`{name: uint8 [bytes]}` of the files that a layer keeps beside its weights."""
+    if not hasattr(layer, "save_assets"):
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        layer.save_assets(folder)
+        paths = sorted(path for path in pathlib.Path(folder).rglob("*") if path.is_file())
+        return {
+            path.relative_to(folder).as_posix(): np.frombuffer(path.read_bytes(), np.uint8)
+            for path in paths
+        }
+
+
+def load_own_files(layer: keras.layers.Layer, files: Mapping[str, np.ndarray]) -> None:
+    """Gives a layer what `own_files` found in another one."""
+    if not files:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            path = pathlib.Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.tobytes())
+        layer.load_assets(folder)
+
+
+def children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers just below a layer, each once, in the order in which it came to have them."""
+    found: list[keras.layers.Layer] = layer._flatten_layers(include_self=False, recursive=False)
+    return found
+
+
+def walk(model: keras.layers.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """Each layer of a model once, itself first, with the path of names that leads to it.
+
+    A path holds no two layers: where names repeat, a number is added.
+    """
+    seen, paths = set(), set()
+
+    def visit(layer: keras.layers.Layer, path: str) -> Iterator[tuple[str, keras.layers.Layer]]:
+        if id(layer) in seen:
+            return
+        seen.add(id(layer))
+        unique, times = path, 1
+        while unique in paths:
+            times += 1
+            unique = f"{path}~{times}"
+        paths.add(unique)
+        yield unique, layer
+        for child in children(layer):
+            yield from visit(child, f"{unique}/{child.name}" if unique else child.name)
+
+    yield from visit(model, "")

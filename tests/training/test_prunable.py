@@ -1,0 +1,271 @@
+"""Embeddings of any model replaced by ones that learn what to keep."""
+
+import keras
+import numpy as np
+import pytest
+
+import pep_tf
+from pep_tf.errors import ModelError
+from pep_tf.layers import PEPEmbedding
+from pep_tf.models import FM
+from tests import any_model, tiny
+
+
+def tables(model: keras.Model) -> dict[str, PEPEmbedding]:
+    return {x.name: x for x in model._flatten_layers() if isinstance(x, PEPEmbedding)}
+
+
+@pytest.mark.parametrize("kind", any_model.KINDS)
+def test_the_copy_answers_as_the_model_does(kind):
+    model = any_model.KINDS[kind]()
+    model.compile("adam", "mse")
+    x, y = any_model.batch(model)
+    model.fit(x, y, verbose=0)
+    before = [np.array(v) for v in model.variables]
+    copy = pep_tf.prunable(model, threshold_init=-30.0)
+    assert not [x for x in copy._flatten_layers() if isinstance(x, keras.layers.Embedding)]
+    np.testing.assert_allclose(copy(x), model(x), atol=1e-6)
+    assert not copy.compiled
+    copy.compile("adam", "mse")
+    copy.fit(x, y, epochs=2, verbose=0)
+    assert not np.allclose(copy(x), model(x), atol=1e-5)
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+def test_arguments_and_options():
+    model = any_model.functional()
+    copy = pep_tf.prunable(model, granularity="dimension", threshold_init=-4.0)
+    found = tables(copy)
+    assert {name: (x.input_dim, x.output_dim) for name, x in found.items()} == {
+        "user_table": (12, 4),
+        "item_table": (20, 3),
+        "item_bias": (20, 1),
+    }
+    for layer in found.values():
+        assert layer.granularity.name == "dimension"
+        assert layer.threshold_init == -4.0
+        assert isinstance(layer.embeddings_initializer, keras.initializers.RandomUniform)
+    assert copy.name == model.name
+    assert [x.name for x in copy.layers] == [x.name for x in model.layers]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({"exclude": ["item_bias"]}, {"user_table", "item_table"}),
+        ({"include": ["item_table"]}, {"item_table"}),
+        ({"include": ["item_table", "item_bias"], "exclude": ("item_bias",)}, {"item_table"}),
+    ],
+)
+def test_a_choice_by_name(choice, expected):
+    model = any_model.functional()
+    copy = pep_tf.prunable(model, **choice)
+    assert set(tables(copy)) == expected
+    x, _ = any_model.batch(model)
+    np.testing.assert_allclose(copy(x), model(x), atol=1e-6)
+
+
+def test_names_that_are_not_unique_are_paths():
+    copy = pep_tf.prunable(any_model.two_towers(), include=["user_tower/embedding"])
+    assert isinstance(copy.get_layer("user_tower").get_layer("embedding"), PEPEmbedding)
+    assert isinstance(copy.get_layer("item_tower").get_layer("embedding"), keras.layers.Embedding)
+
+
+def test_a_shared_table_stays_shared():
+    copy = pep_tf.prunable(any_model.shared_table())
+    first, second = copy.get_layer("first"), copy.get_layer("second")
+    assert first.get_layer("items") is second.get_layer("items")
+    assert len(tables(copy)) == 1
+
+
+def test_what_is_pruned_already_stays():
+    once = pep_tf.prunable(any_model.functional(), exclude=["item_bias"])
+    twice = pep_tf.prunable(once, threshold_init=-3.0)
+    assert {n: x.threshold_init for n, x in tables(twice).items()} == {
+        "user_table": -15.0,
+        "item_table": -15.0,
+        "item_bias": -3.0,
+    }
+    x, _ = any_model.batch(once)
+    np.testing.assert_allclose(twice(x), once(x), atol=0.05)
+    assert pep_tf.prunable(twice) is twice
+
+
+def test_inside_a_wrapper():
+    ids = keras.Input((2, 2), dtype="int32")
+    wrapped = keras.layers.TimeDistributed(keras.layers.Embedding(9, 3, name="inner"))(ids)
+    model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.Flatten()(wrapped)))
+    copy = pep_tf.prunable(model, include=["inner"], threshold_init=-30.0)
+    assert isinstance(copy.layers[1].layer, PEPEmbedding)
+    x = any_model.rows()[0]["words"].reshape(-1, 2, 2)
+    np.testing.assert_allclose(copy(x), model(x), atol=1e-6)
+
+
+def test_a_vocabulary_that_was_adapted_comes_along():
+    text = keras.Input((), dtype="string")
+    lookup = keras.layers.StringLookup()
+    lookup.adapt(np.array(["a", "b", "c"]))
+    scale = keras.layers.Normalization()
+    scale.adapt(np.array([[1.0], [5.0]]))
+    embedded = scale(keras.layers.Embedding(4, 1)(lookup(text)))
+    model = keras.Model(text, embedded)
+    copy = pep_tf.prunable(model, threshold_init=-30.0)
+    x = np.array(["c", "a", "z"])
+    np.testing.assert_allclose(copy(x), model(x), atol=1e-6)
+
+
+def test_trainable_flags_and_dtypes_come_along():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = any_model.subclassed()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.hidden[0].trainable = False
+    with pytest.raises(ModelError, match="is in mixed_bfloat16, 'dense.*in float32"):
+        pep_tf.prunable(model)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        copy = pep_tf.prunable(model)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert [x.trainable for x in copy.hidden] == [False, True]
+    assert len(copy.trainable_variables) == 2 * 2 + 2
+    assert copy.user.compute_dtype == "bfloat16"
+
+
+def test_a_model_that_was_not_built():
+    layers = [keras.layers.Embedding(9, 3), keras.layers.Flatten(), keras.layers.Dense(1)]
+    copy = pep_tf.prunable(keras.Sequential(layers))
+    assert not copy.built
+    assert copy(any_model.rows()[0]["words"]).shape == (64, 1)
+
+
+def test_a_lambda():
+    ids = keras.Input((4,), dtype="int32")
+    mean = keras.layers.Lambda(lambda x: x[:, 0] + x[:, 1])(keras.layers.Embedding(9, 3)(ids))
+    model = keras.Model(ids, mean)
+    x = any_model.rows()[0]["words"]
+    np.testing.assert_allclose(pep_tf.prunable(model)(x), model(x), atol=1e-5)
+
+
+def test_a_model_that_a_function_makes():
+    copy = pep_tf.prunable(any_model.build_fn, threshold_init=-4.0)
+    assert set(tables(copy)) == {"users", "embedding"}
+    one = pep_tf.prunable(any_model.build_fn, exclude=["embedding"])
+    assert set(tables(one)) == {"users"}
+
+
+def test_a_click_model():
+    model = FM(tiny.FIELDS, keras.layers.Embedding(16, 4))
+    model(tiny.DATA.test.ids)
+    copy = pep_tf.prunable(model, threshold_init=-30.0)
+    assert isinstance(copy, FM)
+    assert isinstance(copy.embedding, PEPEmbedding)
+    ids = tiny.DATA.test.ids
+    np.testing.assert_allclose(copy(ids), model(ids), atol=1e-6)
+
+
+# What cannot be done is said in one line.
+
+
+def test_layers_that_the_configuration_does_not_hold():
+    with pytest.raises(
+        ModelError,
+        match=r"Closed makes its layers .*'users'\].* `get_config`.*prunable\(build_fn\)",
+    ):
+        pep_tf.prunable(any_model.built(any_model.Closed()))
+
+
+def test_a_model_without_a_configuration():
+    @keras.saving.register_keras_serializable(package="tests")
+    class Opaque(keras.Model):
+        def __init__(self, table):
+            super().__init__()
+            self.table = table
+
+        def call(self, ids):
+            return self.table(ids)
+
+    with pytest.raises(ModelError, match=r"^.*get_config.*prunable\(build_fn\)[^\n]*$"):
+        pep_tf.prunable(Opaque(keras.layers.Embedding(3, 2)))
+
+
+def test_a_class_that_is_not_registered():
+    class Doubled(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    ids = keras.Input((4,), dtype="int32")
+    model = keras.Model(ids, Doubled()(keras.layers.Embedding(9, 3)(ids)))
+    with pytest.raises(ModelError, match=r"classes \['Doubled'\] are not registered"):
+        pep_tf.prunable(model)
+    with keras.saving.custom_object_scope({"Doubled": Doubled}):
+        assert len(tables(pep_tf.prunable(model))) == 1
+
+
+def test_a_function_that_is_not_registered():
+    def third(x):
+        return x / 3
+
+    ids = keras.Input((4,), dtype="int32")
+    dense = keras.layers.Dense(1, activation=third)
+    model = keras.Model(ids, dense(keras.layers.Embedding(9, 3)(ids)))
+    with pytest.raises(ModelError, match="'third'"):
+        pep_tf.prunable(model)
+
+
+def test_no_embedding():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    with pytest.raises(ModelError, match="must have a keras.layers.Embedding to prune.*: none"):
+        pep_tf.prunable(model)
+    with pytest.raises(ModelError, match=r"'user_table'\], all frozen or left out"):
+        pep_tf.prunable(any_model.functional(), include=[])
+    with pytest.raises(ModelError, match="It asked for none"):
+        pep_tf.prunable(lambda embedding: any_model.sequential())
+
+
+@pytest.mark.parametrize("option", ["include", "exclude"])
+@pytest.mark.parametrize("make", [any_model.functional, lambda: any_model.build_fn])
+def test_a_name_that_no_embedding_has(option, make):
+    with pytest.raises(ModelError, match=r"which has \[.*Received: \['price'\]"):
+        pep_tf.prunable(make(), **{option: ["price"]})
+    with pytest.raises(ModelError, match=f"`{option}` must be a list of names. Received: 'price'"):
+        pep_tf.prunable(make(), **{option: "price"})
+
+
+def test_a_frozen_table_stays_unless_it_is_named():
+    model = any_model.functional()
+    model.get_layer("user_table").trainable = False
+    copy = pep_tf.prunable(model)
+    assert set(tables(copy)) == {"item_table", "item_bias"}
+    assert not copy.get_layer("user_table").trainable
+    x, _ = any_model.batch(model)
+    np.testing.assert_allclose(copy(x), model(x), atol=1e-5)
+    with pytest.raises(ModelError, match="'user_table' is not trainable"):
+        pep_tf.prunable(model, include=["user_table"])
+
+
+def test_an_embedding_that_does_more():
+    @keras.saving.register_keras_serializable(package="tests")
+    class Scaled(keras.layers.Embedding):
+        def call(self, ids):
+            return 3 * super().call(ids)
+
+    ids = keras.Input((4,), dtype="int32")
+    model = keras.Model(ids, Scaled(9, 3, name="scaled")(ids))
+    with pytest.raises(ModelError, match=r"'scaled' is a Scaled with a `call` of its own.*exclude"):
+        pep_tf.prunable(model)
+    lora = any_model.functional()
+    lora.get_layer("item_table").enable_lora(2)
+    with pytest.raises(ModelError, match="'item_table' is a Embedding with LoRA"):
+        pep_tf.prunable(lora)
+
+
+def test_functions_that_do_not_do():
+    with pytest.raises(ModelError, match="must return a keras.Model. Received: 3"):
+        pep_tf.prunable(lambda embedding: 3)
+    with pytest.raises(ModelError, match="must give its embeddings different names.*'a'"):
+        pep_tf.prunable(lambda embedding: [embedding(3, 2, name="a"), embedding(3, 2, name="a")])
+    with pytest.raises(ModelError, match="must be a keras.Model, or a function.*Received: 'fm'"):
+        pep_tf.prunable("fm")
