@@ -25,7 +25,7 @@ from pep_tf import data as datasets
 from pep_tf.data import CTRData
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.synthetic import write_raw_text
-from pep_tf.models import build_model
+from pep_tf.models import build_model, models_with, options_among
 from pep_tf.training import Settings
 from pep_tf.training.step import train_step
 
@@ -35,7 +35,7 @@ _ROWS = flags.DEFINE_integer("rows", 1_000_000, "Synthetic rows, without --data_
 _STEPS = flags.DEFINE_integer("steps", 300, "Timed steps.", lower_bound=1)
 _WARMUP = flags.DEFINE_integer("warmup", 20, "Steps before them.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "Rows a step.")
-_MODEL = flags.DEFINE_string("model", "deepfm", "fm, deepfm or autoint.")
+_MODEL = flags.DEFINE_enum("model", "deepfm", models_with("embedding"), "Model.")
 
 _BLOCK = 50  # steps in a row on the stream, then as many on kept batches
 
@@ -48,8 +48,9 @@ def measure(data: CTRData) -> dict[str, float | int | str]:
         embedding_dim=24,
         threshold_init=-15.0,
         pruning="threshold",
-        mlp_widths=(400, 400, 400),
-        attention={"dropout": 0.0},
+        **options_among(
+            _MODEL.value, {"mlp_widths": (400, 400, 400), "attention": {"dropout": 0.0}}
+        ),
     )
     optimizer = Settings().optimizer(model)
     step = tf.function(lambda ids, labels: train_step(model, optimizer, ids, labels))

@@ -15,7 +15,6 @@ deals the frequent values out at random, to rows that are mostly empty); `fm`, t
 import argparse
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,17 +22,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import numpy as np
+import tensorflow as tf
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
-from benchmarks.serving_latency import Inputs, latency  # noqa: E402
-from benchmarks.serving_model import FirstNumber, MadeUpTicket  # noqa: E402
-from pep_tf.data.schema import FeatureSchema  # noqa: E402
-from pep_tf.export.model_card import read_card  # noqa: E402
-from pep_tf.export.saved_model import export_saved_model  # noqa: E402
-from pep_tf.models import build_model  # noqa: E402
+from benchmarks.serving_latency import Inputs, latency
+from benchmarks.serving_model import FirstNumber, MadeUpTicket
+from pep_tf.data.schema import FeatureSchema
+from pep_tf.export.model_card import read_card
+from pep_tf.export.saved_model import export_saved_model
+from pep_tf.models import build_model, options_among
 
 FORMS: dict[str, dict[str, Any]] = {
     "dense": {"packed": False},
@@ -90,7 +87,11 @@ def _export(
     # A tower does not depend on N: it is built for a vocabulary of one.
     ones = dict.fromkeys(ticket.schema.names, 1)
     tower = build_model(
-        flags.model, ones, embedding_dim=flags.dim, pruning="none", mlp_widths=(400, 400, 400)
+        flags.model,
+        ones,
+        embedding_dim=flags.dim,
+        pruning="none",
+        **options_among(flags.model, {"mlp_widths": (400, 400, 400)}),
     )
     first_order = ticket.first_order(flags.kept)
     small = dataclasses.replace(ticket, schema=FeatureSchema.of(dict.fromkeys(ones, 2)))

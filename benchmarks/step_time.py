@@ -25,7 +25,7 @@ from benchmarks.serving_model import survivor_rates
 from benchmarks.step_parts import parts
 from pep_tf.data.synthetic_rows import RowSource
 from pep_tf.layers import TicketEmbedding
-from pep_tf.models import CTRModel, build_model
+from pep_tf.models import CTRModel, build_model, models_with, options_among
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 from pep_tf.training import Settings, use_memory_pool
 from pep_tf.training.step import train_step
@@ -42,7 +42,7 @@ def define_flags() -> None:
     flags.DEFINE_enum("updates", "rowwise", ["rowwise", "dense", "none"], "none: no thresholds")
     flags.DEFINE_float("kept", 0.0, "retrain a ticket that keeps this share of the entries")
     flags.DEFINE_bool("floor", False, "the tower alone: forward, backward, its Adam")
-    flags.DEFINE_enum("model", "deepfm", ["fm", "deepfm", "autoint"], "model")
+    flags.DEFINE_enum("model", "deepfm", models_with("embedding"), "model")
     flags.DEFINE_integer("num_features", 2_000_000, "N")
     flags.DEFINE_integer("num_fields", 39, "39 (Criteo's fields) or 22 (Avazu's)")
     flags.DEFINE_integer("dim", 24, "embedding dimension")
@@ -71,8 +71,9 @@ def measure() -> Iterator[dict[str, Any]]:
         threshold_init=-4.0,
         pruning="none" if FLAGS.updates == "none" else "threshold",
         seed=FLAGS.seed,
-        mlp_widths=(400, 400, 400),
-        attention={"dropout": 0.0},
+        **options_among(
+            FLAGS.model, {"mlp_widths": (400, 400, 400), "attention": {"dropout": 0.0}}
+        ),
         embedding=_ticket_embedding(source) if FLAGS.kept else None,
     )
     rng = np.random.default_rng(FLAGS.seed)

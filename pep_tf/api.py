@@ -17,6 +17,7 @@ from pep_tf.export.litert import export_litert
 from pep_tf.export.saved_model import export_saved_model
 from pep_tf.export.value_code import DTYPES
 from pep_tf.layers import PEPEmbedding, TicketEmbedding
+from pep_tf.seeding import seeded
 from pep_tf.training import FitResult, Reporter, Settings
 from pep_tf.training.budgets import Budget
 
@@ -70,8 +71,8 @@ class Ticket(training.Ticket):
         self.check_fields(data.schema.size_by_name)
         settings = dataclasses.replace(settings or Settings(), **changes)
         # For dropout, and for random weights, which must not be those that were pruned.
-        keras.utils.set_random_seed(settings.seed + (init == "random"))
-        self.model, self.data = self.rebuild(init), data
+        with seeded(settings.seed + (init == "random")):
+            self.model, self.data = self.rebuild(init), data
         self.result = training.fit(
             self.model,
             data,

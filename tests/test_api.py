@@ -1,6 +1,7 @@
 import dataclasses
 import importlib
 import pathlib
+import random
 
 import keras
 import numpy as np
@@ -54,7 +55,9 @@ def test_retrain(retrained):
 def test_retrain_depends_on_the_start(tickets, retrained):
     other = dataclasses.replace(tickets[1])
     diary = Diary()
+    own = random.getstate()
     other.retrain(tiny.DATA, init="random", settings=SETTINGS, reporter=diary, epochs=1)
+    assert random.getstate() == own
     assert diary.stages == [("ticket 9", tiny.BATCHES, 0)]
     assert other.result.epochs == 1
     assert other.model.embedding.nnz() == 9

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pep_tf.data import ArraySplit, CTRData, FeatureSchema
-from pep_tf.models import CTRModel, build_model
+from pep_tf.models import CTRModel, build_model, options_among
 from pep_tf.training import Settings
 
 FIELDS = {"user": 5, "item": 7, "hour": 4}
@@ -25,7 +25,8 @@ DATA = CTRData("tiny", FeatureSchema.of(FIELDS), split(200, 0), split(120, 1), s
 
 def model(name: str = "fm", **options) -> CTRModel:
     """A built model; its weights depend on the options alone."""
-    tower = {"mlp_widths": (6,), "attention": {"width": 4, "layers": 1, "dropout": 0.1}}
+    small = {"mlp_widths": (6,), "attention": {"width": 4, "layers": 1, "dropout": 0.1}}
+    tower = options_among(name, small)
     return build_model(name, FIELDS, **{"embedding_dim": DIM, **tower, **options})
 
 

@@ -9,7 +9,7 @@ from pep_tf.errors import RunError
 from pep_tf.export.check import FORMATS
 from pep_tf.export.value_code import DTYPES
 from pep_tf.layers import GRANULARITIES
-from pep_tf.models.build import LINEAR_AND_MORE
+from pep_tf.models import models_with, options_among
 from pep_tf.training import Settings
 from pep_tf.training.budgets import check_budgets
 from pep_tf.training.settings import UPDATES
@@ -18,6 +18,7 @@ AUTO = "auto"
 GPU, CPU = "gpu", "cpu"  # devices for tables
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # policies of Keras
 BOTH, NONE = "both", "none"  # formats to export in
+LINEAR_AND_MORE = models_with("embedding", "first_order")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Config:
         """How many entries a budget is a part of: N x d, with first-order weights N x (d + 1)."""
         return num_features * ((dim or self.embedding_dim) + self.prune_linear)
 
+    def model_options(self) -> dict[str, Any]:
+        """The settings that are options of the model, as `build_model` takes them."""
+        attention = {"dropout": self.attention_dropout}
+        return options_among(self.model, {**vars(self), "attention": attention})
+
     def formats(self) -> tuple[str, ...]:
         """The formats to export in."""
         return {BOTH: FORMATS, NONE: ()}.get(self.export_format, (self.export_format,))
@@ -76,7 +82,7 @@ class Config:
 
 
 CHOICES = {
-    "model": ("fm", "deepfm", "autoint"),
+    "model": models_with("embedding"),
     "granularity": GRANULARITIES,
     "updates": UPDATES,
     "table_device": (AUTO, GPU, CPU),
@@ -90,7 +96,7 @@ HELP = {
     "dataset": "movielens (MovieLens-1M, or the small set where it cannot be had), movielens-1m, "
     "movielens-small, criteo, avazu, synthetic-criteo, synthetic-avazu",
     "features": "MovieLens-1M: 'paper' (7 fields) or 'with_ids' (9 fields, user and movie as well)",
-    "model": "fm, deepfm, autoint",
+    "model": ", ".join(models_with("embedding")),
     "embedding_dim": "embedding dimension before pruning",
     "baseline_dims": "embedding dimensions of further uniform baselines to compare with, comma-separated",
     "granularity": "one threshold for: global, dimension, feature, feature_dim, field, field_dim",
@@ -99,7 +105,8 @@ HELP = {
     "threshold_l2": "L2 of the thresholds, if not the common one",
     "threshold_target": "value that L2 pulls thresholds to; 0 is the published method, which stalls "
     "near 10 % of the entries",
-    "prune_linear": "prune the first-order weights (fm, deepfm) too: budgets then cover both tables, "
+    "prune_linear": f"prune the first-order weights ({', '.join(LINEAR_AND_MORE)}) too: budgets then "
+    "cover both tables, "
     "N x (d + 1) entries",
     "budgets": "entries to keep, comma-separated: counts (26425), fractions (0.1), percentages (10%)",
     "ticket_init": "retrain from the 'original' or from 'random' initial weights",
@@ -110,9 +117,9 @@ HELP = {
     "epochs": "epochs at most, of the baseline and of each ticket",
     "patience": "epochs without a better validation AUC before training stops",
     "prune_epochs": "epochs at most of pruning; budgets not reached by then are cut",
-    "mlp_widths": "hidden units of the MLP (deepfm, autoint), comma-separated",
-    "dropout": "dropout of the MLP (deepfm, autoint)",
-    "attention_dropout": "dropout of the attention weights (autoint)",
+    "mlp_widths": f"hidden units of the MLP ({', '.join(models_with('mlp_widths'))}), comma-separated",
+    "dropout": f"dropout of the MLP ({', '.join(models_with('dropout'))})",
+    "attention_dropout": f"dropout of the attention weights ({', '.join(models_with('attention'))})",
     "updates": "rowwise: large tables only at the rows of the batch, the same up to a small error; "
     "dense: the paper's update of every entry at each step",
     "dense_below": "rowwise: tables of fewer entries are updated densely all the same",

@@ -21,9 +21,9 @@ def describe(config: Config, data: CTRData) -> str:
         data.schema.size_by_name,
         embedding_dim=config.embedding_dim,
         granularity=config.granularity,
-        mlp_widths=config.mlp_widths,
         prune_linear=config.prune_linear,
         table_device=table_device(config, data.schema.num_features),
+        **config.model_options(),
     )
     loop = Loop("dry run", model, settings.optimizer(model), data.train, settings)
     loop.run(_STEPS)  # compiles

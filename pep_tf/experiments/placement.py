@@ -9,7 +9,7 @@ from pep_tf.errors import RunError
 from pep_tf.experiments.config import AUTO, CPU, GPU, Config
 from pep_tf.experiments.environment import device
 from pep_tf.layers import Granularity
-from pep_tf.models.build import LINEAR_AND_MORE
+from pep_tf.models import models_with
 
 _SHARE = 0.8  # of the GPU's memory; the rest is for the tower and the rows of a batch
 
@@ -40,7 +40,7 @@ def devices(config: Config, num_features: int) -> str:
 def table_bytes(config: Config, num_features: int) -> int:
     """Bytes of the widest tables of a run, thresholds, moments and the last step of each row."""
     dim = max(config.embedding_dim, *config.baseline_dims, 0)
-    weights = dim + (config.model in LINEAR_AND_MORE)
+    weights = dim + (config.model in models_with("first_order"))
     granularity = Granularity(config.granularity)
     if granularity.by_feature:
         weights += granularity.shape(1, 1, dim)[1] + config.prune_linear

@@ -77,10 +77,8 @@ class Run:
             pruning=pruning,
             prune_linear=config.prune_linear,
             seed=config.seed,
-            mlp_widths=config.mlp_widths,
-            dropout=config.dropout,
-            attention={"dropout": config.attention_dropout},
             table_device=self.table_device,
+            **config.model_options(),
         )
 
     def _threshold_schedule(self) -> tuple[float, float | None]:

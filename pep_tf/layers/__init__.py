@@ -1,6 +1,7 @@
 """Keras layers, one a file."""
 
 from pep_tf.layers.batch_norm import BatchNorm as BatchNorm
+from pep_tf.layers.cross import Cross as Cross
 from pep_tf.layers.factorization_machine import FactorizationMachine as FactorizationMachine
 from pep_tf.layers.field_attention import FieldAttention as FieldAttention
 from pep_tf.layers.field_ids import FieldIds as FieldIds

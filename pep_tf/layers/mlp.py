@@ -1,4 +1,4 @@
-"""The deep part of DeepFM and AutoInt."""
+"""The deep part of DeepFM, DCN and AutoInt."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -7,8 +7,10 @@ import keras
 
 from pep_tf.layers import MLP, FieldAttention
 from pep_tf.models.base import CTRModel, flatten_fields
+from pep_tf.models.registry import register
 
 
+@register("autoint")
 @keras.saving.register_keras_serializable(package="pep_tf")
 class AutoInt(CTRModel):
     """`logit = W flatten(attention(e)) + MLP(flattened e)`; there is no first-order term.

@@ -6,14 +6,9 @@ from typing import Any
 import keras
 
 from pep_tf.layers import FieldIds, PEPEmbedding
-from pep_tf.models.autoint import AutoInt
 from pep_tf.models.base import CTRModel, first_order_weights
-from pep_tf.models.deepfm import DeepFM
-from pep_tf.models.fm import FM
-from pep_tf.models.linear import Linear
-
-MODELS = ("fm", "deepfm", "autoint", "linear")
-LINEAR_AND_MORE = ("fm", "deepfm")  # models with first-order weights beside an embedding
+from pep_tf.models.registry import arguments_of, model_class, models_with, options_of
+from pep_tf.seeding import seeded
 
 
 def build_model(
@@ -26,62 +21,70 @@ def build_model(
     pruning: str = "threshold",
     prune_linear: bool = False,
     seed: int = 0,
-    mlp_widths: tuple[int, ...] = (100, 100),
-    dropout: float = 0.2,
-    attention: Mapping[str, Any] | None = None,
     embedding: keras.layers.Layer | None = None,
     table_device: str | None = None,
+    **options: Any,
 ) -> CTRModel:
-    """Builds FM, DeepFM, AutoInt or Linear with weights that depend on `seed` alone.
+    """Builds a model of `pep_tf.models` with weights that depend on `seed` alone.
 
     Args:
-        name: `"fm"`, `"deepfm"`, `"autoint"` or `"linear"` (which has no embedding).
+        name: `"fm"`, `"deepfm"`, `"dcn"`, `"autoint"` or `"linear"` (which has no embedding).
         fields: `{field name: vocabulary size}`, in column order.
         embedding_dim, granularity, threshold_init, pruning: see `PEPEmbedding`.
         prune_linear: prunes the first-order weights of FM and DeepFM as well, with thresholds of
             their own; budgets then cover both tables. They start by Xavier's rule instead of at 0.
-        seed: of all initial weights; sets Keras's global seed.
-        mlp_widths, dropout: see `MLP`; used by DeepFM and AutoInt.
-        attention: see `AutoInt`.
+        seed: of all initial weights; sets the seeds of Keras and TensorFlow, no others.
         embedding: a layer to use in place of a new `PEPEmbedding`.
         table_device: where the tables are kept, as `tf.device` names it; None leaves that to
             TensorFlow. `"CPU"` is for tables that do not fit the GPU: moments stay beside them, and
             the GPU receives the rows of each batch.
+        **options: other arguments of the model's class, for example `mlp_widths` and `dropout`.
 
     Returns:
         A built model.
 
     Raises:
-        ValueError: an unknown name, `prune_linear` for a model other than FM and DeepFM, or what the
-            layers refuse.
+        ValueError: an unknown name, what that model does not take, or what the layers refuse.
+
+    Example:
+        >>> build_model("dcn", {"gender": 2, "age": 7}, embedding_dim=4, cross_layers=2)
     """
-    if name not in MODELS:
-        raise ValueError(f"`name` must be one of {list(MODELS)}. Received: {name!r}")
-    if prune_linear and name not in LINEAR_AND_MORE:
-        raise ValueError(
-            f"`prune_linear` must be given to one of {list(LINEAR_AND_MORE)}. Received: {name!r}"
-        )
-    keras.utils.set_random_seed(seed)
+    _check(name, options, embedding, prune_linear)
     pruned: dict[str, Any] = {
         "granularity": granularity,
         "threshold_init": threshold_init,
         "pruning": pruning,
         "field_sizes": tuple(fields.values()),
     }
-    if name == "linear":
-        model: CTRModel = Linear(fields)
-    else:
-        embedding = embedding or PEPEmbedding(
-            FieldIds(fields).num_features, embedding_dim, name="embedding", **pruned
-        )
-        linear = first_order_weights(fields, **pruned) if prune_linear else None
-        mlp: dict[str, Any] = {"mlp_widths": mlp_widths, "dropout": dropout}
-        if name == "fm":
-            model = FM(fields, embedding, linear)
-        elif name == "deepfm":
-            model = DeepFM(fields, embedding, linear, **mlp)
-        else:
-            model = AutoInt(fields, embedding, **mlp, attention=attention)
-    model.table_device = table_device
-    model.build()
+    tables: dict[str, keras.layers.Layer] = {}
+    with seeded(seed):
+        if "embedding" in arguments_of(name):
+            tables["embedding"] = embedding or PEPEmbedding(
+                FieldIds(fields).num_features, embedding_dim, name="embedding", **pruned
+            )
+        if prune_linear:
+            tables["first_order"] = first_order_weights(fields, **pruned)
+        model = model_class(name)(fields, **tables, **options)
+        model.table_device = table_device
+        model.build()
     return model
+
+
+def _check(
+    name: str,
+    options: Mapping[str, Any],
+    embedding: keras.layers.Layer | None,
+    prune_linear: bool,
+) -> None:
+    """Refuses what the model of that name has no use for."""
+    known = options_of(name)
+    if unknown := sorted(set(options) - set(known)):
+        raise ValueError(f"Options of {name!r} must be among {list(known)}. Received: {unknown}")
+    if embedding is not None and name not in models_with("embedding"):
+        raise ValueError(
+            f"`embedding` must be given to one of {list(models_with('embedding'))}. "
+            f"Received: {name!r}"
+        )
+    both = models_with("embedding", "first_order")
+    if prune_linear and name not in both:
+        raise ValueError(f"`prune_linear` must be given to one of {list(both)}. Received: {name!r}")

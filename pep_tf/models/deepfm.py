@@ -8,8 +8,10 @@ import keras
 from pep_tf.layers import MLP
 from pep_tf.models.base import flatten_fields
 from pep_tf.models.fm import FM
+from pep_tf.models.registry import register
 
 
+@register("deepfm")
 @keras.saving.register_keras_serializable(package="pep_tf")
 class DeepFM(FM):
     """`logit = FM + MLP(flattened embeddings)`.

@@ -7,8 +7,10 @@ import keras
 
 from pep_tf.layers import FactorizationMachine
 from pep_tf.models.base import CTRModel, first_order_weights
+from pep_tf.models.registry import register
 
 
+@register("fm")
 @keras.saving.register_keras_serializable(package="pep_tf")
 class FM(CTRModel):
     """`logit = sum_f w_f + bias + sum_{f < g} <e_f, e_g>`.

@@ -6,8 +6,10 @@ from typing import Any
 import keras
 
 from pep_tf.models.base import CTRModel, first_order_weights
+from pep_tf.models.registry import register
 
 
+@register("linear")
 @keras.saving.register_keras_serializable(package="pep_tf")
 class Linear(CTRModel):
     """`logit = sum_f w_f + bias`.

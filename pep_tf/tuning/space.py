@@ -13,6 +13,7 @@ from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.run import Run
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.layers import GRANULARITIES
+from pep_tf.models import models_with
 from pep_tf.training import Silent, resolve_budgets
 
 _INTERNAL = "tuner/"  # prefix of what Hyperband adds to a trial's values
@@ -36,7 +37,7 @@ class PruningHyperModel(keras_tuner.HyperModel):
     |---|---|
     | embedding_dim | d, d/2, d/4, as far as the table holds the largest budget |
     | granularity | all six |
-    | dropout (deepfm, autoint) | 0 to 0.5 |
+    | dropout (models with an MLP) | 0 to 0.5 |
     | l2 | a tenth to ten times the default, log |
     | threshold_l2 | a hundredth to a hundred times `l2`'s default, log |
     | threshold_init | 1.5 to 0.5 times s0 |
@@ -98,7 +99,7 @@ class PruningHyperModel(keras_tuner.HyperModel):
         hp.Choice("granularity", list(GRANULARITIES), default=self.base.granularity)
 
     def _dropout(self, hp: keras_tuner.HyperParameters) -> None:
-        if self.base.model != "fm":
+        if self.base.model in models_with("dropout"):
             highest = max(0.5, self.base.dropout)
             hp.Float("dropout", 0.0, highest, default=self.base.dropout)
 

@@ -13,7 +13,7 @@ from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.synthetic_shape import get_shape
 from pep_tf.data.synthetic_transform import SyntheticTransform
 from pep_tf.export.saved_model import export_saved_model
-from pep_tf.models import build_model
+from pep_tf.models import build_model, models_with
 from tests.export.towers import SCHEMA, SmallTower, sparse_table
 
 OPS = set(Path(__file__).with_name("ops_of_tf_2_20.txt").read_text().split())
@@ -45,7 +45,7 @@ def test_packed_and_dense_tables(tmp_path, dtype, packed, dim):
     assert ops_of(folder) <= OPS
 
 
-@pytest.mark.parametrize("name", ["fm", "deepfm", "autoint"])
+@pytest.mark.parametrize("name", models_with("embedding"))
 def test_models(tmp_path, name):
     model = build_model(name, {"user": 50, "device": 3}, embedding_dim=8, pruning="none")
     folder = export_saved_model(

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from pep_tf.errors import RunError
 from pep_tf.export.entries import WHOLE
 from pep_tf.export.saved_model import MODEL_CARD, export_saved_model
-from pep_tf.models import build_model
+from pep_tf.models import build_model, models_with
 from tests.export.towers import DIM, FIRST_ORDER, SCHEMA, TABLE, SmallTower, expected, random_ids
 
 
@@ -117,7 +117,7 @@ def test_smaller_numbers_give_nearly_the_same(tower, tmp_path, dtype, tolerance)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", ["fm", "deepfm", "autoint"])
+@pytest.mark.parametrize("name", models_with("embedding"))
 def test_the_models_of_the_package(tmp_path, name, policy, dtype_policy):
     dtype_policy(policy)
     fields = {"user": 50, "device": 3, "hour": 24}

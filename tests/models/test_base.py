@@ -8,7 +8,17 @@ import pytest
 import tensorflow as tf
 
 from pep_tf.layers import PEPEmbedding
-from pep_tf.models import FM, MODELS, AutoInt, CTRModel, DeepFM, Linear, build_model
+from pep_tf.models import (
+    DCN,
+    FM,
+    MODELS,
+    AutoInt,
+    CTRModel,
+    DeepFM,
+    Linear,
+    build_model,
+    options_among,
+)
 from tests import tiny
 from tests.layers.checks import each_policy
 
@@ -66,7 +76,7 @@ def test_reload_of_a_mixed_model_under_another_policy(name, tmp_path, dtype_poli
 @each_policy
 def test_policy_by_argument(policy):
     embedding = keras.layers.Embedding(N, 4, dtype=policy)
-    for kind in (FM, AutoInt):
+    for kind in (FM, AutoInt, DCN):
         model = kind(tiny.FIELDS, embedding, dtype=policy)
         assert model(IDS).dtype == tf.float32
         inner = {layer.compute_dtype for layer in model._flatten_layers() if layer.weights}
@@ -88,6 +98,7 @@ def test_fit_in_mixed_precision(dtype_policy):
     [
         (FM, {}),
         (DeepFM, {"mlp_widths": (8,)}),
+        (DCN, {"mlp_widths": (8,), "cross_layers": 2}),
         (AutoInt, {"mlp_widths": (), "attention": {"width": 4, "layers": 1}}),
     ],
 )
@@ -138,7 +149,7 @@ def test_fit_asked_for_jit_keeps_the_checks():
 
 @each_model
 def test_step_under_xla(name):
-    small = {"attention": {"width": 4, "layers": 1}, "dropout": 0.0}
+    small = options_among(name, {"attention": {"width": 4, "layers": 1}, "dropout": 0.0})
     model = shaken(tiny.model(name, threshold_init=-3.0, **small))
 
     def step(ids):

@@ -1,12 +1,14 @@
+import keras
 import numpy as np
 import pytest
 
-from pep_tf.models import FM, MODELS, AutoInt, DeepFM, Linear, build_model
+from pep_tf.models import DCN, FM, MODELS, AutoInt, DeepFM, Linear, build_model
 from tests import tiny
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("fm", FM), ("deepfm", DeepFM), ("autoint", AutoInt), ("linear", Linear)]
+    ("name", "kind"),
+    [("fm", FM), ("deepfm", DeepFM), ("dcn", DCN), ("autoint", AutoInt), ("linear", Linear)],
 )
 def test_builds_the_model_of_that_name(name, kind):
     model = tiny.model(name)
@@ -43,5 +45,21 @@ def test_the_table_does_not_depend_on_granularity_or_pruning():
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match=r"`name` must be one of \['fm', .* Received: 'ffm'"):
+    with pytest.raises(ValueError, match=r"`name` must be one of \['autoint', .* Received: 'ffm'"):
         build_model("ffm", tiny.FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("fm", {"mlp_widths": (4,)}, r"Options of 'fm' must be among \[\]. Received: \['mlp_w"),
+        ("dcn", {"attention": {}}, r"'dcn' must be among \['cross_layers', .*\['attention'\]"),
+        ("deepfm", {"drop_out": 0.5}, r"among \['mlp_widths', 'dropout'\].*\['drop_out'\]"),
+        ("linear", {"embedding": keras.layers.Embedding(16, 2)}, "`embedding` must be given to"),
+        ("linear", {"prune_linear": True}, r"to one of \['deepfm', 'fm'\]. Received: 'linear'"),
+        ("dcn", {"prune_linear": True}, r"to one of \['deepfm', 'fm'\]. Received: 'dcn'"),
+    ],
+)
+def test_what_a_model_has_no_use_for(name, given, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(name, tiny.FIELDS, **given)

@@ -13,8 +13,7 @@ from pep_tf.experiments.report.learned_sizes import draw_sizes
 from pep_tf.experiments.report.reading import Record
 from pep_tf.experiments.report.sizes import mean_sizes
 from pep_tf.experiments.report.summary import Choice, Line, choose, lines_of
-
-_MODELS = {"fm": "FM", "deepfm": "DeepFM", "autoint": "AutoInt"}
+from pep_tf.models import MODELS
 
 
 def section(anchor: str, title: str, **parts: Any) -> dict[str, Any]:
@@ -63,12 +62,17 @@ def run_page(record: Record, figures: pathlib.Path) -> dict[str, Any]:
         notes.append("No exported models were measured: bytes are computed.")
     row = record.rows[0]
     return {
-        "title": f"{_MODELS.get(row.model, text.clean(row.model))} on {text.clean(row.dataset)}",
+        "title": f"{_title(row.model)} on {text.clean(row.dataset)}",
         "subtitle": _subtitle(record),
         "cards": headline(record, lines, choice),
         "notes": notes,
         "sections": [s for s in sections if _filled(s)],
     }
+
+
+def _title(model: str) -> str:
+    """A model as its paper writes it, which is the name of its class."""
+    return MODELS[model].__name__ if model in MODELS else text.clean(model)
 
 
 def comparison_page(records: Sequence[Record], figures: pathlib.Path) -> dict[str, Any]:
