@@ -28,7 +28,12 @@ _WORKERS = flags.DEFINE_integer("workers", 2, "Threads.")
 _ON_BAD_ROW = flags.DEFINE_enum(
     "on_bad_row", "error", ON_BAD_ROW, "Stop at the first bad line, or skip and count them."
 )
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a store of other options.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the store that is there.")
+_VERIFY = flags.DEFINE_bool(
+    "verify",
+    False,
+    "Hash the raw file and a store that is there again, even if size, times and inode are the same.",
+)
 
 
 def run(dataset: str, hour: str = "raw") -> None:
@@ -52,6 +57,7 @@ def run(dataset: str, hour: str = "raw") -> None:
             workers=_WORKERS.value,
             progress=True,
             overwrite=_OVERWRITE.value,
+            verify=_VERIFY.value,
         )
     except PepError as error:
         sys.exit(f"error: {error}")

@@ -1,6 +1,5 @@
 """Prepares MovieLens-1M: `python -m data_prep.movielens.prepare --raw=ml-1m --out=DIR`."""
 
-import pathlib
 import sys
 
 from absl import app, flags, logging
@@ -14,6 +13,10 @@ _RAW = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string("out", None, "Folder for the prepared data.", required=True)
 _FEATURES = flags.DEFINE_enum("features", "paper", ["paper", "with_ids"], "Which fields.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the store that is there.")
+_VERIFY = flags.DEFINE_bool(
+    "verify", False, "Hash a store that is there again, even if size, times and inode are the same."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the 80/10/10 split.")
 
 
@@ -21,7 +24,7 @@ def main(_: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     try:
         data = load("movielens-1m", data_dir=_RAW.value, features=_FEATURES.value, seed=_SEED.value)
-        manifest = write_store(data, pathlib.Path(_OUT.value))
+        manifest = write_store(data, _OUT.value, overwrite=_OVERWRITE.value, verify=_VERIFY.value)
     except PepError as error:
         sys.exit(f"error: {error}")
     print(f"store      {manifest['folder']}")

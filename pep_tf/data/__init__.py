@@ -3,7 +3,9 @@
 from pep_tf.data.dataset import ArraySplit as ArraySplit
 from pep_tf.data.dataset import CTRData as CTRData
 from pep_tf.data.dataset import Split as Split
+from pep_tf.data.identity import Identity as Identity
 from pep_tf.data.load import LOADERS as LOADERS
+from pep_tf.data.load import has_own_split as has_own_split
 from pep_tf.data.load import load as load
 from pep_tf.data.schema import FeatureSchema as FeatureSchema
 from pep_tf.data.schema import Field as Field

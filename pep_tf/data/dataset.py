@@ -3,13 +3,16 @@
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from pep_tf.data import checks
+from pep_tf.data.identity import Identity
 from pep_tf.data.raw import Examples, RawTransform
+from pep_tf.data.row_digest import RowDigest
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import DataError
 
@@ -58,6 +61,7 @@ class CTRData:
         transform: raw columns to the ids of this data set, for serving; None where there are none.
         examples: two raw rows, for the requests that an export comes with; None where the raw rows
             are not at hand.
+        known: what the reader knows of the identity; the rest is found from splits and transform.
 
     Raises:
         DataError: a split that is none, is empty, or holds ids outside the fields of `schema`.
@@ -76,6 +80,7 @@ class CTRData:
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
     transform: RawTransform | None = None
     examples: Examples | None = None
+    known: Identity = dataclasses.field(default_factory=Identity)
 
     def __post_init__(self) -> None:
         if not isinstance(self.schema, FeatureSchema):
@@ -107,6 +112,35 @@ class CTRData:
                 classes = checks.read_classes(name, split.batches(_ROWS_AT_ONCE), self.schema)
             checks.check_classes(name, split.num_rows, classes)
         return True
+
+    @functools.cached_property
+    def identity(self) -> Identity:
+        """Which data it is, by content; see `Identity`."""
+        known, mapping = self.known, dict(self.known.mapping)
+        mapping |= {} if "buckets" in mapping else {"sizes": self.schema.size_by_name}
+        if fingerprint := getattr(self.transform, "fingerprint", None):
+            mapping["ids"] = fingerprint
+        assignment = hashlib.md5("".join(split.md5 for split in self.splits.values()).encode())
+        return dataclasses.replace(
+            known,
+            content=_content(known, self.splits),
+            mapping=mapping,
+            split=known.split or {"assignment": assignment.hexdigest()},
+            options={"read from": "memory", **known.options},
+        )
+
+
+def _content(known: Identity, splits: Mapping[str, Split]) -> dict[str, Any]:
+    """What the reader knows of the content, and what splits in memory hold."""
+    held = {
+        name: split.row_digest for name, split in splits.items() if isinstance(split, ArraySplit)
+    }
+    if len(held) == len(splits):
+        return {**known.content, **sum(held.values(), RowDigest()).digests()}
+    rows = {"rows": sum(split.num_rows for split in splits.values())}
+    # A split that was put in the place of the reader's own.
+    own = {f"own rows in {name}": digest.digests()["features"] for name, digest in held.items()}
+    return {**rows, **known.content, **own}
 
 
 def require_data(data: Any) -> None:
@@ -146,8 +180,13 @@ class ArraySplit:
         self.labels = checks.binary_labels(labels, len(self.ids))
         clicks = int(np.count_nonzero(self.labels))
         self.classes = checks.counted_classes(len(self.labels), clicks)
-        numbers = checks.row_numbers(rows, len(self.ids))
-        self.md5 = hashlib.md5(numbers.tobytes()).hexdigest()
+        self._numbers = checks.row_numbers(rows, len(self.ids))
+        self.md5 = hashlib.md5(self._numbers.tobytes()).hexdigest()
+
+    @functools.cached_property
+    def row_digest(self) -> RowDigest:
+        """Digest of what the rows hold, whatever their order."""
+        return RowDigest.of(self._numbers, self.ids, self.labels)
 
     @property
     def num_rows(self) -> int:

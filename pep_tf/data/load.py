@@ -13,24 +13,32 @@ from pep_tf.data.movielens_small import load_movielens_small
 from pep_tf.data.synthetic import synthetic
 from pep_tf.data.synthetic_store import synthetic_store
 from pep_tf.errors import DataError
+from pep_tf.paths import resolve
 
 
 def _criteo(
-    *, data_dir: Path | None, features: str, seed: int, on_bad_row: str = "error"
+    *,
+    data_dir: Path | None,
+    features: str,
+    seed: int | None,
+    verify: bool = False,
+    on_bad_row: str | None = None,
 ) -> CTRData:
-    return load_criteo(_given("criteo", data_dir, features), seed=seed, on_bad_row=on_bad_row)
+    path = _given("criteo", data_dir, features)
+    return load_criteo(path, seed=seed, on_bad_row=on_bad_row, verify=verify)
 
 
 def _avazu(
     *,
     data_dir: Path | None,
     features: str,
-    seed: int,
-    on_bad_row: str = "error",
-    hour: str = "raw",
+    seed: int | None,
+    verify: bool = False,
+    on_bad_row: str | None = None,
+    hour: str | None = None,
 ) -> CTRData:
-    folder = _given("avazu", data_dir, features)
-    return load_avazu(folder, seed=seed, on_bad_row=on_bad_row, hour=hour)
+    path = _given("avazu", data_dir, features)
+    return load_avazu(path, seed=seed, on_bad_row=on_bad_row, hour=hour, verify=verify)
 
 
 def _synthetic(shape: str) -> Callable[..., CTRData]:
@@ -38,15 +46,19 @@ def _synthetic(shape: str) -> Callable[..., CTRData]:
         *,
         data_dir: Path | None,
         features: str,
-        seed: int,
+        seed: int | None,
+        verify: bool = False,
         rows: int | None = None,
         num_features: int = 2_000_000,
     ) -> CTRData:
         _paper_only(f"synthetic-{shape}", features)
+        seed = seed or 0
         if data_dir is not None:
             if rows is not None:
                 raise DataError("A store has the rows that it has: leave `rows` out.")
-            return synthetic_store(shape, data_dir, num_features=num_features, seed=seed)
+            return synthetic_store(
+                shape, data_dir, num_features=num_features, seed=seed, verify=verify
+            )
         return synthetic(
             shape, rows=1_000_000 if rows is None else rows, num_features=num_features, seed=seed
         )
@@ -70,7 +82,7 @@ def _paper_only(dataset: str, features: str) -> None:
 
 
 # A new data set is one line here. A loader takes `data_dir`, `features`, `seed` and options of its
-# own, and raises DataError for whatever the user can mend.
+# own, `verify` among them if it reads a store; it raises DataError for whatever the user can mend.
 LOADERS: dict[str, Callable[..., CTRData]] = {
     "movielens": load_movielens,
     "movielens-1m": load_movielens_1m,
@@ -82,12 +94,16 @@ LOADERS: dict[str, Callable[..., CTRData]] = {
 }
 
 
+_STORED = {"criteo", "avazu", "synthetic-criteo", "synthetic-avazu"}
+
+
 def load(
     dataset: str,
     *,
     data_dir: str | os.PathLike[str] | None = None,
     features: str = "paper",
-    seed: int = 0,
+    seed: int | None = None,
+    verify: bool = False,
     **options: Any,
 ) -> CTRData:
     """Loads a data set, split 80/10/10.
@@ -98,7 +114,10 @@ def load(
         data_dir: folder with the files of the data set (see the loader for what else it takes);
             synthetic data: none, or the store prepared from its raw text.
         features: "paper", or "with_ids" (MovieLens: user and movie ids as well).
-        seed: seed of the split, 0 or more; of synthetic data also of its rows.
+        seed: seed of the split, 0 or more, 0 unless given; of synthetic data also of its rows. A
+            prepared store has a split already: another seed is refused.
+        verify: hashes every file of a prepared store, even where size, times and inode are what they
+            were when that was last done.
         **options: synthetic data: `rows`, `num_features`; raw click logs: `on_bad_row`; raw Avazu:
             `hour`.
 
@@ -115,12 +134,22 @@ def load(
     """
     if dataset not in LOADERS:
         raise DataError(f"`dataset` must be one of {sorted(LOADERS)}. Received: {dataset!r}")
-    if seed < 0:
+    if seed is not None and seed < 0:
         raise DataError(f"`seed` must be 0 or more. Received: {seed}")
     loader = LOADERS[dataset]
-    if unknown := sorted(set(options) - set(inspect.signature(loader).parameters)):
+    parameters = inspect.signature(loader).parameters
+    if unknown := sorted(set(options) - set(parameters)):
         raise DataError(f"{dataset} has no option {', '.join(unknown)}: leave it out.")
-    path = None if data_dir is None else Path(data_dir).expanduser()
+    path = None if data_dir is None else resolve(data_dir)
     if path is not None and not path.exists():
         raise DataError(f"`data_dir` must exist. Received: {str(path)!r}")
+    if seed is None and not has_own_split(dataset, path):
+        seed = 0
+    if "verify" in parameters:  # what is no store is read whole each time
+        options["verify"] = verify
     return loader(data_dir=path, features=features, seed=seed, **options)
+
+
+def has_own_split(dataset: str, data_dir: str | os.PathLike[str] | None) -> bool:
+    """Whether a data set comes with one split, whatever the seed: a prepared store of click logs."""
+    return data_dir is not None and dataset in _STORED and resolve(data_dir).is_dir()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pep_tf.data.dataset import CTRData
+from pep_tf.data.identity import Identity
 from pep_tf.data.movielens_transform import MovieLensTransform
 from pep_tf.data.split import split_arrays
 from pep_tf.errors import DataError
@@ -112,5 +113,10 @@ def rated_data(
             "split_seed": seed,
         },
         transform=transform,
+        known=Identity(
+            split={"split seed": seed},
+            options={"features": str(details.get("features"))},
+            source=f"the ratings of {name}",
+        ),
         examples={name: kept[name].iloc[:2].to_numpy() for name in transform.raw_spec()},
     )

@@ -1,6 +1,8 @@
 """MovieLens: raw values to the ids that the reader gave them, inside a serving graph."""
 
 import copy
+import hashlib
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -29,6 +31,9 @@ class MovieLensTransform(tf.Module):
         vocabularies: `{field: sorted values}`, int64 or text; the id of a value is its place.
         first_time: earliest time of all ratings, where the time buckets count from, in seconds.
 
+    Attributes:
+        fingerprint: md5 of everything that decides an id.
+
     Example:
         >>> transform = MovieLensTransform({"age": np.array([1, 18, 25])}, 0)
         >>> transform({"age": tf.constant([25, 2], tf.int64)}).numpy().tolist()
@@ -37,6 +42,7 @@ class MovieLensTransform(tf.Module):
 
     def __init__(self, vocabularies: Mapping[str, np.ndarray], first_time: int) -> None:
         super().__init__(name="movielens")
+        self.fingerprint = _fingerprint(vocabularies, first_time)
         self.schema = FeatureSchema.of({name: len(v) for name, v in vocabularies.items()})
         self._fields: dict[str, _TimeBuckets | NumberLookup | TextLookup] = {}
         with tf.device("CPU"):  # where texts have to be
@@ -68,6 +74,12 @@ class MovieLensTransform(tf.Module):
         with tf.device("CPU"):
             ids = [field(raw[column_of(name)]) for name, field in self._fields.items()]
             return tf.stack(ids, axis=1)
+
+
+def _fingerprint(vocabularies: Mapping[str, np.ndarray], first_time: int) -> str:
+    """md5 of everything that decides an id."""
+    values = {name: values.tolist() for name, values in vocabularies.items()}
+    return hashlib.md5(json.dumps([values, first_time]).encode()).hexdigest()
 
 
 def column_of(field: str) -> str:

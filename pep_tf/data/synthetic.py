@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from pep_tf.data.checks import classes_of
 from pep_tf.data.dataset import CTRData
+from pep_tf.data.identity import Identity
 from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
 from pep_tf.data.synthetic_text import tokens, write_raw_text
 from pep_tf.data.synthetic_transform import SyntheticTransform
@@ -86,7 +87,11 @@ def synthetic(
         "useful_entries": source.truth.useful_entries,
     }
     splits = (train, validation, test)
-    return CTRData(f"synthetic-{shape}", source.schema, *splits, details, *_raw(source))
+    known = Identity(content=source.get_config(), source=f"the synthetic rows of {shape}")
+    transform, examples = _raw(source)
+    return CTRData(
+        f"synthetic-{shape}", source.schema, *splits, details, transform, examples, known
+    )
 
 
 def _raw(

@@ -23,7 +23,12 @@ _TOKENS_AT_ONCE = 1 << 16
 
 
 def synthetic_store(
-    shape: str, data_dir: pathlib.Path, *, num_features: int = 2_000_000, seed: int = 0
+    shape: str,
+    data_dir: pathlib.Path,
+    *,
+    num_features: int = 2_000_000,
+    seed: int = 0,
+    verify: bool = False,
 ) -> CTRData:
     """Reads the store that was prepared from `write_raw_text(path, shape, ...)`.
 
@@ -35,6 +40,7 @@ def synthetic_store(
         shape: "criteo" or "avazu".
         data_dir: what `data_prep.<shape>.prepare` wrote from the text.
         num_features, seed: those of `write_raw_text`. The N of the data set is that of the store.
+        verify: see `load_criteo`.
 
     Returns:
         A `CTRData` named "synthetic-<shape>", with the `details` of the store and of `synthetic`.
@@ -43,8 +49,8 @@ def synthetic_store(
         DataError: no store, or one of other rows.
     """
     store = find_store(data_dir)
-    data, source = _LOADERS[shape](store), RowSource(shape, num_features, seed)
-    manifest = read_manifest(store, verify=False)  # `load` has compared the checksums
+    data, source = _LOADERS[shape](store, verify=verify), RowSource(shape, num_features, seed)
+    manifest = read_manifest(store)
     rows = manifest["lines"]["rows"]
     clicks, best = _scores(source, rows, manifest["options"]["seed"])
     found = [manifest["splits"][name]["clicks"] for name in SPLITS]

@@ -1,5 +1,7 @@
 """Any data set that fits in memory, written to and read from the same block store as the click logs."""
 
+import dataclasses
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -9,12 +11,16 @@ import tensorflow_datasets as tfds
 
 from pep_tf.data.clicklogs.build import BLOCK_ROWS
 from pep_tf.data.clicklogs.formats import STORE_VERSION
-from pep_tf.data.clicklogs.manifest import read_manifest, write_manifest
+from pep_tf.data.clicklogs.identity import STORE
+from pep_tf.data.clicklogs.manifest import check_version, read_manifest, write_manifest
+from pep_tf.data.clicklogs.place import is_same, publish, published, writing_to
 from pep_tf.data.clicklogs.quiet import quiet
 from pep_tf.data.clicklogs.rows import SPLITS
 from pep_tf.data.clicklogs.store import store_splits
 from pep_tf.data.dataset import CTRData, check_data
+from pep_tf.data.identity import Identity
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.paths import resolve
 
 
 class ArrayStore(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -58,42 +64,84 @@ class ArrayStore(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: 
             "dataset": data.name,
             "version": STORE_VERSION,
             "details": data.details,
+            "identity": _identity(data).get_config(),
             "schema": data.schema.get_config(),
             "splits": splits,
         }
         write_manifest(pathlib.Path(self.data_dir), facts)
 
 
-def write_store(data: CTRData, out: pathlib.Path) -> dict[str, Any]:
+def write_store(
+    data: CTRData,
+    out: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    verify: bool = False,
+) -> dict[str, Any]:
     """Writes `data` below `out`; the store takes its name when it is complete.
 
+    Args:
+        data: the data set.
+        out: folder, made when missing.
+        overwrite: replaces the store that is there.
+        verify: of a store that is there, hashes every file even where size, times and inode are what
+            they were.
+
     Returns:
-        The manifest, with the store's folder as `folder`.
+        The manifest, with the store's folder as `folder`. A store of the same data that is already
+        there is checked and returned.
 
     Raises:
-        DataError: data that cannot be trained on.
+        DataError: data that cannot be trained on, a store of other data, another preparation running,
+            a full disk.
     """
     check_data(data)
     name = "".join(part.title() for part in data.name.split("-")) + "Blocks"
     body = {"num_fields": data.schema.num_fields}
-    cls = type(name, (ArrayStore,), body, skip_registration=True)
-    builder = cls(data_dir=str(out))
-    builder.data, builder.clicks = data, {}
-    with quiet():
-        builder.download_and_prepare(download_dir=str(out / ".downloads"))
-    folder = pathlib.Path(builder.data_dir)
+    cls: Any = type(name, (ArrayStore,), body, skip_registration=True)
+    rows = sum(getattr(data, split).num_rows for split in SPLITS)
+    out = resolve(out)
+    with writing_to(out, rows * (4 * data.schema.num_fields + 2)) as unfinished:
+        folder = published(out / cls.name)
+        if folder is None or overwrite or not _holds(folder, data, verify):
+            builder = cls(data_dir=str(unfinished))
+            builder.data, builder.clicks = data, {}
+            with quiet():
+                builder.download_and_prepare(download_dir=str(unfinished / "downloads"))
+            folder = publish(out / cls.name)
     return {"folder": str(folder), **read_manifest(folder)}
 
 
-def read_store(folder: pathlib.Path, *, verify: bool = True) -> CTRData:
+def _identity(data: CTRData) -> Identity:
+    """The identity of a data set once it is stored."""
+    options = {**data.identity.options, "read from": STORE}
+    return dataclasses.replace(data.identity, options=options)
+
+
+def _holds(folder: pathlib.Path, data: CTRData, verify: bool) -> bool:
+    """Whether the store in place holds `data`; see `is_same`."""
+    manifest = read_manifest(folder, verify=verify)
+    check_version(folder, manifest)
+    known = Identity.from_config(manifest.get("identity")) or Identity()
+    return is_same(folder, known, _identity(data))
+
+
+def read_store(folder: str | os.PathLike[str], *, verify: bool = False) -> CTRData:
     """Reads what `write_store` wrote.
+
+    Args:
+        folder: of the store.
+        verify: hashes every file, even where size, times and inode are what they were.
 
     Raises:
         DataError: no store, damaged, or of another version.
     """
+    folder = resolve(folder)
     manifest = read_manifest(folder, verify=verify)
+    check_version(folder, manifest)
     schema = FeatureSchema.from_config(manifest["schema"])
     splits = store_splits(folder, manifest)
     details = {**manifest["details"], "data_dir": str(folder)}
     train, validation, test = (splits[name] for name in SPLITS)
-    return CTRData(manifest["dataset"], schema, train, validation, test, details)
+    known = Identity.from_config(manifest.get("identity")) or Identity()
+    return CTRData(manifest["dataset"], schema, train, validation, test, details, known=known)

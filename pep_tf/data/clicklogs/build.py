@@ -10,11 +10,12 @@ import numpy as np
 
 from pep_tf.data.clicklogs.bins import Bins, bins_for
 from pep_tf.data.clicklogs.collisions import BucketUse
+from pep_tf.data.clicklogs.content import ContentDigest
 from pep_tf.data.clicklogs.counting import KeyCounter, count_block
 from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding
 from pep_tf.data.clicklogs.formats import Feature, Format, default_features
 from pep_tf.data.clicklogs.parse import ParsedBlock
-from pep_tf.data.clicklogs.process import LineCounts, RawFile
+from pep_tf.data.clicklogs.process import ON_BAD_ROW, LineCounts, RawFile
 from pep_tf.data.clicklogs.rows import SPLITS, assign_rows
 from pep_tf.data.clicklogs.text import is_gzip, read_blocks
 from pep_tf.data.clicklogs.transform import Transform
@@ -50,7 +51,11 @@ class Options:
     on_bad_row: str = "error"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("encoding", ENCODINGS), ("count_on", COUNT_ON)):
+        for name, allowed in (
+            ("encoding", ENCODINGS),
+            ("count_on", COUNT_ON),
+            ("on_bad_row", ON_BAD_ROW),
+        ):
             if getattr(self, name) not in allowed:
                 raise DataError(
                     f"`{name}` must be one of {allowed}. Received: {getattr(self, name)!r}"
@@ -78,11 +83,12 @@ class Options:
 
 @dataclasses.dataclass
 class Dealt:
-    """What `deal_rows` found out: JSON-ready facts for the manifest."""
+    """What `deal_rows` found out: JSON-ready facts for the manifest, and digests of the content."""
 
     counts: LineCounts
     rows: list[int]
     clicks: list[int]
+    content: ContentDigest = dataclasses.field(default_factory=ContentDigest)
     collisions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
@@ -132,7 +138,8 @@ def deal_rows(raw: RawFile, transform: Transform, seed: int, bins: Bins) -> Deal
         return per_split, clicks, bins.group(split, order, rows, block.labels, ids)
 
     with bins:
-        for _, (per_split, clicks, grouped) in raw.map(work, dealt.counts, "writing rows"):
+        mapped = raw.map(work, dealt.counts, "writing rows", dealt.content)
+        for _, (per_split, clicks, grouped) in mapped:
             bins.write(*grouped)
             for s in range(len(SPLITS)):
                 dealt.rows[s] += int(per_split[s])

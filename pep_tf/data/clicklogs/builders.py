@@ -16,8 +16,10 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from pep_tf.data.clicklogs import build
+from pep_tf.data.clicklogs.content import refuse_change, stamp
 from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, STORE_VERSION, Format
-from pep_tf.data.clicklogs.manifest import write_manifest
+from pep_tf.data.clicklogs.identity import STORE, click_log_identity, options_of
+from pep_tf.data.clicklogs.manifest import FILE, write_manifest
 from pep_tf.data.clicklogs.process import RawFile
 from pep_tf.data.clicklogs.rows import SPLITS
 from pep_tf.errors import DataError
@@ -40,16 +42,6 @@ def _configs() -> list[ClickLogConfig]:
     ]
 
 
-def content_of(fmt: Format, raw: pathlib.Path, options: build.Options) -> dict[str, Any]:
-    """The part of a manifest that says what a store was made from."""
-    return {
-        "dataset": fmt.name,
-        "version": STORE_VERSION,
-        "raw": {"name": raw.name, "bytes": raw.stat().st_size},
-        "options": dataclasses.asdict(options),
-    }
-
-
 def new_builder(data_dir: pathlib.Path, raw: RawFile, options: build.Options) -> "ClickLogBuilder":
     """A builder that reads `raw`. Options other than the defaults make a config of their own name."""
     cls = BUILDERS[raw.format.name]
@@ -65,6 +57,17 @@ def new_builder(data_dir: pathlib.Path, raw: RawFile, options: build.Options) ->
     return builder
 
 
+def _stored_config(folder: pathlib.Path) -> str | ClickLogConfig | None:
+    """The config of the one store in a folder, whatever its options; None for no store, or several."""
+    found = list(folder.glob(f"*/{STORE_VERSION}/{FILE}"))
+    if len(found) != 1:
+        return None
+    name = found[0].parent.parent.name
+    if name in build.ENCODINGS:  # the options are the defaults
+        return name
+    return ClickLogConfig(name=name, options=options_of(json.loads(found[0].read_text())))
+
+
 class ClickLogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Prepares and reads the store of one format."""
 
@@ -73,6 +76,16 @@ class ClickLogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # t
     RAW_NAMES: ClassVar[tuple[str, ...]]
     # Set by `new_builder`; without it the raw file is looked for in TFDS's `manual_dir`.
     raw_file: RawFile | None = None
+
+    def __init__(self, *, data_dir: Any = None, config: Any = None, **kwargs: Any) -> None:
+        if config is None and data_dir is not None:
+            config = _stored_config(pathlib.Path(data_dir) / self.name)
+        super().__init__(data_dir=data_dir, config=config, **kwargs)
+
+    def get_default_builder_config(self) -> ClickLogConfig:
+        """What the folder is read as without this class: a store by itself under its own config."""
+        default: ClickLogConfig = super().get_default_builder_config()
+        return default if self.raw_file is None else self.builder_config
 
     def _info(self) -> tfds.core.DatasetInfo:
         num_fields = len(self._options.features(self.FORMAT))
@@ -106,15 +119,17 @@ class ClickLogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # t
         self._bar.close()
         # Inside the unfinished folder: TFDS renames it once all is there, so nothing half-made
         # ever bears the name of a store.
-        write_manifest(pathlib.Path(self.data_dir), self._facts())
+        write_manifest(pathlib.Path(self.data_dir), self._facts(), self._raw_stamp)
 
     def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Any]]:
         folder = pathlib.Path(self.data_dir)
         raw = self._find_raw(dl_manager)
-        self._raw = raw
+        self._raw, self._raw_stamp = raw, stamp(raw.path)
         self._transform = build.make_transform(raw, self._options)
         bins, count = build.new_bins(raw, folder, len(self._transform.features))
         self._dealt = build.deal_rows(raw, self._transform, self._options.seed, bins)
+        self._content = self._dealt.content.digests()
+        refuse_change(raw.path, raw.format, self._content["features"], self._raw_stamp)
         self._transform.save(folder)
         self._bar = tqdm.tqdm(
             total=sum(self._dealt.rows),
@@ -130,8 +145,14 @@ class ClickLogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # t
         }
 
     def _facts(self) -> dict[str, Any]:
+        path = self._raw.path
+        identity = click_log_identity(self.FORMAT, self._options, STORE, self._content, path.name)
         return {
-            **content_of(self.FORMAT, self._raw.path, self._options),
+            "dataset": self.FORMAT.name,
+            "version": STORE_VERSION,
+            "raw": {"name": path.name, "bytes": path.stat().st_size},
+            "options": dataclasses.asdict(self._options),
+            "identity": identity.get_config(),
             "source": self.FORMAT.source,
             "schema": self._transform.schema.get_config(),
             "transform_md5": self._transform.fingerprint,

@@ -8,8 +8,14 @@ from typing import Any
 from absl import logging
 
 from pep_tf.data.clicklogs.build import Options, make_transform
-from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, STORE_VERSION, Format
-from pep_tf.data.clicklogs.manifest import FILE, read_manifest
+from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, Format
+from pep_tf.data.clicklogs.identity import (
+    RAW,
+    click_log_identity,
+    identity_of_manifest,
+    refuse_other_options,
+)
+from pep_tf.data.clicklogs.manifest import FILE, check_version, read_manifest
 from pep_tf.data.clicklogs.process import RawFile
 from pep_tf.data.clicklogs.raw import RawSplit, index_raw
 from pep_tf.data.clicklogs.rows import SPLITS
@@ -18,6 +24,7 @@ from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import DataError
+from pep_tf.paths import resolve
 
 PathLike = str | os.PathLike[str]
 
@@ -25,43 +32,68 @@ PathLike = str | os.PathLike[str]
 def load_criteo(
     data_dir: PathLike,
     *,
+    encoding: str | None = None,
     buckets: Mapping[str, int] | None = None,
-    seed: int = 0,
-    on_bad_row: str = "error",
-    verify: bool = True,
+    min_count: int | None = None,
+    count_on: str | None = None,
+    seed: int | None = None,
+    on_bad_row: str | None = None,
+    verify: bool = False,
 ) -> CTRData:
     """Criteo (Kaggle, 2014), 39 fields.
 
+    A store has the options that it was prepared with; what is given here beside it must be the same.
+
     Args:
         data_dir: what `data_prep.criteo.prepare` wrote, or the raw `train.txt` itself, whose rows are
-            then hashed while they are read.
-        buckets: raw file only: `{field: size}` where the default is not wanted.
-        seed: raw file only: of the hash and of the 80/10/10 split.
-        on_bad_row: raw file only: `error` or `skip`.
-        verify: store only: compare every checksum before the first row is read.
+            then mapped to ids while they are read.
+        encoding, buckets, min_count, count_on, on_bad_row: see `Options`, which has the defaults for a
+            raw file.
+        seed: of the hash and of the 80/10/10 split; 0 for a raw file.
+        verify: hashes every file of a store, even where size, times and inode are what they were; a
+            raw file is read and hashed each time.
 
     Raises:
-        DataError: nothing there, another data set, damaged, or bad rows in a raw file.
+        DataError: nothing there, another data set, damaged, a store with other options, or bad rows
+            in a raw file.
     """
-    options = Options(buckets=buckets or {}, seed=seed, on_bad_row=on_bad_row)
-    return _load(CRITEO, pathlib.Path(data_dir), options, verify)
+    given = {
+        "encoding": encoding,
+        "buckets": buckets,
+        "min_count": min_count,
+        "count_on": count_on,
+        "seed": seed,
+        "on_bad_row": on_bad_row,
+    }
+    return _load(CRITEO, resolve(data_dir), given, verify)
 
 
 def load_avazu(
     data_dir: PathLike,
     *,
-    hour: str = "raw",
+    encoding: str | None = None,
     buckets: Mapping[str, int] | None = None,
-    seed: int = 0,
-    on_bad_row: str = "error",
-    verify: bool = True,
+    min_count: int | None = None,
+    count_on: str | None = None,
+    hour: str | None = None,
+    seed: int | None = None,
+    on_bad_row: str | None = None,
+    verify: bool = False,
 ) -> CTRData:
-    """Avazu (Kaggle, 2014), 22 fields, or 23 with `hour="parts"` (raw file only).
+    """Avazu (Kaggle, 2014), 22 fields, or 23 with `hour="parts"`.
 
     The other arguments are those of `load_criteo`.
     """
-    options = Options(buckets=buckets or {}, seed=seed, on_bad_row=on_bad_row, hour=hour)
-    return _load(AVAZU, pathlib.Path(data_dir), options, verify)
+    given = {
+        "encoding": encoding,
+        "buckets": buckets,
+        "min_count": min_count,
+        "count_on": count_on,
+        "hour": hour,
+        "seed": seed,
+        "on_bad_row": on_bad_row,
+    }
+    return _load(AVAZU, resolve(data_dir), given, verify)
 
 
 def find_store(data_dir: pathlib.Path) -> pathlib.Path:
@@ -89,26 +121,25 @@ def find_store(data_dir: pathlib.Path) -> pathlib.Path:
 
 def load_transform(folder: PathLike) -> Transform:
     """The transform of a prepared store: all that serving needs."""
-    return Transform.load(find_store(pathlib.Path(folder)))
+    return Transform.load(find_store(resolve(folder)))
 
 
-def _load(fmt: Format, path: pathlib.Path, options: Options, verify: bool) -> CTRData:
+def _load(fmt: Format, path: pathlib.Path, given: dict[str, Any], verify: bool) -> CTRData:
     if path.is_file():
-        return _load_raw(fmt, path, options)
+        asked = {name: value for name, value in given.items() if value is not None}
+        return _load_raw(fmt, path, Options(**asked))
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder.")
-    return _load_store(fmt, find_store(path), verify)
+    return _load_store(fmt, find_store(path), given, verify)
 
 
-def _load_store(fmt: Format, folder: pathlib.Path, verify: bool) -> CTRData:
+def _load_store(fmt: Format, folder: pathlib.Path, given: dict[str, Any], verify: bool) -> CTRData:
     manifest = read_manifest(folder, verify=verify)
     if manifest["dataset"] != fmt.name:
         raise DataError(f"{folder}: holds {manifest['dataset']!r}, {fmt.name!r} was asked for.")
-    if manifest["version"] != STORE_VERSION:
-        raise DataError(
-            f"{folder}: `version` of the store must be {STORE_VERSION}. "
-            f"Received: {manifest['version']!r}; prepare the data again."
-        )
+    check_version(folder, manifest)
+    known = identity_of_manifest(manifest)
+    refuse_other_options(fmt, known, given, folder)
     transform = Transform.load(folder)
     schema = FeatureSchema.from_config(manifest["schema"])
     if schema != transform.schema or transform.fingerprint != manifest["transform_md5"]:
@@ -117,7 +148,7 @@ def _load_store(fmt: Format, folder: pathlib.Path, verify: bool) -> CTRData:
     kept = ("source", "raw", "options", "lines", "transform_md5", "tool")
     details: dict[str, Any] = {"data_dir": str(folder), **{k: manifest[k] for k in kept}}
     train, validation, test = (splits[name] for name in SPLITS)
-    return CTRData(fmt.name, schema, train, validation, test, details, transform)
+    return CTRData(fmt.name, schema, train, validation, test, details, transform, known=known)
 
 
 def _load_raw(fmt: Format, path: pathlib.Path, options: Options) -> CTRData:
@@ -144,6 +175,7 @@ def _load_raw(fmt: Format, path: pathlib.Path, options: Options) -> CTRData:
         "transform_md5": transform.fingerprint,
     }
     examples = raw.examples(list(transform.raw_spec()))
+    known = click_log_identity(fmt, options, RAW, index.content, path.name)
     return CTRData(
-        fmt.name, transform.schema, train, validation, test, details, transform, examples
+        fmt.name, transform.schema, train, validation, test, details, transform, examples, known
     )

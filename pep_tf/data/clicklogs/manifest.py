@@ -1,6 +1,7 @@
 """The manifest of a store: what it holds, and the checksum of every file, so that damage has a name."""
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -8,17 +9,30 @@ import pathlib
 from typing import Any
 
 import pep_tf
+from pep_tf.data.clicklogs.content import Stamp, stamp
+from pep_tf.data.clicklogs.formats import STORE_VERSION
 from pep_tf.errors import DataError
 
 FILE = "manifest.json"
+RAW_FILE = "raw"  # its name among the stamps
 FORMAT_VERSION = 1
+_STAMPS = ".stamps.json"
 
 
-def write_manifest(folder: pathlib.Path, facts: dict[str, Any]) -> None:
-    """Writes `manifest.json`, last and in one step: facts, and bytes and md5 of each file of data."""
+def write_manifest(
+    folder: pathlib.Path, facts: dict[str, Any], raw_stamp: Stamp | None = None
+) -> None:
+    """Writes `manifest.json`, last and in one step: facts, and bytes and md5 of each file of data.
+
+    Args:
+        folder: of the store, its files complete.
+        facts: what the manifest says of the data.
+        raw_stamp: of the raw file when it was read.
+    """
     names = sorted(
         p.name for p in folder.iterdir() if ".tfrecord" in p.name or "transform" in p.name
     )
+    stamps = {name: stamp(folder / name) for name in names}
     manifest = {
         "manifest_version": FORMAT_VERSION,
         "tool": f"pep_tf {getattr(pep_tf, '__version__', '0.1.0')}",
@@ -27,17 +41,40 @@ def write_manifest(folder: pathlib.Path, facts: dict[str, Any]) -> None:
             n: {"bytes": (folder / n).stat().st_size, "md5": file_md5(folder / n)} for n in names
         },
     }
-    unfinished = folder / (FILE + ".tmp")
-    unfinished.write_text(json.dumps(manifest, indent=1) + "\n")
-    os.replace(unfinished, folder / FILE)
+    _write(folder / _STAMPS, stamps if raw_stamp is None else {**stamps, RAW_FILE: raw_stamp})
+    _write(folder / FILE, manifest)
 
 
-def read_manifest(folder: pathlib.Path, *, verify: bool = True) -> dict[str, Any]:
+def _write(path: pathlib.Path, content: dict[str, Any]) -> None:
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(unfinished, path)
+
+
+def read_stamps(folder: pathlib.Path) -> dict[str, Stamp]:
+    """The stamps that files had when their content was last compared; none where that is not known."""
+    try:
+        found = json.loads((folder / _STAMPS).read_text())
+        return {name: tuple(values) for name, values in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def note_stamps(folder: pathlib.Path, stamps: dict[str, Stamp]) -> None:
+    """Remembers stamps, beside the others; in a folder that cannot be written nothing is."""
+    with contextlib.suppress(OSError):
+        _write(folder / _STAMPS, {**read_stamps(folder), **stamps})
+
+
+def read_manifest(folder: pathlib.Path, *, verify: bool = False) -> dict[str, Any]:
     """Reads a manifest and checks the files it names.
+
+    A file is hashed, and compared with its checksum, if its size, times or inode are not those that it
+    had when that was last done.
 
     Args:
         folder: of the store.
-        verify: compares every checksum; else names and sizes only.
+        verify: hashes every file.
 
     Raises:
         DataError: no manifest, of another version, damaged; a file missing or changed.
@@ -60,19 +97,31 @@ def read_manifest(folder: pathlib.Path, *, verify: bool = True) -> dict[str, Any
             raise DataError(f"{file}: missing; prepare the data again.")
         if (size := file.stat().st_size) != expected["bytes"]:
             raise DataError(f"{file}: damaged, {size} bytes instead of {expected['bytes']}.")
-    if verify:
-        _verify(folder, manifest["files"])
+    _verify(folder, manifest["files"], {} if verify else read_stamps(folder))
     return manifest
 
 
-def _verify(folder: pathlib.Path, files: dict[str, Any]) -> None:
+def check_version(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
+    """Raises DataError unless the store is of the version that this package reads."""
+    if manifest["version"] != STORE_VERSION:
+        raise DataError(
+            f"{folder}: `version` of the store must be {STORE_VERSION}. "
+            f"Received: {manifest['version']!r}; prepare the data again."
+        )
+
+
+def _verify(folder: pathlib.Path, files: dict[str, Any], known: dict[str, Stamp]) -> None:
+    now = {name: stamp(folder / name) for name in files}
+    changed = [name for name in files if known.get(name) != now[name]]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        found = pool.map(lambda name: file_md5(folder / name), files)
-        for name, md5 in zip(files, found, strict=True):
+        found = pool.map(lambda name: file_md5(folder / name), changed)
+        for name, md5 in zip(changed, found, strict=True):
             if md5 != files[name]["md5"]:
                 raise DataError(
                     f"{folder / name}: damaged, its md5 is {md5}; prepare the data again."
                 )
+    if changed:
+        note_stamps(folder, now)
 
 
 def file_md5(path: pathlib.Path) -> str:

@@ -1,27 +1,27 @@
 """Prepares a store from a raw file: what `python -m data_prep.<data set>.prepare` runs."""
 
-import contextlib
-import errno
-import fcntl
 import os
 import pathlib
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
-import tensorflow as tf
-
 from pep_tf.data.clicklogs.build import Options, estimate_rows
-from pep_tf.data.clicklogs.builders import BUILDERS, content_of, new_builder
+from pep_tf.data.clicklogs.builders import BUILDERS, new_builder
+from pep_tf.data.clicklogs.content import ContentDigest, stamp, still_holds
 from pep_tf.data.clicklogs.formats import FORMATS
-from pep_tf.data.clicklogs.manifest import FILE, read_manifest
-from pep_tf.data.clicklogs.process import RawFile
+from pep_tf.data.clicklogs.identity import STORE, click_log_identity, identity_of_manifest
+from pep_tf.data.clicklogs.manifest import (
+    RAW_FILE,
+    check_version,
+    note_stamps,
+    read_manifest,
+    read_stamps,
+)
+from pep_tf.data.clicklogs.place import is_same, publish, published, writing_to
+from pep_tf.data.clicklogs.process import LineCounts, RawFile
 from pep_tf.data.clicklogs.quiet import quiet
+from pep_tf.data.identity import Identity
 from pep_tf.errors import DataError
-
-_UNFINISHED = ".unfinished"
-_REPLACED = "replaced"  # in `_UNFINISHED`: the earlier store, while the new one takes its place
-_LOCK = ".lock"
+from pep_tf.paths import resolve
 
 
 def prepare(
@@ -33,6 +33,7 @@ def prepare(
     workers: int = 2,
     progress: bool = False,
     overwrite: bool = False,
+    verify: bool = False,
 ) -> dict[str, Any]:
     """Writes the store of a raw file into `out`.
 
@@ -47,110 +48,59 @@ def prepare(
         options: what decides the content.
         workers: threads.
         progress: shows bars with the time left.
-        overwrite: replaces a store of other options.
+        overwrite: replaces the store that is there.
+        verify: of a store that is there, hashes the raw file and every file of the store even where
+            size, times and inode are what they were.
 
     Returns:
-        The manifest, with the store's folder as `folder`. A store of the same options and raw file
+        The manifest, with the store's folder as `folder`. A store of the same content and options
         that is already there is checked and returned.
 
     Raises:
-        DataError: bad input, a store of other options, another preparation running, a full disk.
+        DataError: bad input, a store of other content or options, another preparation running, a full
+            disk.
     """
     options = options or Options()
-    raw, out = pathlib.Path(raw), pathlib.Path(out)
+    raw, out = resolve(raw), resolve(out)
     if dataset not in FORMATS:
         raise DataError(f"`dataset` must be one of {list(FORMATS)}. Received: {dataset!r}")
     fmt = FORMATS[dataset]
     # Constructed for its checks of the arguments, before anything is written.
     file = RawFile(raw, fmt, options.features(fmt), options.on_bad_row, workers, progress)
     rows = estimate_rows(raw, fmt)
-    with _writing_to(out, rows * (4 * len(file.features) + 32)):
+    with writing_to(out, rows * (4 * len(file.features) + 32)) as unfinished:
         store = out / BUILDERS[dataset].name
-        if not overwrite and (done := _existing(store, content_of(fmt, raw, options))):
-            return done
-        builder = new_builder(out / _UNFINISHED, file, options)
-        with quiet():
-            builder.download_and_prepare(download_dir=str(out / _UNFINISHED / "downloads"))
-        _replace(store, out / _UNFINISHED / store.name)
-    # Its checksums were taken a moment ago; whoever loads the store compares them.
-    return _describe(next(store.glob(f"*/*/{FILE}")).parent, verify=False)
+        folder = published(store)
+        if folder is None or overwrite or not _holds(folder, file, options, verify):
+            builder = new_builder(unfinished, file, options)
+            with quiet():
+                builder.download_and_prepare(download_dir=str(unfinished / "downloads"))
+            folder = publish(store)
+    return {"folder": str(folder), **read_manifest(folder)}
 
 
-def _replace(store: pathlib.Path, new: pathlib.Path) -> None:
-    """Puts a complete store in the place of an earlier one."""
-    if store.exists():
-        earlier = new.parent / _REPLACED
-        earlier.mkdir()
-        os.replace(store, earlier / store.name)
-    os.replace(new, store)
+def _holds(folder: pathlib.Path, raw: RawFile, options: Options, verify: bool) -> bool:
+    """Whether the store in place was made from this file with these options; see `is_same`."""
+    manifest = read_manifest(folder, verify=verify)
+    check_version(folder, manifest)
+    known = identity_of_manifest(manifest)
+    asked = click_log_identity(raw.format, options, STORE, {}, raw.path.name)
+    if not is_same(folder, known, asked):
+        return False
+    now, before = stamp(raw.path), read_stamps(folder).get(RAW_FILE, ())
+    text = known.content["features"]
+    if not still_holds(raw.path, raw.format, text, before, verify=verify):
+        is_same(folder, known, Identity(content=_content(raw)))
+    note_stamps(folder, {RAW_FILE: now})
+    return True
 
 
-def _clear(out: pathlib.Path) -> None:
-    """Removes what is unfinished; a store that was about to be replaced takes its place again."""
-    for earlier in (out / _UNFINISHED / _REPLACED).glob("*"):
-        if not (out / earlier.name).exists():
-            os.replace(earlier, out / earlier.name)
-    shutil.rmtree(out / _UNFINISHED, ignore_errors=True)
-
-
-def _existing(store: pathlib.Path, content: dict[str, Any]) -> dict[str, Any] | None:
-    """The manifest of the store in place, when it is what is asked for."""
-    found = next(iter(store.glob(f"*/*/{FILE}")), None)
-    if found is None:
-        return None
-    manifest = _describe(found.parent)
-    if different := sorted(k for k in content if manifest.get(k) != content[k]):
-        raise DataError(
-            f"{found.parent}: holds a store of other {' and '.join(different)} "
-            f"({ {k: manifest.get(k) for k in different} }); "
-            "name another --out, or replace it with --overwrite."
-        )
-    return manifest
-
-
-def _describe(folder: pathlib.Path, *, verify: bool = True) -> dict[str, Any]:
-    return {"folder": str(folder), **read_manifest(folder, verify=verify)}
-
-
-@contextlib.contextmanager
-def _writing_to(out: pathlib.Path, bytes_needed: int) -> Iterator[None]:
-    """Locks `out`, checks the room, clears what a killed run left; and clears up after a failure."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / _LOCK).open("w")
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written to ({error.strerror}).") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"{out}: another preparation is writing there.") from error
-        _clear(out)
-        if (free := shutil.disk_usage(out).free) < bytes_needed:
-            raise DataError(
-                f"{out}: needs about {bytes_needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free."
-            )
-        try:
-            yield
-        except Exception as error:
-            if _is_disk_full(error):
-                raise DataError(
-                    f"{out}: the disk is full; the {free / 1e9:.1f} GB that were free at the start did "
-                    "not suffice. What was there before is unchanged."
-                ) from error
-            raise
-        finally:
-            _clear(out)
-
-
-def _is_disk_full(error: BaseException | None) -> bool:
-    while error is not None:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        # TensorFlow's writer of records reports a full disk in its own way.
-        if full or isinstance(error, tf.errors.ResourceExhaustedError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def _content(raw: RawFile) -> dict[str, Any]:
+    """What a raw file holds, row by row: for the message, so that it can name what changed."""
+    content = ContentDigest()
+    for _ in raw.map(lambda block: True, LineCounts(raw.format), "comparing", content):
+        pass
+    return content.digests()
 
 
 def report(manifest: dict[str, Any]) -> str:

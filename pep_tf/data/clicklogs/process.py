@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import tqdm
 
+from pep_tf.data.clicklogs.content import ContentDigest
 from pep_tf.data.clicklogs.formats import Feature, Format
 from pep_tf.data.clicklogs.parse import ParsedBlock, Parser
 from pep_tf.data.clicklogs.strict import BadLine, LineRule
@@ -106,9 +107,15 @@ class RawFile:
         return {c: np.array([part[place(c)] for part in parts], object) for c in columns}
 
     def map(
-        self, function: Callable[[ParsedBlock], Result], counts: LineCounts, title: str
+        self,
+        function: Callable[[ParsedBlock], Result],
+        counts: LineCounts,
+        title: str,
+        content: ContentDigest | None = None,
     ) -> Iterator[tuple[TextBlock, Result]]:
-        """Yields (text block, `function(parsed block)`) in file order; `counts` grows as it goes.
+        """Yields (text block, `function(parsed block)`) in file order.
+
+        `counts`, and `content` if it is given, grow as it goes.
 
         Raises:
             DataError: see `read_blocks`; a bad line with `on_bad_row="error"`; no good line at all.
@@ -121,7 +128,8 @@ class RawFile:
                 return text, parsed, None
             return text, parsed, function(parsed)
 
-        blocks = read_blocks(self.path, self.format, self.block_bytes)
+        digest = None if content is None else content.text
+        blocks = read_blocks(self.path, self.format, self.block_bytes, digest)
         with (
             tqdm.tqdm(
                 total=os.path.getsize(self.path) if self.path.is_file() else None,
@@ -138,6 +146,8 @@ class RawFile:
             while waiting:
                 text, parsed, result = waiting.popleft().result()
                 counts.add(parsed)
+                if content is not None:
+                    content.add(parsed)
                 if result is None:
                     self._refuse(parsed.bad[0])
                 else:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import hashlib
-import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.checks import counted_classes
 from pep_tf.data.clicklogs import windows
+from pep_tf.data.clicklogs.content import ContentDigest, Stamp, refuse_change, stamp
 from pep_tf.data.clicklogs.parse import ParsedBlock, Parser
 from pep_tf.data.clicklogs.process import LineCounts, RawFile
 from pep_tf.data.clicklogs.rows import SPLITS, assign_rows
@@ -29,7 +30,8 @@ class RawIndex:
         clicks: int64 [splits], rows labelled 1.
         md5: of the row numbers (int64) of each split, in file order.
         counts: of the lines.
-        stamp: size and time of change of the file when it was read.
+        content: digests of what was read; see `ContentDigest`.
+        stamp: of the file when it was read.
     """
 
     starts: np.ndarray
@@ -39,21 +41,24 @@ class RawIndex:
     clicks: np.ndarray
     md5: list[str]
     counts: LineCounts
-    stamp: tuple[int, int]
+    content: dict[str, Any]
+    stamp: Stamp
 
 
 def index_raw(raw: RawFile, seed: int) -> RawIndex:
     """Reads a raw file once: checks every line, splits the rows, notes where the blocks are.
 
     Raises:
-        DataError: a gzip file, which has no random access; see `RawFile.map` for the rest.
+        DataError: a gzip file, which has no random access; a file that changes meanwhile; see
+            `RawFile.map` for the rest.
     """
     if raw.path.is_file() and is_gzip(raw.path):
         raise DataError(
             f"{raw.path}: a gzip file cannot be streamed in shuffled order; "
             f"unpack it, or prepare it with data_prep.{raw.format.name}.prepare."
         )
-    counts, digests = LineCounts(raw.format), [hashlib.md5() for _ in SPLITS]
+    counts, content = LineCounts(raw.format), ContentDigest()
+    digests = [hashlib.md5() for _ in SPLITS]
     places, rows = [], []
     clicks = np.zeros(len(SPLITS), np.int64)
 
@@ -63,29 +68,27 @@ def index_raw(raw: RawFile, seed: int) -> RawIndex:
         clicked = np.bincount(split[block.labels > 0], minlength=len(SPLITS))
         return [numbers[split == s] for s in range(len(SPLITS))], clicked
 
-    for text, (per_split, clicked) in raw.map(split_rows, counts, "reading"):
+    before = stamp(raw.path) if raw.path.is_file() else ()
+    for text, (per_split, clicked) in raw.map(split_rows, counts, "reading", content):
         places.append((text.start, len(text.data), text.first_line))
         rows.append([len(numbers) for numbers in per_split])
         clicks += clicked
         for digest, numbers in zip(digests, per_split, strict=True):
             digest.update(numbers.tobytes())
+    found = content.digests()
+    refuse_change(raw.path, raw.format, found["features"], before)
     starts, lengths, first_lines = np.array(places, np.int64).T
-    md5 = [d.hexdigest() for d in digests]
     return RawIndex(
         starts,
         lengths,
         first_lines,
         np.array(rows, np.int64),
         clicks,
-        md5,
+        [d.hexdigest() for d in digests],
         counts,
-        _stamp(raw.path),
+        found,
+        before,
     )
-
-
-def _stamp(path: pathlib.Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 class RawSplit:
@@ -105,7 +108,7 @@ class RawSplit:
         self, raw: RawFile, transform: Transform, index: RawIndex, split: int, seed: int
     ) -> None:
         self._raw, self._transform, self._index = raw, transform, index
-        self._split, self._seed = split, seed
+        self._split, self._seed, self._stamp = split, seed, index.stamp
         self._parser = Parser(raw.format, transform.features)
         if not index.rows[:, split].any():
             raise DataError(f"{raw.path}: too few rows, no row for {SPLITS[split]}.")
@@ -131,8 +134,7 @@ class RawSplit:
         Raises:
             DataError: the file has changed since it was indexed.
         """
-        if _stamp(self._raw.path) != self._index.stamp:
-            raise DataError(f"{self._raw.path}: has changed since it was read; start again.")
+        self._check_text()
         order = windows.permutation(len(self._index.starts), seed, epoch)
         window_rows = windows.group_rows(self._index.rows[order, self._split], WINDOW_BLOCKS)
         at = windows.locate(window_rows, start * batch_size)
@@ -153,6 +155,13 @@ class RawSplit:
         numbers = tf.data.Dataset.range(at.window, len(window_rows))
         mixed = numbers.map(window, num_parallel_calls=2, deterministic=True)
         return windows.into_batches(mixed, batch_size)
+
+    def _check_text(self) -> None:
+        """Raises DataError if the file holds another text than the one that was indexed."""
+        now = stamp(self._raw.path)
+        raw = self._raw
+        refuse_change(raw.path, raw.format, self._index.content["features"], self._stamp)
+        self._stamp = now  # of a file that was touched and holds the same
 
     def _read_block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
         """ids int32 [n, F] and labels float32 [n] of this split's rows of a block."""

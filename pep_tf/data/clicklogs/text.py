@@ -6,7 +6,7 @@ import os
 import pathlib
 import zlib
 from collections.abc import Iterator
-from typing import IO, cast
+from typing import IO, Protocol, cast
 
 from pep_tf.data.clicklogs.formats import Format
 from pep_tf.data.clicklogs.strict import first_line_fault
@@ -15,6 +15,12 @@ from pep_tf.errors import DataError
 BLOCK_BYTES = 1 << 19
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_UNBROKEN = 64 << 20
+
+
+class Digest(Protocol):
+    """What `hashlib` makes."""
+
+    def update(self, data: bytes, /) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +41,18 @@ class TextBlock:
 
 
 def read_blocks(
-    path: str | os.PathLike[str], fmt: Format, block_bytes: int = BLOCK_BYTES
+    path: str | os.PathLike[str],
+    fmt: Format,
+    block_bytes: int = BLOCK_BYTES,
+    digest: Digest | None = None,
 ) -> Iterator[TextBlock]:
     """Streams a raw file, its header left out, in bounded memory.
+
+    Args:
+        path: plain text or gzip.
+        fmt: of the text.
+        block_bytes: text a block.
+        digest: is given all of the text, header included, as it is read.
 
     Raises:
         DataError: the file is missing, empty, a truncated or damaged gzip, of another format (see
@@ -50,10 +65,14 @@ def read_blocks(
             raise DataError(f"{path}: empty file.")
         if fault := first_line_fault(fmt, first):
             raise DataError(f"{path}, line 1: {fault}.")
+        if digest is not None:
+            digest.update(first)
         rest, line, start = (b"", 2, len(first)) if fmt.header else (first, 1, 0)
         pieces = [rest]
         while True:
             data = stream.read(block_bytes)
+            if digest is not None:
+                digest.update(data)
             cut = data.rfind(b"\n") + 1
             if data and not cut:
                 pieces.append(data)

@@ -4,8 +4,9 @@ import pathlib
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
-from pep_tf.data import ArraySplit, CTRData, FeatureSchema
+from pep_tf.data import ArraySplit, CTRData, FeatureSchema, Identity, split_arrays
 from pep_tf.data.clicklogs.array_store import read_store, write_store
 from pep_tf.data.clicklogs.store import StoreSplit
 from pep_tf.data.dataset import check_data
@@ -77,3 +78,36 @@ def test_a_store_of_one_class_is_not_written(tmp_path):
     with pytest.raises(DataError, match="`test` must hold rows of both classes"):
         write_store(dataclasses.replace(data, test=zeros), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def rated(labels: np.ndarray, features: str = "paper", seed: int = 0) -> CTRData:
+    ids = np.arange(90).reshape(30, 3) % 5
+    schema = FeatureSchema.of({"a": 5, "b": 5, "c": 5})
+    known = Identity(options={"features": features}, split={"split seed": seed}, source="ratings")
+    return CTRData("made-up", schema, *split_arrays(ids, labels, seed), known=known)
+
+
+def test_a_store_of_other_data_is_refused_then_replaced(tmp_path):
+    labels = np.arange(30) % 2
+    first = write_store(rated(labels), tmp_path)
+    assert write_store(rated(labels), tmp_path) == first
+    for other, told in (
+        (rated(1 - labels), "data content: labels of ratings changed"),
+        (rated(labels, seed=1), "split seed 0, here 1"),
+        (rated(labels, features="with_ids"), "features paper, here with_ids"),
+    ):
+        with pytest.raises(DataError, match=f"another store: {told}.*--overwrite"):
+            write_store(other, tmp_path)
+    second = write_store(rated(1 - labels), tmp_path, overwrite=True)
+    assert second["splits"]["train"]["rows_md5"] == first["splits"]["train"]["rows_md5"]
+    assert second["files"] != first["files"]
+    back = read_store(second["folder"])
+    assert back.identity == Identity.from_config(second["identity"])
+    assert back.identity.trained_otherwise(rated(labels).identity) is None
+    assert not list(tmp_path.glob("**/.unfinished"))
+
+
+def test_tfds_load_reads_it(tmp_path):
+    write_store(rated(np.arange(30) % 2), tmp_path)
+    (block,) = tfds.load("made_up_blocks", data_dir=str(tmp_path))["train"]
+    assert len(block["label"]) == 24

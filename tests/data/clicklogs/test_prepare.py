@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from pep_tf.data.clicklogs import Options, Transform, builders, load_avazu, load_criteo
+from pep_tf.data.clicklogs import Options, Transform, builders, load_avazu, load_criteo, place
 from pep_tf.data.clicklogs import bins as bins_lib
-from pep_tf.data.clicklogs import prepare as prepare_lib
 from pep_tf.data.clicklogs.formats import CRITEO
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.dataset import Split
@@ -123,7 +122,7 @@ def test_same_again_is_kept_and_other_options_need_overwrite(tmp_path, raw):
     stamp = (pathlib.Path(first["folder"]) / "manifest.json").stat().st_mtime_ns
     assert prepare("criteo", raw, tmp_path / "out") == first
     assert (pathlib.Path(first["folder"]) / "manifest.json").stat().st_mtime_ns == stamp
-    with pytest.raises(DataError, match="store of other options.*--overwrite"):
+    with pytest.raises(DataError, match="another store: hash seed 0, here 5; split.*--overwrite"):
         prepare("criteo", raw, tmp_path / "out", Options(seed=5))
     second = prepare("criteo", raw, tmp_path / "out", Options(seed=5), overwrite=True)
     assert load_criteo(tmp_path / "out").train.md5 == second["splits"]["train"]["rows_md5"]
@@ -187,15 +186,15 @@ def test_a_kill_while_a_store_is_replaced_leaves_the_earlier_one(
         if pathlib.Path(target) == out / "criteo_kaggle":
             monkeypatch.setattr(os, "replace", replace)
             if not cleared:
-                monkeypatch.setattr(prepare_lib, "_clear", lambda _: None)
+                monkeypatch.setattr(place, "_clear", lambda _: None)
             raise KeyboardInterrupt
         replace(source, target)
 
-    clear = prepare_lib._clear
+    clear = place._clear
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         prepare("criteo", raw, out, Options(seed=2), overwrite=True)
-    monkeypatch.setattr(prepare_lib, "_clear", clear)
+    monkeypatch.setattr(place, "_clear", clear)
     if not cleared:
         with pytest.raises(DataError, match="no prepared store"):
             load_criteo(out)

@@ -1,0 +1,73 @@
+"""What a raw file holds, as digests taken in the pass that reads it; and whether it has changed since."""
+
+import hashlib
+import pathlib
+from typing import Any
+
+from pep_tf.data.clicklogs.formats import Format
+from pep_tf.data.clicklogs.parse import ParsedBlock
+from pep_tf.data.clicklogs.text import read_blocks
+from pep_tf.errors import DataError
+
+Stamp = tuple[int, ...]
+
+
+class ContentDigest:
+    """Digests of a text and of the labels of its rows, fed block by block in file order.
+
+    Attributes:
+        text: is given the text, uncompressed, as it is read; see `read_blocks`.
+    """
+
+    def __init__(self) -> None:
+        self.text = hashlib.sha256()  # the fastest of `hashlib` where the processor knows it
+        self._labels, self._rows = hashlib.sha256(), 0
+
+    def add(self, block: ParsedBlock) -> None:
+        """Takes the rows of the next block."""
+        self._labels.update(block.labels.tobytes())
+        self._rows += len(block.labels)
+
+    def digests(self) -> dict[str, Any]:
+        """The content part of an `Identity`; `features` covers the whole text."""
+        return {
+            "rows": self._rows,
+            "labels": self._labels.hexdigest(),
+            "features": self.text.hexdigest(),
+        }
+
+
+def text_digest(path: pathlib.Path, fmt: Format) -> str:
+    """The digest of a text by itself: a pass that reads and does not parse."""
+    digest = hashlib.sha256()
+    for _ in read_blocks(path, fmt, digest=digest):
+        pass
+    return digest.hexdigest()
+
+
+def stamp(path: pathlib.Path) -> Stamp:
+    """Size, times, inode and device of a file: while they stay the content does."""
+    status = path.stat()
+    return (
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        status.st_dev,
+    )
+
+
+def still_holds(
+    path: pathlib.Path, fmt: Format, text: str, before: Stamp, *, verify: bool = False
+) -> bool:
+    """Whether a file holds the text of that digest.
+
+    It is read only if its stamp is no longer the one that it had when it held it, or to `verify`.
+    """
+    return (stamp(path) == before and not verify) or text_digest(path, fmt) == text
+
+
+def refuse_change(path: pathlib.Path, fmt: Format, text: str, before: Stamp) -> None:
+    """Raises DataError unless a file that had the stamp `before` still holds the text of that digest."""
+    if not still_holds(path, fmt, text, before):
+        raise DataError(f"{path}: has changed since it was read; start again.")

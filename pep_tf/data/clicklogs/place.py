@@ -1,0 +1,112 @@
+"""The folder that a store is written to: locked, and given its name only when it is complete."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+import tensorflow as tf
+from absl import logging
+
+from pep_tf.data.clicklogs.manifest import FILE
+from pep_tf.data.identity import Identity
+from pep_tf.errors import DataError
+
+_UNFINISHED = ".unfinished"
+_REPLACED = "replaced"  # in `_UNFINISHED`: the earlier store, while the new one takes its place
+_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def writing_to(out: pathlib.Path, bytes_needed: int) -> Iterator[pathlib.Path]:
+    """Locks `out`, checks the room, clears what a killed run left; and clears up after a failure.
+
+    Returns:
+        The folder to write an unfinished store to, which `publish` then gives its name.
+
+    Raises:
+        DataError: a folder that cannot be written to, another preparation there, too little room.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / _LOCK).open("w")
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written to ({error.strerror}).") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(f"{out}: another preparation is writing there.") from error
+        _clear(out)
+        if (free := shutil.disk_usage(out).free) < bytes_needed:
+            raise DataError(
+                f"{out}: needs about {bytes_needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free."
+            )
+        try:
+            yield out / _UNFINISHED
+        except Exception as error:
+            if _is_disk_full(error):
+                raise DataError(
+                    f"{out}: the disk is full; the {free / 1e9:.1f} GB that were free at the start did "
+                    "not suffice. What was there before is unchanged."
+                ) from error
+            raise
+        finally:
+            _clear(out)
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    while error is not None:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # TensorFlow's writer of records reports a full disk in its own way.
+        if full or isinstance(error, tf.errors.ResourceExhaustedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def publish(store: pathlib.Path) -> pathlib.Path:
+    """Puts the complete store that was written under `store.name` in its place; returns its folder."""
+    new = store.parent / _UNFINISHED / store.name
+    if store.exists():
+        earlier = new.parent / _REPLACED
+        earlier.mkdir()
+        os.replace(store, earlier / store.name)
+    os.replace(new, store)
+    return next(store.glob(f"**/{FILE}")).parent
+
+
+def published(store: pathlib.Path) -> pathlib.Path | None:
+    """The folder with the manifest of the store in place, None where there is none."""
+    found = next(iter(store.glob(f"**/{FILE}")), None)
+    return None if found is None else found.parent
+
+
+def is_same(folder: pathlib.Path, known: Identity, asked: Identity) -> bool:
+    """Whether the store in place is the one asked for; False where it does not say what it holds.
+
+    Raises:
+        DataError: it is another one.
+    """
+    if told := known.difference(asked):
+        raise DataError(
+            f"{folder}: holds another store: {told}. "
+            "Name another --out, or replace it with --overwrite."
+        )
+    if not known.content:
+        logging.warning(
+            "%s: was prepared by a version that kept no digest of its content; it is made again.",
+            folder,
+        )
+    return bool(known.content)
+
+
+def _clear(out: pathlib.Path) -> None:
+    """Removes what is unfinished; a store that was about to be replaced takes its place again."""
+    for earlier in (out / _UNFINISHED / _REPLACED).glob("*"):
+        if not (out / earlier.name).exists():
+            os.replace(earlier, out / earlier.name)
+    shutil.rmtree(out / _UNFINISHED, ignore_errors=True)
