@@ -24,6 +24,7 @@ import pep_tf  # noqa: E402
 from benchmarks.serving_session import open_session  # noqa: E402
 from pep_tf.data import CTRData  # noqa: E402
 from pep_tf.experiments.config import make_config  # noqa: E402
+from pep_tf.experiments.load_data import load_for_seed  # noqa: E402
 from pep_tf.export.check import litert_answer  # noqa: E402
 from pep_tf.export.litert import MODEL  # noqa: E402
 from pep_tf.export.value_code import DTYPES  # noqa: E402
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags = parser.parse_args(arguments)
     stored = json.loads((flags.run_dir / "config.json").read_text("utf-8"))
     del stored["data"]
-    data = pep_tf.data.load(
+    data = load_for_seed(
         stored["dataset"],
         data_dir=flags.data_dir,
         features=stored["features"],

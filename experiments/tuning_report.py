@@ -17,9 +17,9 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from pep_tf import data as datasets
 from pep_tf.data import CTRData
 from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.load_data import load_for_seed
 from pep_tf.experiments.run import Run
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.training import Silent
@@ -73,7 +73,7 @@ class Report:
         return dataclasses.replace(config, budgets=tuple(counts))
 
     def _data(self, seed: int) -> CTRData:
-        return datasets.load(
+        return load_for_seed(
             self.search.dataset,
             data_dir=self.data_dir,
             features=self.base["features"],

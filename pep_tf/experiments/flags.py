@@ -35,6 +35,11 @@ def define() -> None:
     flags.DEFINE_integer("num_features", None, "synthetic data: features N of all fields together")
     flags.DEFINE_string("on_bad_row", None, "raw click logs: 'error' or 'skip' [error]")
     flags.DEFINE_string("hour", None, "raw Avazu: 'raw' or 'parts' (hour of day, weekday) [raw]")
+    flags.DEFINE_boolean(
+        "verify",
+        False,
+        "hash a prepared store even if size, times and inode of its files are the same",
+    )
     flags.DEFINE_string("config", None, "study file, for example experiments/movielens_1m.py")
     flags.DEFINE_string("run_dir", None, "folder for results [runs/<data set>-<model>-<number>]")
     flags.DEFINE_boolean("resume", False, "continue the run in --run_dir, or the latest one")
@@ -75,7 +80,8 @@ def given() -> dict[str, Any]:
 def data_options() -> dict[str, Any]:
     """The flags that go to the reader of the data set, those that were given."""
     names = ("rows", "num_features", "on_bad_row", "hour")
-    return {name: value for name in names if (value := flags.FLAGS[name].value) is not None}
+    given = {name: value for name in names if (value := flags.FLAGS[name].value) is not None}
+    return {**given, "verify": flags.FLAGS.verify}
 
 
 def _shown(default: Any) -> str:

@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 from absl import app, flags, logging
 
-from pep_tf import data as datasets
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
 from pep_tf.errors import PepError
@@ -18,6 +17,7 @@ from pep_tf.experiments.config import PRECISIONS, Config, load_study, make_confi
 from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.environment import environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
+from pep_tf.experiments.load_data import load_for_seed
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report import write_report
 from pep_tf.experiments.results import Results
@@ -90,11 +90,12 @@ class _Command:
     def load(self, seed: int) -> CTRData:
         """The data set as this seed splits it."""
         name = self.changes.get("dataset", self.study.get("dataset", Config.dataset))
-        return datasets.load(
+        return load_for_seed(
             name,
             data_dir=self.options.data_dir,
             features=self.asked.features,
             seed=seed,
+            first_seed=self.asked.seed,
             **run_flags.data_options(),
         )
 

@@ -10,10 +10,10 @@ import pandas as pd
 import tensorflow as tf
 from absl import app, flags, logging
 
-from pep_tf import data as datasets
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags as run_flags
 from pep_tf.experiments.config import PRECISIONS, Config, load_study, make_config
+from pep_tf.experiments.load_data import load_for_seed
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report.search import STUDY
 from pep_tf.experiments.run_folder import next_run_dir
@@ -81,7 +81,7 @@ def _run(options: flags.FlagValues) -> int:
     study = load_study(options.config) if options.config else {}
     changes = run_flags.given()
     asked = make_config(Config.dataset, 0, study, changes)  # refuses a bad flag before any work
-    data = datasets.load(
+    data = load_for_seed(
         changes.get("dataset", study.get("dataset", Config.dataset)),
         data_dir=options.data_dir,
         features=asked.features,
