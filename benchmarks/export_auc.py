@@ -27,7 +27,7 @@ from pep_tf.experiments.config import make_config  # noqa: E402
 from pep_tf.experiments.load_data import load_for_seed  # noqa: E402
 from pep_tf.export.check import litert_answer  # noqa: E402
 from pep_tf.export.litert import MODEL  # noqa: E402
-from pep_tf.export.value_code import DTYPES  # noqa: E402
+from pep_tf.tables.packed.values import DTYPES  # noqa: E402
 from pep_tf.training.metrics import metrics_of  # noqa: E402
 
 _ROWS = 8192

@@ -15,9 +15,9 @@ from pep_tf.errors import RunError
 from pep_tf.export.check import FORMATS, Check
 from pep_tf.export.litert import export_litert
 from pep_tf.export.saved_model import export_saved_model
-from pep_tf.export.value_code import DTYPES
 from pep_tf.layers import PEPEmbedding, TicketEmbedding
 from pep_tf.seeding import seeded
+from pep_tf.tables.packed.values import DTYPES
 from pep_tf.training import FitResult, Reporter, Settings
 from pep_tf.training.budgets import Budget
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from pep_tf.errors import RunError
 from pep_tf.export.check import FORMATS
-from pep_tf.export.value_code import DTYPES
 from pep_tf.layers import GRANULARITIES
 from pep_tf.models import models_with, options_among
+from pep_tf.tables.packed.values import DTYPES
 from pep_tf.training import Settings
 from pep_tf.training.budgets import check_budgets
 from pep_tf.training.settings import UPDATES

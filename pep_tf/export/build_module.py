@@ -6,12 +6,10 @@ import numpy as np
 
 from pep_tf.data.raw import RawTransform
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.export.dense_table import DenseTable
-from pep_tf.export.entries import Entries
 from pep_tf.export.serving_module import ServingModule
 from pep_tf.export.tables import DenseTables, PackedTables, Tables
 from pep_tf.export.tower import FrozenTower, Interaction
-from pep_tf.export.value_code import DTYPES
+from pep_tf.tables.packed import DTYPES, DenseTable, Entries
 
 Rows = np.ndarray | Iterable[np.ndarray]
 
@@ -64,7 +62,7 @@ def _tables(
         main, linear = Entries.of(rows), None if weights is None else Entries.of(weights)
         _check_shapes(schema, main, linear)
         return PackedTables(main, linear, dtype, schema.sizes)
-    dense = DenseTable(rows), None if weights is None else DenseTable(weights, "first_order")
+    dense = DenseTable.of(rows), None if weights is None else DenseTable.of(weights)
     _check_shapes(schema, *dense)
     return DenseTables(*dense)
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from pep_tf.data.raw import MISSING
 from pep_tf.errors import DataError
 from pep_tf.export.serving_module import ServingModule
-from pep_tf.export.tables import Table
+from pep_tf.tables.packed import StoredTable
 
 MODEL_CARD = "assets.extra/model_card.json"
 
@@ -89,7 +89,7 @@ def vocabulary_bytes(module: ServingModule) -> int:
     return sum(tensor_bytes(v) for v in getattr(module.transform, "variables", ()))
 
 
-def _describe(table: Table) -> dict[str, Any]:
+def _describe(table: StoredTable) -> dict[str, Any]:
     parts = table.parts()
     return {
         "format": type(table).__name__,

@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from pep_tf.data.raw import UNKNOWN, RawTransform
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.export.tables import Table, Tables
+from pep_tf.export.tables import Tables
 from pep_tf.export.tower import FrozenTower
+from pep_tf.tables.packed import StoredTable
 
 
 class ServingModule(tf.Module):
@@ -38,11 +39,11 @@ class ServingModule(tf.Module):
         self._ids_spec = tf.TensorSpec([None, schema.num_fields], tf.int32, name="ids")
 
     @property
-    def table(self) -> Table:
+    def table(self) -> StoredTable:
         return self.tables.table
 
     @property
-    def first_order(self) -> Table | None:
+    def first_order(self) -> StoredTable | None:
         return self.tables.first_order
 
     def signatures(self) -> dict[str, Any]:

@@ -6,31 +6,11 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.export.bound import bound_bytes
-from pep_tf.export.dense_table import DenseTable
-from pep_tf.export.entries import Entries
-from pep_tf.export.octets import look
-from pep_tf.export.packed_table import PackedTable
-from pep_tf.export.value_code import Values
-
-
-class Table(Protocol):
-    """What there is to know of a table in any form.
-
-    Attributes:
-        dim, num_rows: d and N.
-        nnz: entries that are not zero.
-        bound_bytes: see `pep_tf.export.bound`.
-    """
-
-    dim: int
-    num_rows: int
-    nnz: int
-    bound_bytes: float
-
-    def parts(self) -> dict[str, int]:
-        """Bytes by part."""
-        ...
+from pep_tf.export.table_variables import TableVariables
+from pep_tf.tables.packed import DenseTable, Entries, PackedTable, StoredTable
+from pep_tf.tables.packed.octets import look
+from pep_tf.tables.packed.stored_table import facts_of
+from pep_tf.tables.packed.values import Values
 
 
 class Tables(Protocol):
@@ -42,8 +22,8 @@ class Tables(Protocol):
         occupied: bool [N], False where a row adds nothing.
     """
 
-    table: Table
-    first_order: Table | None
+    table: StoredTable
+    first_order: StoredTable | None
     occupied: np.ndarray
 
     def spread(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -56,37 +36,43 @@ class DenseTables(tf.Module):
 
     def __init__(self, table: DenseTable, first_order: DenseTable | None) -> None:
         super().__init__(name="tables")
-        self.table, self.first_order = table, first_order
+        self._table = TableVariables(table, "table")
+        self._first_order = (
+            None if first_order is None else TableVariables(first_order, "first_order")
+        )
+        self.table = self._table.table
+        self.first_order = self._first_order and self._first_order.table
         self.occupied = np.ones(table.num_rows, bool)  # each row is stored, zeros too
 
     def spread(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
         with tf.control_dependencies([check]):
             rows = tf.reshape(rows, [-1])
-        linear = None if self.first_order is None else self.first_order.lookup(rows)
-        return self.table.lookup(rows), linear
+        linear = None if self._first_order is None else self._first_order.read().lookup(rows)
+        return self._table.read().lookup(rows), linear
 
 
-class SharedWeights(tf.Module):
-    """First-order weights of places that the embedding table finds.
+class SharedWeights(StoredTable):
+    """First-order weights of places that the embedding table finds."""
 
-    Args:
-        weights: their entries.
-        dtype: how values are stored, see `Values`.
-        bits: bytes of the bits that say which places have one.
-    """
+    @classmethod
+    def of(cls, weights: Entries, dtype: str, bits: int) -> "SharedWeights":
+        """Stores weights.
 
-    dim = 1
+        Args:
+            weights: their entries.
+            dtype: how values are stored, see `Values`.
+            bits: bytes of the bits that say which places have one.
+        """
+        arrays, unit = Values.encode(weights.rows, dtype, "values")
+        return cls(arrays, {**facts_of(weights), "unit": unit, "bits": bits})
 
-    def __init__(self, weights: Entries, dtype: str, bits: int) -> None:
-        super().__init__(name="first_order")
-        self.num_rows, self.nnz = weights.num_rows, weights.nnz
-        self.bound_bytes = bound_bytes(weights.histogram)
-        self.values = Values(weights.rows, dtype, "first_order")
-        self._bits = bits
+    def at(self, places: tf.Tensor) -> tf.Tensor:
+        """float32 [n, 1] of places among the weights, 0 being that of none."""
+        return Values(self.arrays, "values", self.facts["unit"]).at(places)
 
     def parts(self) -> dict[str, int]:
-        """Bytes by part."""
-        return {"values": self.values.nbytes, "rows": self._bits, "masks": 0}
+        values = self._bytes("values", "values_scales")
+        return {"values": values, "rows": self.facts["bits"], "masks": 0}
 
 
 class PackedTables(tf.Module):
@@ -109,32 +95,40 @@ class PackedTables(tf.Module):
         super().__init__(name="tables")
         self._middle = _middle(sizes)
         self.occupied = table.places
-        self.first_order: PackedTable | SharedWeights | None = None
-        if first_order is None:
-            self.table = PackedTable(table, dtype=dtype)
-            return
-        self.occupied = table.places | first_order.places
-        if first_order.dim == 1 and _worth_sharing(table, self.occupied):
-            bits = first_order.places[self.occupied]
-            table = table.with_places(self.occupied)
-            self.table = PackedTable(table, dtype=dtype, weights=bits)
-            self.first_order = SharedWeights(first_order, dtype, self.table.weights_bytes)
-        else:
-            self.table = PackedTable(table, dtype=dtype)
-            # What is worth a level is the same as for the table, of which these are a small part.
-            self.first_order = PackedTable(
-                first_order, dtype=dtype, name="first_order", level_worth=4 * table.nnz // 20
-            )
+        if first_order is not None:
+            self.occupied = table.places | first_order.places
+        packed, weights = _packed(table, first_order, dtype, self.occupied)
+        self._table = TableVariables(packed, "table")
+        self._first_order = None if weights is None else TableVariables(weights, "first_order")
+        self.table = self._table.table
+        self.first_order = self._first_order and self._first_order.table
 
     def spread(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
         different, order = _different(rows, self._middle, check)
-        found = self.table.find(different)
-        numbers = self.table.spread(found, order)
-        if self.first_order is None:
+        table = self._table.read()
+        found = table.find(different)
+        numbers = table.spread(found, order)
+        if self._first_order is None:
             return numbers, None
-        if isinstance(self.first_order, SharedWeights):
-            return numbers, look(self.first_order.values.at(found.weights), order)
-        return numbers, self.first_order.spread(self.first_order.find(different), order)
+        weights = self._first_order.read()
+        if isinstance(weights, SharedWeights):
+            return numbers, look(weights.at(found.weights), order)
+        return numbers, weights.spread(weights.find(different), order)
+
+
+def _packed(
+    table: Entries, first_order: Entries | None, dtype: str, occupied: np.ndarray
+) -> tuple[PackedTable, PackedTable | SharedWeights | None]:
+    """The table and the first-order weights, by one index where that saves bytes."""
+    if first_order is None:
+        return PackedTable.of(table, dtype=dtype), None
+    if first_order.dim == 1 and _worth_sharing(table, occupied):
+        bits = first_order.places[occupied]
+        packed = PackedTable.of(table.with_places(occupied), dtype=dtype, weights=bits)
+        return packed, SharedWeights.of(first_order, dtype, packed.weights_bytes)
+    # What is worth a level is the same as for the table, of which these are a small part.
+    weights = PackedTable.of(first_order, dtype=dtype, level_worth=4 * table.nnz // 20)
+    return PackedTable.of(table, dtype=dtype), weights
 
 
 def _different(rows: tf.Tensor, middle: int, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor]:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.export.entries import WHOLE
 from pep_tf.export.inspect import inspect, main
 from pep_tf.export.litert import export_litert
 from pep_tf.export.model_card import MODEL_CARD
 from pep_tf.export.saved_model import export_saved_model
+from pep_tf.tables.packed.entries import WHOLE
 from tests.export.towers import DIM, FIRST_ORDER, SCHEMA, TABLE, SmallTower
 
 TOWER_NUMBERS = 3 * DIM * 16 + 16 + 4 * 16 + 16 + 1 + 1

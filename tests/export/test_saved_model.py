@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pep_tf.errors import RunError
-from pep_tf.export.entries import WHOLE
 from pep_tf.export.saved_model import MODEL_CARD, export_saved_model
 from pep_tf.models import build_model, models_with
+from pep_tf.tables.packed.entries import WHOLE
 from tests.export.towers import DIM, FIRST_ORDER, SCHEMA, TABLE, SmallTower, expected, random_ids
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pep_tf.export.bound import bound_bytes, count_histogram
+from pep_tf.tables.packed.bound import bound_bytes, count_histogram
 
 
 def test_counts_rows_by_their_number_of_entries():

@@ -1,12 +1,12 @@
 """What the packing keeps of a table's row blocks: nothing that grows with N x d."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from pep_tf.export.bound import count_histogram
-from pep_tf.export.octets import pack_bits
+from pep_tf.tables.packed.bound import bound_bytes, count_histogram
+from pep_tf.tables.packed.octets import pack_bits
 
 # A row that keeps at least this share is stored whole: its zeros cost little more than its mask
 # would, and a copy of it is many times faster than to gather its entries one by one. At 3/4 instead
@@ -47,6 +47,11 @@ class Entries:
     @property
     def nnz(self) -> int:
         return int(self.histogram @ np.arange(self.dim + 1))
+
+    @property
+    def bound_bytes(self) -> float:
+        """See `pep_tf.tables.packed.bound`."""
+        return bound_bytes(self.histogram)
 
     @classmethod
     def of(cls, blocks: Iterable[np.ndarray]) -> "Entries":
@@ -95,3 +100,30 @@ class Entries:
         octets = np.zeros((len(few), self.octets.shape[1]), np.uint8)
         octets[few] = self.octets
         return dataclasses.replace(self, places=places, whole=whole, octets=octets)
+
+    def masks(self) -> np.ndarray:
+        """uint8 [number of places, ceil(d / 8)]: the mask of every place, lowest bit first."""
+        masks = np.empty((len(self.whole), self.octets.shape[1]), np.uint8)
+        masks[self.whole] = pack_bits(self.rows != 0)
+        masks[~self.whole] = self.octets
+        return masks
+
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """The table again, in row blocks float32 [size, d] (the last one shorter), in order."""
+        place = np.concatenate([[0], np.cumsum(self.places)])
+        few = np.concatenate([[0], np.cumsum(~self.whole)])  # places not stored whole before each
+        kept = np.unpackbits(self.octets, axis=1, count=self.dim, bitorder="little").sum(1, int)
+        value = np.concatenate([[0], np.cumsum(kept)])
+        for start in range(0, self.num_rows, size):
+            rows = self.places[start : start + size]
+            block = np.zeros((len(rows), self.dim), np.float32)
+            places = slice(place[start], place[start + len(rows)])
+            whole, low, high = self.whole[places], few[places.start], few[places.stop]
+            own = np.zeros((len(whole), self.dim), np.float32)
+            own[whole] = self.rows[places.start - low : places.stop - high]
+            octets = self.octets[low:high]
+            mask = np.zeros(own.shape, bool)
+            mask[~whole] = np.unpackbits(octets, axis=1, count=self.dim, bitorder="little")
+            own[mask] = self.values[value[low] : value[high]]
+            block[rows] = own
+            yield block

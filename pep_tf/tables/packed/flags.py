@@ -1,11 +1,12 @@
 """Bits and bytes of many places in groups, each with the number of set bits before it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.export.octets import (
+from pep_tf.tables.packed.octets import (
     HIGH,
     NUMBER,
     OWN,
@@ -22,7 +23,7 @@ from pep_tf.export.octets import (
 _BLOCK = 256  # places between two absolute counts: at most 255 bits of a kind before its last group
 
 
-class Flags(tf.Module):
+class Flags:
     """For each of many places some bits and up to one byte, all of which one read answers for.
 
     A bit says whether the place has something of a kind; what it has is stored elsewhere in the
@@ -30,68 +31,83 @@ class Flags(tf.Module):
     whose set bits stand for something stored elsewhere too.
 
     Args:
-        flags: bool [K] for each kind.
-        octets: uint8 [K], or None.
-        name: prefix of the variables' names.
-        integers: type of the positions, int32 or int64.
-        zeros: number of places put before the first, which have nothing.
-        group: places that are read for one answer, a multiple of 8; 8 itself with `octets`. A larger
-            one saves bytes and costs time: a group has a byte of its own for each kind.
+        arrays: hold `name_groups` and `name_far`; see `encode`.
+        name: of these flags.
+        has_octets: whether a byte was stored.
+        group: places that are read for one answer, as they were stored.
     """
 
     def __init__(
-        self,
+        self, arrays: Mapping[str, Any], name: str, *, has_octets: bool = False, group: int = 8
+    ) -> None:
+        self._groups, self._far = arrays[f"{name}_groups"], arrays[f"{name}_far"]
+        self._has_octets, self._group = has_octets, group
+        # For each place of a group, what each byte of its record adds to the counts of its kind.
+        hows = [after([NUMBER], to_bit(group // 8))] * (self._far.shape[1] - has_octets)
+        if has_octets:
+            own = np.where(np.eye(group, dtype=bool), OWN, to_byte(group))
+            hows.append(after([NUMBER, HIGH], own))
+        sizes = [how.shape[1] for how in hows]
+        self._how = np.concatenate(hows, axis=1)
+        self._kinds = np.repeat(np.eye(len(sizes)), sizes, axis=0)  # of each byte of a record
+        column = int(self._far.shape[0]) * tf.as_dtype(self._far.dtype).size
+        self.nbytes = [int(self._groups.shape[0]) * size + column for size in sizes]
+
+    @staticmethod
+    def encode(
         flags: Sequence[np.ndarray],
         octets: np.ndarray | None,
         name: str,
-        integers: tf.DType = tf.int32,
+        integers: Any = np.int32,
         *,
         zeros: int = 1,
         group: int = 8,
-    ) -> None:
-        super().__init__(name=name)
-        self._integers, self._has_octets, self._group = integers, octets is not None, group
+    ) -> dict[str, np.ndarray]:
+        """Arrays of these flags.
+
+        Args:
+            flags: bool [K] for each kind.
+            octets: uint8 [K], or None.
+            name: prefix of the arrays' names.
+            integers: type of the positions, int32 or int64.
+            zeros: number of places put before the first, which have nothing.
+            group: places that are read for one answer, a multiple of 8; 8 itself with `octets`. A
+                larger one saves bytes and costs time: a group has a byte of its own for each kind.
+        """
         records: list[np.ndarray] = []
         far: list[np.ndarray] = []
-        hows: list[np.ndarray] = []
         for bits in flags:
             column = pack_bits(_padded(bits, zeros, group))
             near, before = counts_before(number_of_ones(column).sum(1), _BLOCK // group)
             records += [near.astype(np.uint8)[:, None], column]
-            hows.append(after([NUMBER], to_bit(group // 8)))
             far.append(before)
         if octets is not None:
             column = _padded(octets, zeros, group)
             near, before = counts_before(number_of_ones(column).sum(1), _BLOCK // group)
             records += [near.astype("<u2")[:, None].view(np.uint8), column]
-            own = np.where(np.eye(group, dtype=bool), OWN, to_byte(group))
-            hows.append(after([NUMBER, HIGH], own))
             far.append(before)
-        sizes = [how.shape[1] for how in hows]
-        self._how = np.concatenate(hows, axis=1)
-        self._kinds = np.repeat(np.eye(len(sizes)), sizes, axis=0)  # of each byte of a record
-        stored = np.stack(far, axis=1).astype(integers.as_numpy_dtype)
-        groups = np.concatenate(records, axis=1)
-        self.groups = tf.Variable(groups, trainable=False, name=f"{name}_groups")
-        self.far = tf.Variable(stored, trainable=False, name=f"{name}_far")
-        self.nbytes = [len(groups) * size + stored[:, 0].nbytes for size in sizes]
+        return {
+            f"{name}_groups": np.concatenate(records, axis=1),
+            f"{name}_far": np.stack(far, axis=1).astype(integers),
+        }
 
     def find(self, places: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
         """What is known of the places int32 [n].
 
         Returns:
             Of each kind, the place of what is there, not positive if nothing, int32 [n]; the place
-            of what the first set bit of the byte stands for, were one set, of type `integers` [n];
-            the byte, int32 [n]. Without bytes the latter two say nothing.
+            of what the first set bit of the byte stands for, were one set, of the positions' type
+            [n]; the byte, int32 [n]. Without bytes the latter two say nothing.
         """
         at = tf.expand_dims(places, 1)
-        stored = tf.gather_nd(self.groups.read_value(), at // self._group)
+        stored = tf.gather_nd(self._groups, at // self._group)
         how = tf.gather_nd(tf.constant(self._how, tf.int32), at % self._group)
         within = self._by_kind(stored, how)
-        found = tf.gather_nd(self.far.read_value(), at // _BLOCK) + tf.cast(within, self._integers)
+        far = tf.gather_nd(self._far, at // _BLOCK)
+        found = far + tf.cast(within, far.dtype)
         columns = [found[:, i] for i in range(self._kinds.shape[1])]
         octet = within[:, -1] // OWN_UNIT
-        start = columns[-1] - tf.cast(octet * OWN_UNIT, self._integers)
+        start = columns[-1] - tf.cast(octet * OWN_UNIT, far.dtype)
         flags = columns[:-1] if self._has_octets else columns
         return [tf.cast(place, tf.int32) for place in flags], start, octet
 

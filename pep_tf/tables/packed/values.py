@@ -5,58 +5,74 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.export.octets import look
+from pep_tf.tables.packed.octets import look
+from pep_tf.tables.packed.stored_table import Arrays
 
 DTYPES = ("float32", "float16", "int8")
 _BLOCK = 64  # values that share a scale, or a row of more: 4 bytes for 64, a sixteenth of int8
 
 
-class Values(tf.Module):
+class Values:
     """Numbers in the order in which the mask meets them, or rows of them.
 
-    Args:
-        values: float32 [n], or rows of them float32 [n, d].
-        dtype: one of `DTYPES`. int8 keeps `round(127 v / max |v|)`, the maximum being that of a
-            block: the runs that begin within 64 places, or as many rows as have no more values, but
-            one at least. The error is at most 1/254 of it. float16 is kept as the 16 bits of an
-            int16, since LiteRT looks up no float16, in units that make the largest value about 2^15.
-        name: prefix of the variables' names.
-        runs: int [m], lengths of the runs in which values are looked up, n in all; None for rows.
+    One zero, or one row of zeros, stands before the first: what is read for an absent entry.
 
-    One zero, or one row of zeros, is put before the first: what is read for an absent entry.
+    Args:
+        arrays: hold `name` and, for int8, `name_scales`; see `encode`.
+        name: of these numbers.
+        unit: float16 is stored in units of this.
     """
 
-    def __init__(
-        self, values: np.ndarray, dtype: str, name: str, runs: np.ndarray | None = None
-    ) -> None:
-        super().__init__(name=f"{name}_values")
+    def __init__(self, arrays: Arrays, name: str, unit: float = 1.0) -> None:
+        self._stored, self._scales = arrays[name], arrays.get(f"{name}_scales")
+        self._unit = unit
+
+    @staticmethod
+    def encode(
+        values: np.ndarray, dtype: str, name: str, runs: np.ndarray | None = None
+    ) -> tuple[dict[str, np.ndarray], float]:
+        """Arrays and unit of these values.
+
+        Args:
+            values: float32 [n], or rows of them float32 [n, d].
+            dtype: one of `DTYPES`. int8 keeps `round(127 v / max |v|)`, the maximum being that of a
+                block: the runs that begin within 64 places, or as many rows as have no more values,
+                but one at least. The error is at most 1/254 of it. float16 is kept as the 16 bits of
+                an int16, since LiteRT looks up no float16, in units that make the largest value
+                about 2^15.
+            name: prefix of the arrays' names.
+            runs: int [m], lengths of the runs in which values are looked up, n in all; None for rows.
+        """
         if dtype not in DTYPES:
             raise ValueError(f"`dtype` must be one of {list(DTYPES)}. Received: {dtype!r}")
         values = np.concatenate([np.zeros_like(values, shape=(1, *values.shape[1:])), values])
-        self._block = max(1, _BLOCK // values[0].size)  # places that share a scale
-        self.scales: tf.Variable | None = None
-        stored = values
         if dtype == "float16":
-            stored, self._unit = _to_float16(values)
-        elif dtype == "int8":
+            stored, unit = _to_float16(values)
+            return {name: stored}, unit
+        if dtype == "int8":
             first = np.arange(len(values)) if runs is None else _first_of_run(runs)
-            stored, scales = _to_int8(values, first // self._block)
-            self.scales = tf.Variable(scales, trainable=False, name=f"{name}_scales")
-        self.stored = tf.Variable(stored, trainable=False, name=f"{name}_values")
-        self.nbytes = stored.nbytes + (0 if self.scales is None else 4 * self.scales.shape[0])
+            stored, scales = _to_int8(values, first // _places_of_scale(values))
+            return {name: stored, f"{name}_scales": scales}, 1.0
+        return {name: values}, 1.0
 
     def at(self, places: tf.Tensor, first: tf.Tensor | None = None) -> tf.Tensor:
         """float32, shape of `places`, or of `places` [u] and a row.
 
         `first` is the place of the first of each run: [..., 1] for places [..., k].
         """
-        found = look(self.stored.read_value(), places)
+        found = look(self._stored, places)
         if found.dtype == tf.int16:
             return tf.cast(tf.bitcast(found, tf.float16), tf.float32) * self._unit
-        if self.scales is None:
+        if self._scales is None:
             return found
         first = tf.expand_dims(places, -1) if first is None else first
-        return tf.cast(found, tf.float32) * look(self.scales.read_value(), first // self._block)
+        scales = look(self._scales, first // _places_of_scale(self._stored))
+        return tf.cast(found, tf.float32) * scales
+
+
+def _places_of_scale(values: np.ndarray | tf.Tensor) -> int:
+    """Places of `values` [n] or [n, d] that share a scale."""
+    return max(1, _BLOCK // math.prod(values.shape[1:]))
 
 
 def _first_of_run(runs: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from benchmarks.serving_model import MadeUpTicket
-from pep_tf.export.entries import WHOLE
-from pep_tf.export.packed_table import PackedTable
 from pep_tf.layers import TicketEmbedding
+from pep_tf.tables.packed.entries import WHOLE
+from pep_tf.tables.packed.packed_table import PackedTable
 
 
 def unpacked(table: PackedTable) -> np.ndarray:
@@ -45,7 +45,7 @@ def test_every_row_comes_back_bit_for_bit(data, rows, dim, rate_of_rows, rate_of
     mask = (rng.random((rows, 1)) < rate_of_rows) & (rng.random((rows, dim)) < rate_of_entries)
     table = np.where(mask, rng.normal(size=(rows, dim)), 0).astype(np.float32)
     cuts = data.draw(st.lists(st.integers(0, rows), max_size=3).map(sorted))
-    packed = PackedTable(np.split(table, cuts))
+    packed = PackedTable.of(np.split(table, cuts))
     np.testing.assert_array_equal(unpacked(packed), table)
 
 
@@ -60,7 +60,7 @@ def test_every_row_comes_back_bit_for_bit(data, rows, dim, rate_of_rows, rate_of
     )
 )
 def test_any_finite_numbers_come_back(table):
-    np.testing.assert_array_equal(unpacked(PackedTable([table])), table)
+    np.testing.assert_array_equal(unpacked(PackedTable.of([table])), table)
 
 
 @pytest.mark.parametrize("dim", [1, 7, 64])
@@ -68,7 +68,7 @@ def test_any_finite_numbers_come_back(table):
 @pytest.mark.parametrize("value", [0.0, 0.5])
 def test_empty_and_full_tables(rows, dim, value):
     table = np.full((rows, dim), value, np.float32)
-    packed = PackedTable([table])
+    packed = PackedTable.of([table])
     np.testing.assert_array_equal(unpacked(packed), table)
     if value:  # Nothing but the values, and the zeros of a row that would be empty.
         assert packed.nbytes == table.nbytes + 4 * dim
@@ -78,14 +78,14 @@ def test_a_field_without_a_survivor_and_a_last_row_that_is_empty():
     table = zipf_table(3000, 16, 0.05)
     table[1000:2000] = 0
     table[-1] = 0
-    packed = PackedTable(np.array_split(table, 7))
+    packed = PackedTable.of(np.array_split(table, 7))
     np.testing.assert_array_equal(unpacked(packed), table)
 
 
 @pytest.mark.parametrize("kept", [0.001, 0.01, 0.1, 0.6])
 def test_positions_of_64_bits_give_the_same(kept):
     table = zipf_table(4000, 24, kept)
-    packed = PackedTable([table], integers=tf.int64)
+    packed = PackedTable.of([table], integers=np.int64)
     np.testing.assert_array_equal(unpacked(packed), table)
 
 
@@ -94,7 +94,7 @@ def test_positions_of_64_bits_give_the_same(kept):
 def test_spread_decodes_each_row_once_and_gives_back_all(kept, dim):
     table = zipf_table(2000, dim, kept) if 0 < kept < 1 else np.full((2000, dim), kept, np.float32)
     rows = np.random.default_rng(1).integers(0, 2000, 700).astype(np.int32)
-    packed = PackedTable([table])
+    packed = PackedTable.of([table])
     different, order = tf.unique(rows)
     np.testing.assert_array_equal(packed.spread(packed.find(different), order), table[rows])
     nothing = tf.zeros([0], tf.int32)
@@ -106,7 +106,7 @@ def test_more_than_2_to_the_31_entries_from_row_blocks():
     empty = np.zeros((2**18, 64), np.float32)
     last = np.zeros((1, 64), np.float32)
     last[0, 1::9] = np.arange(1, 8)
-    packed = PackedTable(itertools.chain([last], itertools.repeat(empty, 128), [last]))
+    packed = PackedTable.of(itertools.chain([last], itertools.repeat(empty, 128), [last]))
     assert packed.num_rows * packed.dim > 2**31
     rows = np.array([0, 1, packed.num_rows - 2, packed.num_rows - 1], np.int32)
     expected = np.concatenate([last, empty[:2], last])
@@ -120,7 +120,7 @@ def test_a_ticket_is_packed_without_its_table():
     layer = TicketEmbedding.of_mask(mask, 64)
     layer.entries.table.assign(np.random.default_rng(0).normal(size=(600, 1)))
     tracemalloc.start()
-    packed = PackedTable(layer.row_blocks())
+    packed = PackedTable.of(layer.row_blocks())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * 300_000 * 64 / 2
@@ -129,7 +129,7 @@ def test_a_ticket_is_packed_without_its_table():
 
 def test_lookup_takes_rows_in_any_order_and_none():
     table = zipf_table(200, 8, 0.2)
-    packed = PackedTable([table])
+    packed = PackedTable.of([table])
     rows = np.array([5, 199, 5, 0], np.int32)
     np.testing.assert_array_equal(packed.lookup(tf.constant(rows)), table[rows])
     assert packed.lookup(tf.zeros([0], tf.int32)).shape == (0, 8)
@@ -157,15 +157,14 @@ def one_field(rows: int, dim: int, kept: float) -> Iterable[np.ndarray]:
     ],
 )
 def test_bytes_over_the_bound(blocks, kept, most):
-    packed = PackedTable(blocks(100_000, 64, kept))
-    stored = sum(int(np.prod(v.shape)) * v.dtype.size for v in packed.variables)
-    assert stored == packed.nbytes
+    packed = PackedTable.of(blocks(100_000, 64, kept))
+    assert sum(array.nbytes for array in packed.arrays.values()) == packed.nbytes
     assert packed.nbytes <= most * packed.bound_bytes
 
 
-def test_the_variables_hold_no_array_of_n_times_d():
-    packed = PackedTable([zipf_table(5000, 64, 0.01)])
-    assert max(int(np.prod(v.shape)) for v in packed.variables) < 5000 * 64 / 20
+def test_the_arrays_hold_no_array_of_n_times_d():
+    packed = PackedTable.of([zipf_table(5000, 64, 0.01)])
+    assert max(array.size for array in packed.arrays.values()) < 5000 * 64 / 20
 
 
 @pytest.mark.parametrize(
@@ -174,7 +173,7 @@ def test_the_variables_hold_no_array_of_n_times_d():
 )
 def test_smaller_numbers(dtype, tolerance):
     table = zipf_table(4000, 16, 0.1)
-    packed = PackedTable([table], dtype=dtype)
+    packed = PackedTable.of([table], dtype=dtype)
     error = np.abs(unpacked(packed) - table)
     assert (error <= tolerance * np.abs(table).max()).all()
     assert ((unpacked(packed) != 0) <= (table != 0)).all()
@@ -191,7 +190,7 @@ def test_smaller_numbers(dtype, tolerance):
 @pytest.mark.parametrize("scale", [1e-30, 1e-6, 1.0, 1e6, 1e34])
 def test_float16_holds_numbers_of_any_size(scale):
     table = (zipf_table(300, 8, 0.2) * scale).astype(np.float32)
-    found = unpacked(PackedTable([table], dtype="float16"))
+    found = unpacked(PackedTable.of([table], dtype="float16"))
     # 11 bits of each number, but for those 2^29 times smaller than the largest.
     spacing = np.abs(table) * 2**-11 + np.abs(table).max() * 2**-39 + 2**-149
     assert (np.abs(found - table) <= spacing).all()
@@ -208,4 +207,4 @@ def test_float16_holds_numbers_of_any_size(scale):
 )
 def test_bad_arguments(blocks, arguments, message):
     with pytest.raises(ValueError, match=message):
-        PackedTable(blocks, **arguments)
+        PackedTable.of(blocks, **arguments)

@@ -1,6 +1,7 @@
 """Bits in stored bytes, with the one question a packed table asks of them: how many lie before?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -59,7 +60,7 @@ def look(numbers: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
 
 def ones(octets: tf.Tensor, integers: tf.DType) -> tf.Tensor:
     """Number of set bits of each byte, shape of `octets`."""
-    return look(tf.constant(_ONES, integers), octets)
+    return look(_constant("ones", _ONES, integers), octets)
 
 
 def steps(octets: tf.Tensor, integers: tf.DType) -> tf.Tensor:
@@ -68,12 +69,24 @@ def steps(octets: tf.Tensor, integers: tf.DType) -> tf.Tensor:
     For a bit that is not set, less `2^31` (int64: `2^63`), so that `maximum(place + step, 0)` is 0:
     the place of nothing, see `Octets`.
     """
-    return look(tf.constant(_BEFORE + np.where(_BITS, 0, integers.min), integers), octets)
+    return look(_constant("steps", _BEFORE + np.where(_BITS, 0, integers.min), integers), octets)
 
 
 def count(stored: tf.Tensor, how: tf.Tensor, dtype: tf.DType = tf.int32) -> tf.Tensor:
     """Of the shape of both: what each byte adds to a count, `how` being `ALL`, `NUMBER` and so on."""
-    return look(tf.constant(_COUNTS, dtype), tf.cast(stored, tf.int32) + how)
+    return look(_constant("counts", _COUNTS, dtype), tf.cast(stored, tf.int32) + how)
+
+
+def _constant(name: str, values: np.ndarray, dtype: tf.DType) -> tf.Tensor:
+    """A constant of which a graph has one copy, however many lookups it holds."""
+    if tf.executing_eagerly():
+        return tf.constant(values, dtype)
+    graph = tf.compat.v1.get_default_graph()
+    key = f"pep_tf/{name}/{dtype.name}"
+    if not graph.get_collection_ref(key):
+        with tf.control_dependencies(None):  # not those of the first lookup
+            graph.add_to_collection(key, tf.constant(values, dtype))
+    return graph.get_collection_ref(key)[0]
 
 
 def counts_before(counts: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,8 +100,8 @@ def counts_before(counts: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndar
     return near.reshape(-1), 1 + np.cumsum(total) - total
 
 
-class Octets(tf.Module):
-    """Bytes in a variable and, for every window of them, the number of set bits before.
+class Octets:
+    """Bytes and, for every window of them, the number of set bits before.
 
     The numbers are in two parts: from the start to the block, int32 or int64 (`far`), and from the
     start of the block to the window, a byte (`near`). Together they add a quarter to the bytes.
@@ -96,43 +109,51 @@ class Octets(tf.Module):
     What the set bits stand for is stored elsewhere in their order and counted from 1: place 0 of
     every array is a zero, and what is absent is looked up there. Reads look bits up in tables of
     256 rows rather than count them, so that the graph needs only operations that LiteRT has too.
-    The bytes are looked up in the value that was read, never in the variable: after a gather
-    from the variable TensorFlow copies it whole each time that it is read.
+    The arrays are values that were read, never variables: after a gather from a variable
+    TensorFlow copies it whole each time that it is read.
 
     Args:
-        stored: uint8 [n]; a zero byte is put before the first, the place of nothing.
-        name: prefix of the variables' names.
-        integers: type of the positions, int32 or int64.
+        arrays: hold `name_bytes`, `name_near` and `name_far`; see `encode`.
+        name: of these bytes.
     """
 
-    def __init__(self, stored: np.ndarray, name: str, integers: tf.DType = tf.int32) -> None:
-        super().__init__(name=name)
+    def __init__(self, arrays: Mapping[str, Any], name: str) -> None:
+        self._bytes, self._near = arrays[f"{name}_bytes"], arrays[f"{name}_near"]
+        self._far = arrays[f"{name}_far"]
+
+    @staticmethod
+    def encode(stored: np.ndarray, name: str, integers: Any = np.int32) -> dict[str, np.ndarray]:
+        """Arrays of bytes uint8 [n], a zero byte put before the first: the place of nothing.
+
+        Args:
+            stored: the bytes.
+            name: prefix of the arrays' names.
+            integers: type of the positions, int32 or int64.
+        """
         padded = np.zeros(-(-(len(stored) + 1) // BLOCK) * BLOCK, np.uint8)
         padded[1 : 1 + len(stored)] = stored
         of_windows = number_of_ones(padded).reshape(-1, WINDOW).sum(1)
         near, far = counts_before(of_windows, BLOCK // WINDOW)
-        self._integers = integers
-        self.bytes = tf.Variable(padded, trainable=False, name=f"{name}_bytes")
-        self.near = tf.Variable(near.astype(np.uint8), trainable=False, name=f"{name}_near")
-        self.far = tf.Variable(
-            far.astype(integers.as_numpy_dtype), trainable=False, name=f"{name}_far"
-        )
-        self.nbytes = padded.nbytes + near.size + far.size * integers.size
+        return {
+            f"{name}_bytes": padded,
+            f"{name}_near": near.astype(np.uint8),
+            f"{name}_far": far.astype(integers),
+        }
 
     def at(self, places: tf.Tensor) -> tf.Tensor:
         """int32, shape of `places`: the bytes there."""
-        return tf.cast(look(self.bytes.read_value(), places), tf.int32)
+        return tf.cast(look(self._bytes, places), tf.int32)
 
     def first(self, places: tf.Tensor) -> tf.Tensor:
         """Place of what the first set bit of byte `places` [n] stands for, were one set.
 
-        That is 1 + the number of set bits in all bytes before it, of the type `integers`.
+        That is 1 + the number of set bits in all bytes before it, of the positions' type.
         """
         at = tf.expand_dims(places, 1)
         window = at // WINDOW
-        stored = tf.gather_nd(tf.reshape(self.bytes.read_value(), [-1, WINDOW]), window)
+        stored = tf.gather_nd(tf.reshape(self._bytes, [-1, WINDOW]), window)
         how = tf.gather_nd(tf.constant(to_byte(WINDOW), tf.int32), at % WINDOW)
         within = tf.reduce_sum(count(stored, how), axis=1)
-        within += tf.cast(tf.gather_nd(self.near.read_value(), window), tf.int32)
-        far = tf.gather_nd(self.far.read_value(), at // BLOCK)
-        return far + tf.cast(within, self._integers)
+        within += tf.cast(tf.gather_nd(self._near, window), tf.int32)
+        far = tf.gather_nd(self._far, at // BLOCK)
+        return far + tf.cast(within, far.dtype)

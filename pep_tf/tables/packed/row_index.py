@@ -1,16 +1,20 @@
 """Which rows of a table have anything in them, and how many of those lie before a row."""
 
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.export.flags import Flags
-from pep_tf.export.octets import pack_bits
+from pep_tf.tables.packed.flags import Flags
+from pep_tf.tables.packed.octets import pack_bits
 
 _MOST_LEVELS = 6
 _GROUP = 32  # bits that are read for one answer, see `Flags`
 
 
-class RowIndex(tf.Module):
+class RowIndex:
     """A bitmap over rows whose empty bytes are left out, again and again while that saves bytes.
 
     The lowest level has a bit a row. The level above has a bit for each byte of it, and only bytes
@@ -18,24 +22,29 @@ class RowIndex(tf.Module):
     level, sparse ones up to three or four; where no row is empty, none.
 
     Args:
-        occupied: bool [N], whether the row has an entry.
-        name: prefix of the variables' names.
-        worth: bytes that a further level has to save, since each makes a lookup longer.
+        arrays: hold `rows_0_groups`, `rows_0_far`, `rows_1_groups` and so on; see `encode`.
     """
 
-    def __init__(self, occupied: np.ndarray, name: str, worth: int = 0) -> None:
-        super().__init__(name=f"{name}_rows")
-        stored = [] if occupied.all() else _levels(occupied, worth)
-        self.levels = [
-            Flags(
-                [np.unpackbits(level, bitorder="little").view(bool)],
-                None,
-                f"{name}_rows_{i}",
-                zeros=8 * min(i, 1),
-                group=_GROUP,
-            )
-            for i, level in enumerate(stored)
-        ]
+    def __init__(self, arrays: Mapping[str, Any]) -> None:
+        names = itertools.takewhile(
+            lambda name: f"{name}_groups" in arrays, map("rows_{}".format, itertools.count())
+        )
+        self.levels = [Flags(arrays, name, group=_GROUP) for name in names]
+
+    @staticmethod
+    def encode(occupied: np.ndarray, worth: int = 0) -> dict[str, np.ndarray]:
+        """Arrays of the index.
+
+        Args:
+            occupied: bool [N], whether the row has an entry.
+            worth: bytes that a further level has to save, since each makes a lookup longer.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        for i, level in enumerate([] if occupied.all() else _levels(occupied, worth)):
+            bits = np.unpackbits(level, bitorder="little").view(bool)
+            zeros = 8 * min(i, 1)
+            arrays |= Flags.encode([bits], None, f"rows_{i}", zeros=zeros, group=_GROUP)
+        return arrays
 
     @property
     def nbytes(self) -> int:

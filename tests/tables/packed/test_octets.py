@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.export.flags import Flags
-from pep_tf.export.octets import Octets, number_of_ones, pack_bits, steps
-from pep_tf.export.row_index import RowIndex
+from pep_tf.tables.packed.flags import Flags
+from pep_tf.tables.packed.octets import Octets, number_of_ones, pack_bits, steps
+from pep_tf.tables.packed.row_index import RowIndex
 
 
 def test_bits_go_lowest_first():
@@ -19,7 +19,7 @@ def test_steps_of_a_byte():
 
 def test_first_counts_the_bits_of_all_bytes_before():
     stored = np.random.default_rng(0).integers(0, 256, 100).astype(np.uint8)
-    octets = Octets(stored, "bits")
+    octets = Octets(Octets.encode(stored, "bits"), "bits")
     padded = np.concatenate([[0], stored])  # the place of nothing
     ones = np.unpackbits(padded[:, None].astype(np.uint8), axis=1).sum(1)
     places = tf.range(101)
@@ -30,25 +30,28 @@ def test_first_counts_the_bits_of_all_bytes_before():
 @pytest.mark.parametrize("group", [8, 32, 64])
 def test_groups_of_bits_tell_set_ones_from_others(group):
     bits = np.random.default_rng(0).random(900) < 0.3
-    flags = Flags([bits], None, "bits", zeros=0, group=group)
+    arrays = Flags.encode([bits], None, "bits", zeros=0, group=group)
+    flags = Flags(arrays, "bits", group=group)
     (places,), *_ = flags.find(tf.range(900))
     np.testing.assert_array_equal(np.maximum(places, 0), np.cumsum(bits) * bits)
 
 
-@pytest.mark.parametrize("integers", [tf.int32, tf.int64])
+@pytest.mark.parametrize("integers", [np.int32, np.int64])
 @pytest.mark.parametrize("count", [0, 1, 31, 700])
 def test_flags_answer_for_bits_and_a_byte_at_once(count, integers):
     rng = np.random.default_rng(count)
     kinds = rng.random((2, count)) < 0.4
     octets = rng.integers(0, 256, count).astype(np.uint8)
-    flags = Flags(list(kinds), octets, "flags", integers)
+    arrays = Flags.encode(list(kinds), octets, "flags", integers)
+    flags = Flags(arrays, "flags", has_octets=True)
     found, start, own = flags.find(tf.range(count + 1))
     for places, bits in zip(found, kinds, strict=True):
         np.testing.assert_array_equal(np.maximum(places, 0), np.append(0, np.cumsum(bits) * bits))
     np.testing.assert_array_equal(own, np.append(0, octets))
     ones = np.append(0, number_of_ones(octets))
     np.testing.assert_array_equal(start, 1 + np.cumsum(ones) - ones)
-    (alone,), *_ = Flags([kinds[0]], None, "flags", integers).find(tf.range(count + 1))
+    arrays = Flags.encode([kinds[0]], None, "flags", integers)
+    (alone,), *_ = Flags(arrays, "flags").find(tf.range(count + 1))
     np.testing.assert_array_equal(np.maximum(alone, 0), np.maximum(found[0], 0))
 
 
@@ -57,7 +60,7 @@ def test_flags_answer_for_bits_and_a_byte_at_once(count, integers):
 def test_row_index_finds_ranks(rate, rows):
     occupied = np.random.default_rng(1).random(rows) < rate
     ranks = np.where(occupied, np.cumsum(occupied), 0)
-    index = RowIndex(occupied, "table")
+    index = RowIndex(RowIndex.encode(occupied))
     np.testing.assert_array_equal(index.find(tf.range(rows)), ranks)
 
 
@@ -65,7 +68,7 @@ def test_sparser_tables_have_more_levels_and_a_level_has_to_be_worth_it():
     levels = []
     for rate in (0.5, 0.02, 0.0005):
         occupied = np.random.default_rng(1).random(500_000) < rate
-        levels.append(len(RowIndex(occupied, "table").levels))
+        levels.append(len(RowIndex(RowIndex.encode(occupied)).levels))
     assert levels == sorted(set(levels))
     assert levels[0] == 1
-    assert len(RowIndex(occupied, "table", worth=10**6).levels) == 1
+    assert len(RowIndex(RowIndex.encode(occupied, worth=10**6)).levels) == 1

@@ -1,0 +1,7 @@
+"""Pruned tables in few bytes: how they are stored, and how their rows are decoded on lookup."""
+
+from pep_tf.tables.packed.dense_table import DenseTable as DenseTable
+from pep_tf.tables.packed.entries import Entries as Entries
+from pep_tf.tables.packed.packed_table import PackedTable as PackedTable
+from pep_tf.tables.packed.stored_table import StoredTable as StoredTable
+from pep_tf.tables.packed.values import DTYPES as DTYPES
