@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data, require_data
-from pep_tf.errors import RunError
+from pep_tf.errors import PepError, RunError
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.environment import environment
 from pep_tf.experiments.report.write import write_report
@@ -236,7 +236,10 @@ class SearchRun:
         if not self.config.no_retrain:
             retrain_front(search, configs, self.data, self.run_dir, self.reporter)
         search.save(self.run_dir)
-        write_report([self.run_dir])
+        try:
+            write_report([self.run_dir])
+        except PepError as error:  # that it cannot be drawn must not make the search fail
+            self.reporter.note(f"warning: no report: {error}")
         return search
 
     def _config(self, trial_id: str) -> Config:

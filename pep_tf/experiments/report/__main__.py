@@ -29,9 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="where report.html and figures/ go [the run's folder; for several runs `comparison` beside "
         "the first]",
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a page that shows more than this one will: of what it was drawn from, the folder no "
+        "longer has all",
+    )
     options = parser.parse_args(arguments)
     try:
-        print(write_report(options.run_dir, options.output))
+        print(write_report(options.run_dir, options.output, overwrite=options.overwrite))
     except PepError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from pep_tf.experiments.config import Config
 from pep_tf.experiments.environment import command
-from pep_tf.experiments.report.reading import Record
+from pep_tf.experiments.report.reading import Record, exports_of
 from pep_tf.experiments.report.text import clean
 
 
@@ -55,12 +55,7 @@ def page_again(*paths: pathlib.Path) -> Command:
 
 def serve(record: Record, budget: int | None) -> list[Command]:
     """Serving with a stock TF Serving, and one request; nothing without an export."""
-    exports = sorted(
-        path
-        for pattern in ("export/*/1", "seeds/*/export/*/1")
-        for path in record.path.glob(pattern)
-        if (path / "saved_model.pb").exists()
-    )
+    exports = exports_of(record.path)
     if not exports:
         return []
     chosen = next((e for e in exports if e.parent.name == f"ticket_{budget}"), exports[0])

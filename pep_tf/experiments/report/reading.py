@@ -29,6 +29,7 @@ class Record:
         sizes: learned sizes, one a seed.
         prune_seconds: time of the pruning, one a seed.
         notes: what is missing, and what that means for the page.
+        inputs: what of the folder the page is drawn from: its rows by name, files by their path.
     """
 
     path: pathlib.Path
@@ -39,6 +40,7 @@ class Record:
     sizes: list[Sizes] = dataclasses.field(default_factory=list)
     prune_seconds: list[float] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    inputs: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def seeds(self) -> list[int]:
@@ -71,23 +73,47 @@ def read_run(path: pathlib.Path) -> Record:
         of = "" if len(lacking) == len(notes) else f"Seed {clean(', '.join(lacking))}: "
         record.notes.append(of + note)
     record.notes = list(dict.fromkeys(record.notes))
+    kept = {"config.json": record.config, "environment.json": record.environment}
+    record.inputs += [name for name, found in {**kept, "export": exports_of(path)}.items() if found]
+    record.inputs += [_name(row) for row in record.rows]
     return record
+
+
+def exports_of(path: pathlib.Path) -> list[pathlib.Path]:
+    """The exported models of a run, in order: folders of version 1."""
+    return sorted(
+        folder
+        for pattern in ("export/*/1", "seeds/*/export/*/1")
+        for folder in path.glob(pattern)
+        if (folder / "saved_model.pb").exists()
+    )
+
+
+def _name(row: Row) -> str:
+    """A row as the list of a page's inputs has it."""
+    return f"results of {row.stage} {row.budget} ({row.init}, seed {row.seed})"
 
 
 def _read_part(part: pathlib.Path, record: Record) -> list[str]:
     """What is kept once a seed; returns what of it is missing."""
     notes: list[str] = []
+    used: list[str] = []
     history = _history(part / "history.json", notes)
     if history:
         record.histories.append(history)
+        used.append("history.json")
     try:
         if sizes := read_sizes(part, notes):
             record.sizes.append(sizes)
+            used += [f"tickets/ticket_{ticket.budget}.safetensors" for ticket in sizes.tickets]
+            used += [] if sizes.bins is None else ["feature_counts.safetensors"]
     except PepError as error:
         notes.append(f"Learned sizes are not shown: {error}")
     done = read_object(part / "tickets" / "done.json", [])
     if is_number(seconds := done.get("seconds")):
         record.prune_seconds.append(float(seconds))
+        used.append("tickets/done.json")
+    record.inputs += [str(part.relative_to(record.path) / name) for name in used]
     return notes
 
 

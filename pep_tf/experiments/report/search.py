@@ -68,6 +68,18 @@ class Search:
     environment: dict[str, Any] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
 
+    @property
+    def inputs(self) -> list[str]:
+        """What of the folder the page is drawn from: files, trials, and which tickets were retrained."""
+        files: dict[str, Any] = {"config.json": self.config, "environment.json": self.environment}
+        files[STUDY] = (self.path / STUDY).exists()
+        tested = [p for p in self.pareto if is_number(p.get("test_auc"))]
+        return [
+            *(name for name, found in files.items() if found),
+            *(f"trial {trial.id}" for trial in self.trials),
+            *(f"test AUC of trial {p.get('trial')} at {p['budget']}" for p in tested),
+        ]
+
 
 @dataclasses.dataclass(frozen=True)
 class Importance:

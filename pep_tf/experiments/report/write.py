@@ -1,7 +1,10 @@
 """Puts a page together: reads, draws, fills the template."""
 
 import functools
+import json
 import pathlib
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
@@ -10,18 +13,21 @@ import jinja2
 from markupsafe import Markup
 
 from pep_tf.errors import RunError
-from pep_tf.experiments.report import drawing
+from pep_tf.experiments.report import drawing, kept
 from pep_tf.experiments.report.page import comparison_page, run_page
-from pep_tf.experiments.report.reading import read_run
-from pep_tf.experiments.report.search import SEARCH, read_search
+from pep_tf.experiments.report.reading import Record, read_run
+from pep_tf.experiments.report.search import SEARCH, Search, read_search
 from pep_tf.experiments.report.search_page import search_page
-from pep_tf.training.state import save_text
+from pep_tf.training.state import replacing, save_text
 
 _PACKAGE = "pep_tf.experiments.report"
 
 
 def write_report(
-    folders: Sequence[pathlib.Path | str], output: pathlib.Path | str | None = None
+    folders: Sequence[pathlib.Path | str],
+    output: pathlib.Path | str | None = None,
+    *,
+    overwrite: bool = False,
 ) -> pathlib.Path:
     """Writes `report.html`, and its figures as PNG to `figures/`.
 
@@ -29,13 +35,14 @@ def write_report(
         folders: one run or search, or several runs to compare.
         output: folder to write to. By default the run's own; for several runs `comparison` beside the
             first.
+        overwrite: replaces a page there that shows more than this one will.
 
     Returns:
         Path of the page: one file that needs no other and no network.
 
     Raises:
         RunError: a folder without results, results that are damaged, searches among several folders,
-            a page that cannot be written.
+            a page that cannot be written, or that would take the place of one that shows more.
     """
     paths = [pathlib.Path(folder) for folder in folders]
     if not paths:
@@ -44,19 +51,33 @@ def write_report(
     target = pathlib.Path(
         output or (paths[0] if single else paths[0].resolve().parent / "comparison")
     )
-    figures = target / "figures"
     searches = [path for path in paths if (path / SEARCH).exists()]
     if searches and not single:
         raise RunError(f"{searches[0]} is a search: a search has a page of its own, give it alone.")
-    if searches:
-        page = search_page(read_search(paths[0]), figures)
-    elif single:
-        page = run_page(read_run(paths[0]), figures)
-    else:
-        page = comparison_page([read_run(path) for path in paths], figures)
     report = target / "report.html"
-    save_text(report, render(page))
+    earlier = None if overwrite else kept.Earlier(report)
+    read = [read_search(paths[0])] if searches else [read_run(path) for path in paths]
+    inputs = kept.inputs_of(target, {found.path: found.inputs for found in read})
+    if earlier:
+        earlier.compare_inputs(inputs)
+    with tempfile.TemporaryDirectory() as scratch:
+        figures = pathlib.Path(scratch)
+        html = render({**_page(read, figures), "inputs": json.dumps(inputs)})
+        if earlier:
+            earlier.compare_parts(html)
+        for picture in sorted(figures.iterdir()):
+            with replacing(target / "figures" / picture.name) as neighbour:
+                shutil.copyfile(picture, neighbour)
+    save_text(report, html)
     return report
+
+
+def _page(read: Sequence[Record | Search], figures: pathlib.Path) -> dict[str, Any]:
+    """Draws the figures of one search or run, or of several runs; returns what the template needs."""
+    if isinstance(read[0], Search):
+        return search_page(read[0], figures)
+    records = [record for record in read if isinstance(record, Record)]
+    return run_page(records[0], figures) if len(records) == 1 else comparison_page(records, figures)
 
 
 def render(page: dict[str, Any]) -> str:
