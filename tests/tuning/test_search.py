@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import sys
 import time
 
@@ -12,6 +13,7 @@ from pep_tf.errors import RunError
 from pep_tf.tuning.record import Search
 from tests import tiny
 from tests.experiments.command import run, start
+from tests.training.interrupted import Diary
 from tests.tuning.test_trial import QUICK
 
 SEARCH = [sys.executable, "-m", "pep_tf.tuning.search"]
@@ -84,6 +86,19 @@ def test_a_finished_search_is_only_read_again(found):
         tune(folder, algorithm="random", max_trials=3)
     again = tune(folder, algorithm="random", max_trials=3, resume=True)
     assert (again.trials, again.pareto) == (search.trials, search.pareto)
+
+
+def test_a_page_that_shows_more_stays_and_the_search_ends_all_the_same(found, tmp_path):
+    folder = shutil.copytree(found[0], tmp_path / "copy")
+    page = folder / "report.html"
+    page.write_text(
+        page.read_text().replace("&#34;trial 0&#34;", "&#34;trial 0&#34;, &#34;trial 9&#34;")
+    )
+    before, diary = page.read_bytes(), Diary()
+    tune(folder, algorithm="random", max_trials=3, resume=True, reporter=diary)
+    assert page.read_bytes() == before
+    assert "warning: no report" in diary.notes[-1]
+    assert "lacks trial 9." in diary.notes[-1]
 
 
 @pytest.mark.parametrize(
