@@ -16,26 +16,37 @@ prints one JSON object:
 """
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
 
 from benchmarks.clock import timed
 from benchmarks.dense_histories import Case, State, caught_up, dense, one_step, rowwise, touches
+from pep_tf.command_line import Command
+from pep_tf.errors import PepError
 from pep_tf.optimizers import Hyper
 from pep_tf.optimizers.catch_up import catch_up
 from pep_tf.optimizers.columns import Columns
 
-_ROWS = flags.DEFINE_integer("rows", 300, "Rows of each history.", lower_bound=1)
-_DIM = flags.DEFINE_integer("dim", 24, "Entries a row.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 20_000, "Steps of each history.", lower_bound=1)
-_REPEATS = flags.DEFINE_integer("repeats", 30, "Timed repeats of ten calls.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of every draw.")
-_CASES = flags.DEFINE_list("cases", None, "Cases to run; all by default.")
-_PARTS = flags.DEFINE_list("parts", ["errors", "masks", "never_seen", "speed"], "What to run.")
+_ALL = ("errors", "masks", "never_seen", "speed")
+_COMMAND = Command("benchmarks.catch_up_error", __doc__)
+_ROWS = _COMMAND.whole("rows", 300, "errors, masks: rows of each history", least=1)
+_DIM = _COMMAND.whole("dim", 24, "errors, masks: entries a row", least=1)
+_STEPS = _COMMAND.whole("steps", 20_000, "errors: steps of each history", least=1)
+_REPEATS = _COMMAND.whole("repeats", 30, "speed: timed repeats of ten calls", least=1)
+_SEED = _COMMAND.whole("seed", 0, "of every draw", least=0)
+_CASES = _COMMAND.items("cases", None, "errors: cases to run", shown="all")
+_PARTS = _COMMAND.items("parts", _ALL, "what to run")
+_USED_BY = {
+    "rows": ("errors", "masks"),
+    "dim": ("errors", "masks"),
+    "steps": ("errors",),
+    "repeats": ("speed",),
+    "cases": ("errors",),
+}
 
 _STRONG = Hyper(learning_rate=1e-2, l2=1e-3)
 CASES = {
@@ -145,7 +156,8 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, (float, np.floating)) else value
 
 
-def main(_: list[str]) -> None:
+def _run(_: list[str]) -> None:
+    _check()
     chosen = CASES if _CASES.value is None else {k: CASES[k] for k in _CASES.value}
     at = touches(_ROWS.value, _STEPS.value, 5000, _SEED.value)
     parts: dict[str, Callable[[], Any]] = {
@@ -159,5 +171,22 @@ def main(_: list[str]) -> None:
     print(json.dumps(_rounded(report)))
 
 
+def _check() -> None:
+    for name, values, known in (
+        ("cases", _CASES.value or (), CASES),
+        ("parts", _PARTS.value, _ALL),
+    ):
+        if unknown := sorted(set(values) - set(known)):
+            raise PepError(f"`{name}` must be some of {', '.join(known)}. Received: {unknown}")
+    for name, parts in _USED_BY.items():
+        if name in _COMMAND.given() and not set(parts) & set(_PARTS.value):
+            raise PepError(f"`{name}` has no effect without the parts {' and '.join(parts)}.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    return _COMMAND.run(_run, arguments)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

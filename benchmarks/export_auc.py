@@ -8,9 +8,9 @@ split. Nothing is selected by these figures. The bars at the 10 % ticket of Movi
 0.0001 of float32, int8 within 0.0005.
 """
 
-import argparse
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +22,11 @@ import numpy as np  # noqa: E402
 
 import pep_tf  # noqa: E402
 from benchmarks.serving_session import open_session  # noqa: E402
+from pep_tf.command_line import Command  # noqa: E402
 from pep_tf.data import CTRData  # noqa: E402
 from pep_tf.experiments.config import make_config  # noqa: E402
 from pep_tf.experiments.load_data import load_for_seed  # noqa: E402
+from pep_tf.experiments.report.reading import read_json  # noqa: E402
 from pep_tf.export.check import litert_answer  # noqa: E402
 from pep_tf.export.litert import MODEL  # noqa: E402
 from pep_tf.tables.packed.values import DTYPES  # noqa: E402
@@ -33,25 +35,26 @@ from pep_tf.training.metrics import metrics_of  # noqa: E402
 _ROWS = 8192
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    command = Command("benchmarks.export_auc", __doc__)
+    run_dir = command.path("run_dir", None, "folder of a finished run", required=True)
+    data_dir = command.path("data_dir", None, "as for the run")
+    epochs = command.whole("epochs", None, "of retraining", shown="the run's", least=1)
+    return command.run(lambda _: _run(run_dir.value, data_dir.value, epochs.value), arguments)
+
+
+def _run(run_dir: Path, data_dir: Path | None, epochs: int | None) -> None:
     """Retrains, exports, evaluates, prints."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--run_dir", type=Path, required=True, help="folder of a finished run")
-    parser.add_argument("--data_dir", default=None, help="as for the run")
-    parser.add_argument("--epochs", type=int, default=None, help="of retraining, if not the run's")
-    flags = parser.parse_args(arguments)
-    stored = json.loads((flags.run_dir / "config.json").read_text("utf-8"))
+    stored = read_json(run_dir / "config.json")
     del stored["data"]
     data = load_for_seed(
-        stored["dataset"],
-        data_dir=flags.data_dir,
-        features=stored["features"],
-        seed=stored["seed"],
+        stored["dataset"], data_dir=data_dir, features=stored["features"], seed=stored["seed"]
     )
     config = make_config(data.name, data.train.num_rows, stored)
-    changes = {} if flags.epochs is None else {"epochs": flags.epochs}
+    changes = {} if epochs is None else {"epochs": epochs}
     report: dict[str, Any] = {"dataset": data.name, "test_rows": data.test.num_rows}
-    for path in sorted((flags.run_dir / "tickets").glob("*.safetensors")):
+    for path in sorted((run_dir / "tickets").glob("*.safetensors")):
         ticket = pep_tf.Ticket.load(path)
         ticket.retrain(data, init=config.ticket_init, settings=config.settings(), **changes)
         report[path.stem] = measure(ticket, data)
@@ -91,4 +94,4 @@ def _answer(version: Path, ids: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

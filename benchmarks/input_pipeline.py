@@ -27,25 +27,27 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import logging
 
+from pep_tf.command_line import Command
 from pep_tf.data.clicklogs.build import ENCODINGS, Options
 from pep_tf.data.clicklogs.formats import CRITEO, default_features
 from pep_tf.data.clicklogs.load import load_criteo
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.synthetic import write_raw_text
 
-_ROWS = flags.DEFINE_integer("rows", 1_000_000, "Synthetic rows.", lower_bound=1000)
-_ENCODING = flags.DEFINE_enum("encoding", "hash", ENCODINGS, "How features become ids.")
-_NUM_FEATURES = flags.DEFINE_integer("num_features", 2_000_000, "N of the synthetic rows.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "Rows a batch.")
-_LOOP_ROWS = flags.DEFINE_integer("loop_rows", 50_000, "Rows a run of the plain loop.")
-_DIR = flags.DEFINE_string("dir", None, "Where to work; a temporary folder by default.")
-_PREPARE_ONLY = flags.DEFINE_string(
-    "prepare_only", None, "Internal: `raw,out`, prepare and report."
+_COMMAND = Command("benchmarks.input_pipeline", __doc__)
+_ROWS = _COMMAND.whole("rows", 1_000_000, "synthetic rows", least=1000)
+_ENCODING = _COMMAND.choice("encoding", "hash", ENCODINGS, "how features become ids")
+_NUM_FEATURES = _COMMAND.whole("num_features", 2_000_000, "N of the synthetic rows", least=1)
+_BATCH_SIZE = _COMMAND.whole("batch_size", 1024, "rows a batch", least=1)
+_LOOP_ROWS = _COMMAND.whole("loop_rows", 50_000, "rows a run of the plain loop", least=1)
+_DIR = _COMMAND.path("dir", None, "folder to work in", shown="a temporary one")
+_PREPARE_ONLY = _COMMAND.text(
+    "prepare_only", None, "for its own use: prepare and report", value="RAW,OUT"
 )
 
 _SIZES = [f.buckets for f in default_features(CRITEO)]
@@ -219,7 +221,7 @@ def measure(folder: pathlib.Path) -> dict[str, float | int | str]:
     return result
 
 
-def main(_: list[str]) -> None:
+def _run(_: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     if _PREPARE_ONLY.value:
         raw, out = _PREPARE_ONLY.value.split(",")
@@ -229,5 +231,10 @@ def main(_: list[str]) -> None:
         print(json.dumps(measure(pathlib.Path(folder))))
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    return _COMMAND.run(_run, arguments)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

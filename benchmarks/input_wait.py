@@ -14,28 +14,33 @@ in turn: on the next batch of the stream, and on one that is kept in memory.
 
 import json
 import pathlib
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import logging
 
 from pep_tf import data as datasets
+from pep_tf.command_line import Command
 from pep_tf.data import CTRData
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.synthetic import write_raw_text
+from pep_tf.errors import PepError
 from pep_tf.models import build_model, models_with, options_among
 from pep_tf.training import Settings
 from pep_tf.training.step import train_step
 
-_DATASET = flags.DEFINE_string("dataset", "synthetic-criteo", "Name of the data set.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "A store or a raw file.")
-_ROWS = flags.DEFINE_integer("rows", 1_000_000, "Synthetic rows, without --data_dir.")
-_STEPS = flags.DEFINE_integer("steps", 300, "Timed steps.", lower_bound=1)
-_WARMUP = flags.DEFINE_integer("warmup", 20, "Steps before them.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 1024, "Rows a step.")
-_MODEL = flags.DEFINE_enum("model", "deepfm", models_with("embedding"), "Model.")
+_COMMAND = Command("benchmarks.input_wait", __doc__)
+_DATASET = _COMMAND.text("dataset", "synthetic-criteo", "name of the data set")
+_DATA_DIR = _COMMAND.path("data_dir", None, "a store or a raw file", shown="synthetic rows")
+_ROWS = _COMMAND.whole("rows", 1_000_000, "synthetic rows, without --data_dir", least=1)
+_STEPS = _COMMAND.whole("steps", 300, "timed steps", least=1)
+_WARMUP = _COMMAND.whole("warmup", 20, "steps before them", least=0)
+_BATCH_SIZE = _COMMAND.whole("batch_size", 1024, "rows a step", least=1)
+_MODEL = _COMMAND.choice("model", "deepfm", models_with("embedding"), "the model")
 
 _BLOCK = 50  # steps in a row on the stream, then as many on kept batches
 
@@ -48,9 +53,7 @@ def measure(data: CTRData) -> dict[str, float | int | str]:
         embedding_dim=24,
         threshold_init=-15.0,
         pruning="threshold",
-        **options_among(
-            _MODEL.value, {"mlp_widths": (400, 400, 400), "attention": {"dropout": 0.0}}
-        ),
+        **options_among(_MODEL.value, {"mlp_widths": (400, 400, 400)}),
     )
     optimizer = Settings().optimizer(model)
     step = tf.function(lambda ids, labels: train_step(model, optimizer, ids, labels))
@@ -84,8 +87,10 @@ def measure(data: CTRData) -> dict[str, float | int | str]:
     }
 
 
-def main(_: list[str]) -> None:
+def _run(_: list[str]) -> None:
     logging.set_verbosity(logging.ERROR)
+    if _DATA_DIR.value and "rows" in _COMMAND.given():
+        raise PepError("`rows` has no effect with --data_dir, which has the rows that it has.")
     if _DATA_DIR.value:
         print(json.dumps(measure(datasets.load(_DATASET.value, data_dir=_DATA_DIR.value))))
         return
@@ -98,5 +103,10 @@ def main(_: list[str]) -> None:
         print(json.dumps(measure(data)))
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    return _COMMAND.run(_run, arguments)
+
+
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

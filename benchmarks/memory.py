@@ -14,12 +14,14 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from absl import app, flags
+from pep_tf.command_line import Command
 
-_EVERY = flags.DEFINE_float("every", 1.0, "Seconds between samples.", lower_bound=0.05)
-_OUTPUT = flags.DEFINE_string("output", None, "File for the JSON object.")
+_COMMAND = Command("benchmarks.memory", __doc__, arguments="-- CMD ...")
+_EVERY = _COMMAND.real("every", 1.0, "seconds between samples", least=0.05)
+_OUTPUT = _COMMAND.path("output", None, "file for the JSON object")
 
 _LOOK_S = 0.05  # the high-water mark is gone with the process, so it is read this often
 
@@ -74,13 +76,16 @@ def watch(command: list[str], every: float, output: pathlib.Path | None = None) 
     return facts()
 
 
-def main(argv: list[str]) -> None:
-    if not argv[1:]:
-        raise app.UsageError("Name the command after `--`.")
-    found = watch(argv[1:], _EVERY.value, pathlib.Path(_OUTPUT.value) if _OUTPUT.value else None)
-    print(json.dumps(found))
-    sys.exit(found["exit_code"])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code of the command it ran."""
+
+    def run(command: list[str]) -> int:
+        found = watch(command, _EVERY.value, _OUTPUT.value)
+        print(json.dumps(found))
+        return found["exit_code"]
+
+    return _COMMAND.run(run, arguments)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

@@ -12,7 +12,6 @@ deals the frequent values out at random, to rows that are mostly empty); `fm`, t
 `lookup`, the embeddings alone, without first-order weights and tower.
 """
 
-import argparse
 import dataclasses
 import json
 import subprocess
@@ -24,10 +23,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl.flags import FlagValues
 
 from benchmarks.serving_latency import Inputs, latency
 from benchmarks.serving_model import FirstNumber, MadeUpTicket
+from pep_tf.command_line import Command
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.errors import PepError
 from pep_tf.export.model_card import read_card
 from pep_tf.export.saved_model import export_saved_model
 from pep_tf.models import build_model, options_among
@@ -40,13 +42,38 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    command = Command("benchmarks.serving", __doc__)
+    command.whole("num_features", 2_086_936, "rows of the table, N", least=1)
+    command.whole("dim", 64, "width of the table, d", least=1)
+    command.real("kept", 0.01, "fraction of entries kept", least=0, most=1)
+    command.real("steepness", 1.5, "how much more the frequent features keep, see MadeUpTicket")
+    command.choice("model", "deepfm", ("deepfm", "fm"), "the tower")
+    command.real("seconds", 15, "of latency for each batch size", least=0)
+    command.choice(
+        "measure",
+        "all",
+        ("all", "sizes", "latency"),
+        "sizes alone take no time, latency alone is that of the signature `ids`",
+    )
+    command.path(
+        "folder", None, "where the exported models are put for now", shown="a temporary one"
+    )
+    command.whole("seed", 0, "of every draw", least=0)
+    return command.run(lambda _: _run(command), arguments)
+
+
+def _run(command: Command) -> None:
     """Exports, measures, prints."""
-    flags = _flags(arguments)
+    flags = command.values
+    if "seconds" in command.given() and flags.measure == "sizes":
+        raise PepError("`seconds` has no effect with --measure=sizes.")
     ticket = MadeUpTicket.of(flags.num_features, flags.dim, flags.kept, flags.steepness, flags.seed)
+    settings = {name: flags[name].value for name in flags if name != "folder"}
     with tempfile.TemporaryDirectory(dir=flags.folder) as folder:
         versions, tiny = _export(ticket, flags, Path(folder))
-        report = _sizes(versions) | {"flags": vars(flags), "tensorflow": tf.__version__}
+        report = _sizes(versions) | {"flags": settings, "tensorflow": tf.__version__}
         if flags.measure != "sizes":
             rng = np.random.default_rng([flags.seed, 4])
 
@@ -61,38 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(json.dumps(report, indent=1))
 
 
-def _flags(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--num_features", type=int, default=2_086_936, help="rows of the table, N")
-    parser.add_argument("--dim", type=int, default=64, help="width of the table, d")
-    parser.add_argument("--kept", type=float, default=0.01, help="fraction of entries kept")
-    parser.add_argument("--steepness", type=float, default=1.5, help="see MadeUpTicket")
-    parser.add_argument("--model", choices=("deepfm", "fm"), default="deepfm")
-    parser.add_argument("--seconds", type=float, default=15, help="of latency for each batch size")
-    parser.add_argument(
-        "--measure",
-        choices=("all", "sizes", "latency"),
-        default="all",
-        help="sizes alone take no time, latency alone is that of the signature `ids`",
-    )
-    parser.add_argument("--folder", default=None, help="where the exported models are put for now")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(arguments)
-
-
 def _export(
-    ticket: MadeUpTicket, flags: argparse.Namespace, folder: Path
+    ticket: MadeUpTicket, flags: FlagValues, folder: Path
 ) -> tuple[dict[str, Path], dict[str, Path]]:
     """Every form of the ticket, and the same of a table with two rows a field."""
     # A tower does not depend on N: it is built for a vocabulary of one.
     ones = dict.fromkeys(ticket.schema.names, 1)
-    tower = build_model(
-        flags.model,
-        ones,
-        embedding_dim=flags.dim,
-        pruning="none",
-        **options_among(flags.model, {"mlp_widths": (400, 400, 400)}),
-    )
+    options = options_among(flags.model, {"mlp_widths": (400, 400, 400)})
+    tower = build_model(flags.model, ones, embedding_dim=flags.dim, pruning="none", **options)
     first_order = ticket.first_order(flags.kept)
     small = dataclasses.replace(ticket, schema=FeatureSchema.of(dict.fromkeys(ones, 2)))
     rows = small.schema.num_features
@@ -122,7 +125,7 @@ def _export(
 def _more_latency(
     ticket: MadeUpTicket,
     versions: dict[str, Path],
-    flags: argparse.Namespace,
+    flags: FlagValues,
     folder: Path,
     draw: Callable[[int], Inputs],
 ) -> dict[str, Any]:
@@ -216,4 +219,4 @@ def _child(warm: Path, model: Path, batches: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

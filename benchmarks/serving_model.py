@@ -10,6 +10,7 @@ import tensorflow as tf
 from pep_tf.data.clicklogs import CRITEO, HashEncoding, Transform
 from pep_tf.data.clicklogs.formats import default_features
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.errors import PepError
 
 NUM_FIELDS = 39
 _LEAST_SIZE = 2  # what a hash asks of a field
@@ -124,7 +125,7 @@ class FirstNumber:
 def _field_sizes(num_features: int) -> list[int]:
     least = _LEAST_SIZE * NUM_FIELDS
     if num_features < least:
-        raise ValueError(f"`num_features` must be at least {least}. Received: {num_features}")
+        raise PepError(f"`num_features` must be at least {least}. Received: {num_features}")
     shares = np.array(_SHARES) / sum(_SHARES)
     sizes = _LEAST_SIZE + np.floor(shares * (num_features - least)).astype(int)
     sizes[np.argmax(sizes)] += num_features - sizes.sum()

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.clock import timed
+from pep_tf.errors import PepError
 from pep_tf.models import CTRModel
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 from pep_tf.optimizers.catch_up import catch_up
@@ -33,11 +34,11 @@ def parts(
         takes the gradient back to the distinct rows, `update` touches and writes them.
 
     Raises:
-        ValueError: a model whose weights are not in one table that is updated by rows.
+        PepError: a model whose weights are not in one table that is updated by rows.
     """
     tables = optimizer.tables() if isinstance(optimizer, RowwiseAdam) else []
     if len(tables) != 1 or model.embedding not in tables[0].layers():
-        raise ValueError(
+        raise PepError(
             "--parts are those of a table that is updated by rows: not of --updates=dense, --kept, or a small one."
         )
     (table,) = tables

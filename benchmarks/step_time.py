@@ -13,18 +13,19 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
 
 from benchmarks.interleaved import compare
 from benchmarks.serving_model import survivor_rates
 from benchmarks.step_parts import parts
+from pep_tf.command_line import Command
 from pep_tf.data.synthetic_rows import RowSource
-from pep_tf.layers import TicketEmbedding
+from pep_tf.errors import PepError
+from pep_tf.layers import GRANULARITIES, TicketEmbedding
 from pep_tf.models import CTRModel, build_model, models_with, options_among
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 from pep_tf.training import Settings, use_memory_pool
@@ -33,49 +34,37 @@ from pep_tf.training.step import train_step
 _START = 100_000
 _GRADIENT = 1e-4
 _SHAPES = {39: "criteo", 22: "avazu"}
-FLAGS = flags.FLAGS
+
+_COMMAND = Command("benchmarks.step_time", __doc__)
+_COMMAND.heading("Step")
+_COMMAND.choice("updates", "rowwise", ("rowwise", "dense", "none"), "none: no thresholds")
+_COMMAND.real("kept", 0.0, "retrain a ticket that keeps this share", least=0, most=1)
+_COMMAND.switch("floor", False, "the tower alone: forward, backward, its Adam")
+_COMMAND.choice("model", "deepfm", models_with("embedding"), "the model")
+_COMMAND.whole("num_features", 2_000_000, "N", least=1)
+_COMMAND.whole("num_fields", 39, "39 (Criteo's fields) or 22 (Avazu's)")
+_COMMAND.whole("dim", 24, "embedding dimension", least=1)
+_COMMAND.choice("granularity", "feature_dim", GRANULARITIES, "of the thresholds")
+_COMMAND.whole("batch_size", 1024, "rows a step", least=1)
+_COMMAND.whole("seed", 0, "of ids, weights and moments", least=0)
+_COMMAND.heading("Measurement")
+_COMMAND.whole("steps", 50, "timed steps", least=1)
+_COMMAND.whole("warmup", 10, "steps before them", least=1)
+_COMMAND.switch("parts", False, "also says where the time goes that is not the tower's")
+_COMMAND.text(
+    "compare", None, "settings to compare, flags separated by ';;'", value="'FLAGS ;; FLAGS'"
+)
+_COMMAND.whole("pairs", 7, "interleaved rounds of --compare", least=1)
+_COMMAND.switch("rounds", False, "times steps anew for each line read; used by --compare")
+FLAGS = _COMMAND.values
 
 Batches = list[tuple[tf.Tensor, tf.Tensor]]
-
-
-def define_flags() -> None:
-    flags.DEFINE_enum("updates", "rowwise", ["rowwise", "dense", "none"], "none: no thresholds")
-    flags.DEFINE_float("kept", 0.0, "retrain a ticket that keeps this share of the entries")
-    flags.DEFINE_bool("floor", False, "the tower alone: forward, backward, its Adam")
-    flags.DEFINE_enum("model", "deepfm", models_with("embedding"), "model")
-    flags.DEFINE_integer("num_features", 2_000_000, "N")
-    flags.DEFINE_integer("num_fields", 39, "39 (Criteo's fields) or 22 (Avazu's)")
-    flags.DEFINE_integer("dim", 24, "embedding dimension")
-    flags.DEFINE_string("granularity", "feature_dim", "granularity of the thresholds")
-    flags.DEFINE_integer("batch_size", 1024, "rows a step")
-    flags.DEFINE_integer("steps", 50, "timed steps")
-    flags.DEFINE_integer("warmup", 10, "steps before them")
-    flags.DEFINE_integer("seed", 0, "seed of ids, weights and moments")
-    flags.DEFINE_bool("parts", False, "also says where the time goes that is not the tower's")
-    flags.register_multi_flags_validator(
-        ["floor", "parts"], lambda v: not all(v.values()), "--floor is the tower: it has no --parts"
-    )
-    flags.DEFINE_string("compare", None, "settings to compare, flags separated by ';;'")
-    flags.DEFINE_integer("pairs", 7, "interleaved rounds of --compare")
-    flags.DEFINE_bool("rounds", False, "times steps anew for each line read; used by --compare")
 
 
 def measure() -> Iterator[dict[str, Any]]:
     """Times single steps under the settings of the flags, again and again on new batches."""
     source = RowSource(_SHAPES[FLAGS.num_fields], FLAGS.num_features, FLAGS.seed)
-    model = build_model(
-        FLAGS.model,
-        source.schema.size_by_name,
-        embedding_dim=FLAGS.dim,
-        granularity=FLAGS.granularity,
-        threshold_init=-4.0,
-        pruning="none" if FLAGS.updates == "none" else "threshold",
-        seed=FLAGS.seed,
-        **options_among(
-            FLAGS.model, {"mlp_widths": (400, 400, 400), "attention": {"dropout": 0.0}}
-        ),
-        embedding=_ticket_embedding(source) if FLAGS.kept else None,
-    )
+    model = _model(source)
     rng = np.random.default_rng(FLAGS.seed)
     batches = _batches(source, rng, FLAGS.warmup)
     facts: dict[str, Any] = {}
@@ -101,6 +90,20 @@ def measure() -> Iterator[dict[str, Any]]:
             **facts,
             "settings": {name: FLAGS[name].value for name in _SETTINGS},
         }
+
+
+def _model(source: RowSource) -> CTRModel:
+    options: dict[str, Any] = {"embedding_dim": FLAGS.dim, "pruning": "none"}
+    if FLAGS.kept:
+        options = {"embedding": _ticket_embedding(source)}
+    elif FLAGS.updates != "none":
+        options = {
+            "embedding_dim": FLAGS.dim,
+            "granularity": FLAGS.granularity,
+            "threshold_init": -4.0,
+        }
+    options |= options_among(FLAGS.model, {"mlp_widths": (400, 400, 400)})
+    return build_model(FLAGS.model, source.schema.size_by_name, seed=FLAGS.seed, **options)
 
 
 def _times(step: Callable[..., tf.Tensor], batches: Batches) -> np.ndarray:
@@ -224,20 +227,42 @@ def _floor_step(model: CTRModel) -> Callable[..., tf.Tensor]:
     return step
 
 
-def main(_: list[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
     use_memory_pool()  # as the command line does
-    if FLAGS.compare:
-        common = [a for a in sys.argv[1:] if not a.startswith(("--compare", "--pairs"))]
-        settings = [[*common, *part.split()] for part in FLAGS.compare.split(";;")]
-        found = compare("benchmarks.step_time", settings, FLAGS.pairs, "ms_per_step")
-        print(json.dumps(found, indent=2))
-    elif FLAGS.rounds:
-        for _, result in zip(sys.stdin, measure(), strict=False):
-            print(json.dumps(result), flush=True)
-    else:
-        print(json.dumps(next(measure()), indent=2))
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+
+    def run(_: list[str]) -> None:
+        _check(_COMMAND.given())
+        if FLAGS.compare:
+            common = [a for a in arguments if not a.startswith(("--compare", "--pairs"))]
+            settings = [[*common, *part.split()] for part in FLAGS.compare.split(";;")]
+            found = compare("benchmarks.step_time", settings, FLAGS.pairs, "ms_per_step")
+            print(json.dumps(found, indent=2))
+        elif FLAGS.rounds:
+            for _, result in zip(sys.stdin, measure(), strict=False):
+                print(json.dumps(result), flush=True)
+        else:
+            print(json.dumps(next(measure()), indent=2))
+
+    return _COMMAND.run(run, arguments)
+
+
+def _check(given: Collection[str]) -> None:
+    """Refuses flags that have no effect beside others."""
+    if FLAGS.num_fields not in _SHAPES:
+        raise PepError(f"`num_fields` must be one of {list(_SHAPES)}. Received: {FLAGS.num_fields}")
+    for name, others, reason in (
+        ("floor", ("parts", "kept", "granularity", "updates"), "--floor, which is the tower alone"),
+        ("kept", ("granularity",), "--kept: a ticket has no thresholds"),
+    ):
+        if FLAGS[name].value and (found := sorted(set(others) & set(given))):
+            raise PepError(f"`{found[0]}` has no effect with {reason}.")
+    if "granularity" in given and FLAGS.updates == "none":
+        raise PepError("`granularity` has no effect with --updates=none: there are no thresholds.")
+    if "pairs" in given and not FLAGS.compare:
+        raise PepError("`pairs` has no effect without --compare.")
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    sys.exit(main())

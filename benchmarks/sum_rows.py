@@ -7,20 +7,22 @@ the ratio of the latter. 39,936 rows (1,024 x 39 fields) fall on 10,300 places, 
 """
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
 
 from benchmarks.clock import timed
+from pep_tf.command_line import Command
 from pep_tf.layers.spread import summed
 
 _ROWS, _PLACES = 39_936, 10_300
-_DIMS = flags.DEFINE_list("dims", ["1", "16", "24", "64"], "Widths of the rows.")
-_REPEATS = flags.DEFINE_integer("repeats", 50, "Timed calls of each, in turn.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of every draw.")
+_COMMAND = Command("benchmarks.sum_rows", __doc__)
+_DIMS = _COMMAND.wholes("dims", (1, 16, 24, 64), "widths of the rows", least=1)
+_REPEATS = _COMMAND.whole("repeats", 50, "timed calls of each, in turn", least=1)
+_SEED = _COMMAND.whole("seed", 0, "of every draw", least=0)
 
 
 def measure(dim: int) -> dict[str, Any]:
@@ -50,9 +52,14 @@ def measure(dim: int) -> dict[str, Any]:
     }
 
 
-def main(_: list[str]) -> None:
-    print(json.dumps({dim: measure(int(dim)) for dim in _DIMS.value}, indent=2))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+
+    def run(_: list[str]) -> None:
+        print(json.dumps({dim: measure(dim) for dim in _DIMS.value}, indent=2))
+
+    return _COMMAND.run(run, arguments)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

@@ -1,73 +1,108 @@
 """The command line that Criteo and Avazu share."""
 
 import re
-import sys
 from collections.abc import Sequence
 
-from absl import flags, logging
+from absl import logging
 
-from pep_tf.data.clicklogs.build import COUNT_ON, ENCODINGS, Options
+from pep_tf.command_line import Command
+from pep_tf.data.clicklogs.build import COUNT_ON, ENCODINGS, Options, check_effects
 from pep_tf.data.clicklogs.prepare import prepare, report
 from pep_tf.data.clicklogs.process import ON_BAD_ROW
-from pep_tf.errors import DataError, PepError
-
-_RAW = flags.DEFINE_string("raw", None, "The raw file, plain or gzip.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Folder for the prepared data.", required=True)
-_ENCODING = flags.DEFINE_enum("encoding", "hash", ENCODINGS, "How features become ids.")
-_BUCKETS = flags.DEFINE_list(
-    "buckets", [], "hash: sizes where the default is not wanted, `field=size`, comma-separated."
-)
-_MIN_COUNT = flags.DEFINE_integer(
-    "min_count", 10, "vocabulary: features seen less often share one id per field."
-)
-_COUNT_ON = flags.DEFINE_enum(
-    "count_on", "train", COUNT_ON, "vocabulary: count the training split, or all rows."
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the hash, the split and the shuffle.")
-_WORKERS = flags.DEFINE_integer("workers", 2, "Threads.")
-_ON_BAD_ROW = flags.DEFINE_enum(
-    "on_bad_row", "error", ON_BAD_ROW, "Stop at the first bad line, or skip and count them."
-)
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the store that is there.")
-_VERIFY = flags.DEFINE_bool(
-    "verify",
-    False,
-    "Hash the raw file and a store that is there again, even if size, times and inode are the same.",
-)
+from pep_tf.errors import DataError
+from pep_tf.numbers import whole
 
 
-def run(dataset: str, hour: str = "raw") -> None:
-    """Prepares `dataset` from the flags and prints what came out; a `PepError` ends in one line."""
+def new_command(dataset: str, about: str) -> Command:
+    """The flags of a preparation."""
+    command, default = Command(f"data_prep.{dataset}.prepare", about), Options()
+    command.heading("Files")
+    command.path("raw", None, "the raw file, plain or gzip", required=True)
+    command.path("out", None, "folder for the prepared data", required=True)
+    command.switch("overwrite", False, "replace the store that is there")
+    command.switch(
+        "verify",
+        False,
+        "hash the raw file and a store that is there again, even if size, times and inode are the same",
+    )
+    command.heading("Features")
+    command.choice("encoding", default.encoding, ENCODINGS, "how features become ids")
+    command.text(
+        "buckets",
+        None,
+        "hash: sizes where the default is not wanted",
+        value="FIELD=N,...",
+        shown="131072, 16384 or 2048 by field",
+    )
+    command.whole(
+        "min_count",
+        default.min_count,
+        "vocabulary: features seen less often share one id per field",
+    )
+    command.choice(
+        "count_on", default.count_on, COUNT_ON, "vocabulary: count the training split, or all rows"
+    )
+    command.heading("Rows")
+    command.whole("seed", default.seed, "of the hash, the split and the shuffle")
+    command.choice(
+        "on_bad_row",
+        default.on_bad_row,
+        ON_BAD_ROW,
+        "stop at the first bad line, or leave it out and count it",
+    )
+    command.heading("How to run")
+    command.whole("workers", 2, "threads", least=1)
+    return command
+
+
+def run(
+    command: Command, dataset: str, arguments: Sequence[str] | None = None, hour: bool = False
+) -> int:
+    """Prepares `dataset` from the flags and prints what came out; returns the exit code.
+
+    Args:
+        command: from `new_command`.
+        dataset: `criteo` or `avazu`.
+        arguments: of the command line; None for those of this process.
+        hour: whether the command has a flag `--hour`.
+    """
     logging.set_verbosity(logging.ERROR)  # TFDS tells every step; the bars and the report do.
-    try:
+
+    def main(_: list[str]) -> None:
+        flags = command.values
+        check_effects(flags.encoding, command.given())
         options = Options(
-            encoding=_ENCODING.value,
-            buckets=_parse_buckets(_BUCKETS.value),
-            min_count=_MIN_COUNT.value,
-            count_on=_COUNT_ON.value,
-            hour=hour,
-            seed=_SEED.value,
-            on_bad_row=_ON_BAD_ROW.value,
+            encoding=flags.encoding,
+            buckets=_read_buckets(flags.buckets or ""),
+            min_count=flags.min_count,
+            count_on=flags.count_on,
+            seed=flags.seed,
+            on_bad_row=flags.on_bad_row,
+            **({"hour": flags.hour} if hour else {}),
         )
         manifest = prepare(
             dataset,
-            _RAW.value,
-            _OUT.value,
+            flags.raw,
+            flags.out,
             options,
-            workers=_WORKERS.value,
+            workers=flags.workers,
             progress=True,
-            overwrite=_OVERWRITE.value,
-            verify=_VERIFY.value,
+            overwrite=flags.overwrite,
+            verify=flags.verify,
         )
-    except PepError as error:
-        sys.exit(f"error: {error}")
-    print(report(manifest))
+        print(report(manifest))
+
+    return command.run(main, arguments)
 
 
-def _parse_buckets(items: Sequence[str]) -> dict[str, int]:
-    buckets = {}
-    for item in items:
-        if not (match := re.fullmatch(r"(\w+)=([0-9]{1,10})", item.strip())):
-            raise DataError(f"`--buckets` must be like C3=65536,C4=65536. Received: {item!r}")
-        buckets[match[1]] = int(match[2])
+def _read_buckets(text: str) -> dict[str, int]:
+    """`C3=65536,C4=262,144` as `{field: size}`: a comma that a field follows separates."""
+    buckets: dict[str, int] = {}
+    for item in re.split(r",(?=\s*\w+\s*=)", text) if text.strip() else ():
+        name, equals, size = (part.strip() for part in item.partition("="))
+        if not (re.fullmatch(r"\w+", name) and equals):
+            raise DataError(f"`buckets` must be like C3=65536,C4=65536. Received: {item!r}")
+        if name in buckets:
+            raise DataError(f"`buckets` must name each field once. Received twice: {name}")
+        buckets[name] = whole(f"buckets of {name}", size)
     return buckets

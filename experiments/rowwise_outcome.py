@@ -19,13 +19,15 @@ Found (results/rowwise_outcome.json), each seed of the second run as a process o
 over 3 seeds the kept share differs by 0.0014 at most, and the mean test AUC of a ticket by 0.0001 at most.
 """
 
-import argparse
 import json
 import pathlib
 import statistics
+import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
+from pep_tf.command_line import Command
 from pep_tf.experiments.results import Results, Row
 from pep_tf.experiments.seeds import seed_folder
 from pep_tf.training.state import save_text
@@ -89,24 +91,28 @@ def compare_tickets(dense: list[Row], rowwise: list[Row]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Parses the command line, and prints the comparison as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dense", type=pathlib.Path, required=True, help="folder of the run")
-    parser.add_argument("--rowwise", type=pathlib.Path, required=True, help="folder of the run")
-    parser.add_argument("--out", type=pathlib.Path, help="file to write the comparison to as well")
-    asked = parser.parse_args()
-    dense, rowwise = (Results.load(run).rows for run in (asked.dense, asked.rowwise))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    command = Command("experiments.rowwise_outcome", __doc__)
+    dense = command.path("dense", None, "folder of the run that updated densely", required=True)
+    rowwise = command.path("rowwise", None, "folder of the run that updated rowwise", required=True)
+    out = command.path("out", None, "file to write the comparison to as well")
+    return command.run(lambda _: _run(dense.value, rowwise.value, out.value), arguments)
+
+
+def _run(dense_dir: pathlib.Path, rowwise_dir: pathlib.Path, out: pathlib.Path | None) -> None:
+    """Prints the comparison as JSON."""
+    dense, rowwise = (Results.load(run).rows for run in (dense_dir, rowwise_dir))
     found = {
         "seeds": sorted({row.seed for row in dense} & {row.seed for row in rowwise}),
-        "kept_share": compare_shares(asked.dense, asked.rowwise, rowwise),
+        "kept_share": compare_shares(dense_dir, rowwise_dir, rowwise),
         "test_auc": compare_tickets(dense, rowwise),
     }
     text = json.dumps(found, indent=2)
     print(text)
-    if asked.out:
-        save_text(asked.out, text + "\n")
+    if out:
+        save_text(out, text + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -48,15 +48,17 @@ for pruning and 2 to 5 for each ticket to be evaluated, all of it on a machine w
     python -m experiments.synthetic_criteo --run_dir=run --data_dir=store
 """
 
-import argparse
 import json
 import pathlib
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from pep_tf import Ticket
 from pep_tf import data as datasets
+from pep_tf.command_line import Command
 from pep_tf.data.synthetic_store import Planted, planted
 from pep_tf.errors import RunError
 from pep_tf.experiments.report import drawing
@@ -132,7 +134,7 @@ def _chance_of_more(useful: np.ndarray, useless: np.ndarray, dim: int) -> float:
 
 
 def report(
-    run_dir: pathlib.Path, data_dir: str, output: pathlib.Path, retrain: list[str]
+    run_dir: pathlib.Path, data_dir: pathlib.Path, output: pathlib.Path, retrain: list[str]
 ) -> dict[str, Any]:
     """Judges a run's tickets by what is planted; writes `planted.json` and figures.
 
@@ -224,18 +226,26 @@ def _budgets_below(axis: Any) -> None:
     axis.set_xlabel("budget, % of the table; pruning goes to the right")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Judges the tickets of the study's run.")
-    parser.add_argument("--run_dir", type=pathlib.Path, required=True)
-    parser.add_argument("--data_dir", required=True, help="as it was given to the run")
-    parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path("experiments/results/synthetic_criteo")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    command = Command("experiments.synthetic_criteo", "Judges the tickets of the study's run.")
+    run_dir = command.path("run_dir", None, "folder of the run", required=True)
+    data_dir = command.path("data_dir", None, "as it was given to the run", required=True)
+    output = command.path(
+        "output", "experiments/results/synthetic_criteo", "folder for what is found"
     )
-    parser.add_argument("--retrain", nargs="*", default=[], help="budgets to retrain, such as 1%%")
-    given = parser.parse_args()
-    found = report(given.run_dir, given.data_dir, given.output, given.retrain)
-    print(json.dumps({key: value for key, value in found.items() if key != "tickets"}, indent=1))
+    retrain = command.items(
+        "retrain", (), "budgets to retrain for an epoch, such as 1%", counts=True
+    )
+
+    def judge(_: list[str]) -> None:
+        found = report(run_dir.value, data_dir.value, output.value, retrain.value)
+        print(
+            json.dumps({key: value for key, value in found.items() if key != "tickets"}, indent=1)
+        )
+
+    return command.run(judge, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,17 +7,20 @@ tables; where no trial scored above the default, the best of the others is taken
 `<search>/report/` and `<search>/retrained/`: a killed report goes on where it was.
 """
 
-import argparse
 import dataclasses
 import json
 import pathlib
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import scipy.stats
 import tensorflow as tf
 
+from pep_tf.command_line import Command
 from pep_tf.data import CTRData
+from pep_tf.errors import PepError
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.load_data import load_for_seed
 from pep_tf.experiments.run import Run
@@ -40,7 +43,7 @@ class Report:
         data_dir: as it was given to the search.
     """
 
-    def __init__(self, folder: pathlib.Path, data_dir: str | None) -> None:
+    def __init__(self, folder: pathlib.Path, data_dir: pathlib.Path | None) -> None:
         self.folder, self.data_dir = folder, data_dir
         self.search = Search.load(folder)
         stored = json.loads((folder / "config.json").read_text("utf-8"))
@@ -66,6 +69,7 @@ class Report:
             "seed": seed,
             "no_retrain": False,
             "export_format": "none",
+            "export_dtype": Config.export_dtype,
         }
         config = make_config(data.name, data.train.num_rows, changes)
         entries = config.entries(data.schema.num_features)
@@ -84,9 +88,7 @@ class Report:
         """Score and retrained score of `count` trials, and their rank correlation."""
         ended = sorted((t for t in self.search.trials if t.whole), key=lambda t: t.score)
         if len(ended) < _LEAST:
-            raise SystemExit(
-                f"A rank correlation needs {_LEAST} trials of a whole pruning at least."
-            )
+            raise PepError(f"A rank correlation needs {_LEAST} trials of a whole pruning at least.")
         places = np.unique(np.linspace(0, len(ended) - 1, count).round().astype(int))
         seed = self.base["seed"]
         data = self._data(seed)
@@ -111,12 +113,12 @@ class Report:
             "p_value": float(correlation.pvalue),
         }
 
-    def compare(self, seeds: list[int]) -> dict[str, Any]:
+    def compare(self, seeds: Sequence[int]) -> dict[str, Any]:
         """Best minus default, retrained, at each budget and seed; mean and spread over both."""
         first, *others = self.search.trials
         ended = [trial for trial in others if trial.whole]
         if not ended:
-            raise SystemExit("A comparison needs a trial of a whole pruning besides the default.")
+            raise PepError("A comparison needs a trial of a whole pruning besides the default.")
         default, best = first.id, highest(ended).id
         pairs = [
             _pair(seed, one, other)
@@ -160,22 +162,28 @@ def _summary(pairs: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
     return summary
 
 
-def main() -> None:
-    """Parses the command line, and prints the report as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["rank", "compare"])
-    parser.add_argument("--search", type=pathlib.Path, required=True, help="folder of the search")
-    parser.add_argument("--data_dir", help="as it was given to the search")
-    parser.add_argument("--trials", type=int, default=8, help="rank: how many trials")
-    parser.add_argument("--seeds", default="1,2,3", help="compare: fresh seeds, comma-separated")
-    parser.add_argument("--out", type=pathlib.Path, help="file to write the report to as well")
-    asked = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    command = Command("experiments.tuning_report", __doc__, arguments="rank|compare")
+    command.path("search", None, "folder of the search", required=True)
+    command.path("data_dir", None, "as it was given to the search")
+    command.whole("trials", 8, "rank: how many trials", least=1)
+    command.wholes("seeds", (1, 2, 3), "compare: fresh seeds", least=0)
+    command.path("out", None, "file to write the report to as well")
+    return command.run(lambda what: _run(command, what), arguments)
+
+
+def _run(command: Command, what: list[str]) -> None:
+    """Prints the report as JSON."""
+    asked = command.values
+    if what not in (["rank"], ["compare"]):
+        raise PepError(f"Say what to do, rank or compare. Received: {what}")
+    for name, only in (("trials", "rank"), ("seeds", "compare")):
+        if name in command.given() and [only] != what:
+            raise PepError(f"`{name}` has no effect on {what[0]}: it is for {only}.")
     tf.config.experimental.enable_op_determinism()
     report = Report(asked.search, asked.data_dir)
-    if asked.what == "rank":
-        found = report.rank(asked.trials)
-    else:
-        found = report.compare([int(seed) for seed in asked.seeds.split(",")])
+    found = report.rank(asked.trials) if what == ["rank"] else report.compare(asked.seeds)
     text = json.dumps(found, indent=2)
     print(text)
     if asked.out:
@@ -183,4 +191,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -167,6 +167,39 @@ def wholes(name: str, values: Any, *, least: int | None = None) -> tuple[int, ..
     return tuple(whole(name, value, least=least) for value in values)
 
 
+def read_fields(instance: Any, least: Mapping[str, int]) -> None:
+    """Reads the fields of a dataclass by their annotated types, however their values were written.
+
+    Args:
+        instance: whole numbers are annotated `int`, other numbers `float`, lists of whole numbers
+            `tuple[int, ...]`; of other fields only those of type `bool` and `str` are looked at.
+        least: lower bounds of some of them.
+
+    Raises:
+        NumberError: a value that its field cannot have.
+    """
+    for field in dataclasses.fields(instance):
+        name, value = field.name, getattr(instance, field.name)
+        kind = type_name(field)
+        if kind.endswith("| None") and value is None:
+            continue
+        if kind in ("int", "int | None"):
+            value = whole(name, value, least=least.get(name))
+        elif kind in ("float", "float | None"):
+            value = real(name, value, least=least.get(name))
+        elif kind == "tuple[int, ...]":
+            value = wholes(name, value, least=least.get(name))
+        elif kind in ("bool", "str") and not isinstance(value, bool if kind == "bool" else str):
+            wanted = "True or False" if kind == "bool" else "text"
+            raise NumberError(f"`{name}` must be {wanted}. Received: {value!r}")
+        object.__setattr__(instance, name, value)
+
+
+def type_name(field: dataclasses.Field[Any]) -> str:
+    """As it is written: `int`, `float | None`, `tuple[int, ...]`."""
+    return field.type.__name__ if type(field.type) is type else str(field.type)
+
+
 def listed(name: str, values: Any, such_as: str) -> tuple[Any, ...]:
     """The items of a list, a tuple or an array, and nothing else.
 
@@ -188,7 +221,7 @@ def split_list(name: str, text: str, *, counts: bool = False) -> list[str]:
         text: as it was typed.
         counts: whether items may be counts of any size. Then `5,000` and `264,256` are refused, since
             they may be one number or two; a space behind the comma (`264, 256`), an underscore
-            (`264_256`) or a count of four digits in the same list says which.
+            (`264_256`) or a count of four digits elsewhere in the list says which.
 
     Raises:
         NumberError: a comma between thousands.
@@ -203,10 +236,10 @@ def split_list(name: str, text: str, *, counts: bool = False) -> list[str]:
         if not _ONE_OF_MANY.fullmatch(item) or not re.fullmatch("[0-9]{1,3}", before.strip()):
             continue
         if item.startswith("0") or (counts and not plain):
-            one = f"{before.strip()}_{item}"
+            first = before.strip()
+            two = "" if item.startswith("0") else f", and as `{first}, {item}` if it is two"
             raise NumberError(
-                f"`{name}` is a list, in which a comma separates: write {before.strip()},{item} as "
-                f"{one} if it is one number, or with a space (`{before.strip()}, {item}`) if it is two. "
-                f"Received: {text}"
+                f"`{name}` is a list, whose items a comma separates: write {first},{item} as "
+                f"{first}_{item} if it is one number{two}. Received: {text}"
             )
     return [item.strip() for item in items if item.strip()]

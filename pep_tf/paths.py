@@ -27,3 +27,10 @@ def resolve(path: str | os.PathLike[str]) -> pathlib.Path:
         return pathlib.Path(path).expanduser().resolve()
     except (RuntimeError, ValueError, OSError) as error:
         raise PepError(f"The path {str(path)!r} cannot be used: {error}.") from None
+
+
+def shown(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The path as a message shows it: relative to the working folder if it is below it."""
+    path = resolve(path)
+    here = pathlib.Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

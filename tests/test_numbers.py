@@ -142,7 +142,7 @@ def test_lists():
 @pytest.mark.parametrize("text", ["5,000", "20%,5,000", "1,024,512", "5,000,000"])
 @pytest.mark.parametrize("counts", [True, False])
 def test_a_comma_before_three_digits_that_begin_with_zero_stands_between_thousands(text, counts):
-    with pytest.raises(NumberError, match=r"is a list, in which a comma separates: write \d+,0"):
+    with pytest.raises(NumberError, match=r"is a list, whose items a comma separates: write \d+,0"):
         split_list("budgets", text, counts=counts)
 
 
@@ -164,7 +164,8 @@ def test_items(text, items):
 
 def test_counts_that_may_be_one_number_or_two():
     with pytest.raises(
-        NumberError, match=r"write 264,256 as 264_256 if it is one number, or with a space"
+        NumberError,
+        match=r"write 264,256 as 264_256 if it is one number, and as `264, 256` if it is two",
     ):
         split_list("budgets", "264,256", counts=True)
     assert split_list("budgets", "264, 256", counts=True) == ["264", "256"]

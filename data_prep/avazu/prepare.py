@@ -1,12 +1,21 @@
 """Prepares Avazu (Kaggle, 2014): `python -m data_prep.avazu.prepare --raw=train.csv --out=DIR`."""
 
-from absl import app, flags
+import sys
+from collections.abc import Sequence
 
 from data_prep import clicklogs
+from pep_tf.data.clicklogs.formats import HOURS
 
-_HOUR = flags.DEFINE_enum(
-    "hour", "raw", ["raw", "parts"], "Keep `hour` as it is, or make hour of day and weekday of it."
-)
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    command = clicklogs.new_command("avazu", __doc__)
+    command.heading("Features")
+    command.choice(
+        "hour", HOURS[0], HOURS, "`hour` as it is, or hour of day and weekday made of it"
+    )
+    return clicklogs.run(command, "avazu", arguments, hour=True)
+
 
 if __name__ == "__main__":
-    app.run(lambda _: clicklogs.run("avazu", _HOUR.value))
+    sys.exit(main())

@@ -1,8 +1,15 @@
 """Prepares Criteo (Kaggle, 2014): `python -m data_prep.criteo.prepare --raw=train.txt --out=DIR`."""
 
-from absl import app
+import sys
+from collections.abc import Sequence
 
 from data_prep import clicklogs
 
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    return clicklogs.run(clicklogs.new_command("criteo", __doc__), "criteo", arguments)
+
+
 if __name__ == "__main__":
-    app.run(lambda _: clicklogs.run("criteo"))
+    sys.exit(main())

@@ -1,14 +1,17 @@
 """The configuration of a run: every default in one place, what a study or a flag changes on top."""
 
 import dataclasses
+import pathlib
 import runpy
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pep_tf.errors import RunError
+from pep_tf.experiments.effects import check_effects
 from pep_tf.export.check import FORMATS
 from pep_tf.layers import GRANULARITIES
 from pep_tf.models import models_with, options_among
+from pep_tf.numbers import listed, read_fields, read_number, real
 from pep_tf.tables.packed.values import DTYPES
 from pep_tf.training import Settings
 from pep_tf.training.budgets import check_budgets
@@ -62,6 +65,33 @@ class Config:
     export_dtype: str = "float32"
     export_format: str = "savedmodel"
 
+    def __post_init__(self) -> None:
+        """Raises RunError for a value that its field cannot have."""
+        read_fields(self, _LEAST)
+        for name, choices in CHOICES.items():
+            if (value := getattr(self, name)) not in choices:
+                raise RunError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
+        if self.threshold_init != AUTO:
+            if read_number(self.threshold_init) is None:
+                raise RunError(
+                    f"`threshold_init` must be a number or 'auto'. Received: {self.threshold_init!r}"
+                )
+            object.__setattr__(self, "threshold_init", real("threshold_init", self.threshold_init))
+        object.__setattr__(self, "budgets", listed("budgets", self.budgets, "'20%',5000"))
+        check_budgets(self.budgets)
+        dims = self.baseline_dims
+        if self.embedding_dim in dims or len(set(dims)) < len(dims):
+            raise RunError(
+                "`baseline_dims` must be different numbers, other than `embedding_dim` "
+                f"({self.embedding_dim}), which is always trained. Received: {list(dims)}"
+            )
+        if self.prune_linear and self.model not in LINEAR_AND_MORE:
+            raise RunError(
+                f"`prune_linear` needs first-order weights, which `model={self.model}` has not. "
+                f"Choose one of {', '.join(LINEAR_AND_MORE)}."
+            )
+        self.settings()
+
     def entries(self, num_features: int, dim: int | None = None) -> int:
         """How many entries a budget is a part of: N x d, with first-order weights N x (d + 1)."""
         return num_features * ((dim or self.embedding_dim) + self.prune_linear)
@@ -81,6 +111,7 @@ class Config:
         return Settings(**{k: v for k, v in vars(self).items() if k in names})
 
 
+_LEAST = {"embedding_dim": 1, "baseline_dims": 1, "mlp_widths": 1, "seeds": 1}
 CHOICES = {
     "model": models_with("embedding"),
     "granularity": GRANULARITIES,
@@ -92,54 +123,7 @@ CHOICES = {
     "export_format": (*FORMATS, BOTH, NONE),
 }
 
-HELP = {
-    "dataset": "movielens (MovieLens-1M, or the small set where it cannot be had), movielens-1m, "
-    "movielens-small, criteo, avazu, synthetic-criteo, synthetic-avazu",
-    "features": "MovieLens-1M: 'paper' (7 fields) or 'with_ids' (9 fields, user and movie as well)",
-    "model": ", ".join(models_with("embedding")),
-    "embedding_dim": "embedding dimension before pruning",
-    "baseline_dims": "embedding dimensions of further uniform baselines to compare with, comma-separated",
-    "granularity": "one threshold for: global, dimension, feature, feature_dim, field, field_dim",
-    "threshold_init": "thresholds at the start, or 'auto': from the steps available",
-    "threshold_learning_rate": "learning rate of the thresholds, if not the common one",
-    "threshold_l2": "L2 of the thresholds, if not the common one",
-    "threshold_target": "value that L2 pulls thresholds to; 0 is the published method, which stalls "
-    "near 10 % of the entries",
-    "prune_linear": f"prune the first-order weights ({', '.join(LINEAR_AND_MORE)}) too: budgets then "
-    "cover both tables, "
-    "N x (d + 1) entries",
-    "budgets": "entries to keep, comma-separated: counts (26425), fractions (0.1), percentages (10%)",
-    "ticket_init": "retrain from the 'original' or from 'random' initial weights",
-    "no_retrain": "report the tickets as they were cut, without retraining",
-    "batch_size": "rows a step",
-    "learning_rate": "learning rate of Adam",
-    "l2": "coupled L2 of all parameters",
-    "epochs": "epochs at most, of the baseline and of each ticket",
-    "patience": "epochs without a better validation AUC before training stops",
-    "prune_epochs": "epochs at most of pruning; budgets not reached by then are cut",
-    "mlp_widths": f"hidden units of the MLP ({', '.join(models_with('mlp_widths'))}), comma-separated",
-    "dropout": f"dropout of the MLP ({', '.join(models_with('dropout'))})",
-    "attention_dropout": f"dropout of the attention weights ({', '.join(models_with('attention'))})",
-    "updates": "rowwise: large tables only at the rows of the batch, the same up to a small error; "
-    "dense: the paper's update of every entry at each step",
-    "dense_below": "rowwise: tables of fewer entries are updated densely all the same",
-    "table_device": "where tables and their moments are kept: 'gpu', 'cpu' (the GPU receives the rows of "
-    "a batch), or 'auto': on the GPU if there is one and they fit",
-    "precision": "arithmetic of the tower: float32, or bfloat16; weights and tables stay float32",
-    "seed": "of split, initial weights, shuffling and dropout",
-    "seeds": "repeat the run over this many seeds, from --seed on; a folder each below the run's",
-    "check_every": "steps between two reports of the loss, while pruning also of the non-zeros",
-    "checkpoint_every": "steps between two checkpoints",
-    "export_dtype": "how an export stores the surviving numbers: float32, float16, int8",
-    "export_format": "savedmodel (TF Serving), litert (a .tflite), both, none",
-}
-
 _FULL_ROWS = 10_000_000  # a click log of at least this many training rows gets the paper's s0
-
-
-def type_name(field: dataclasses.Field[Any]) -> str:
-    """As it is written: `int`, `float | None`, `tuple[int, ...]`."""
-    return field.type.__name__ if type(field.type) is type else str(field.type)
 
 
 def dataset_defaults(dataset: str, train_rows: int) -> dict[str, Any]:
@@ -163,74 +147,51 @@ def dataset_defaults(dataset: str, train_rows: int) -> dict[str, Any]:
     }
 
 
-def make_config(dataset: str, train_rows: int, *changes: Mapping[str, Any]) -> Config:
+def make_config(
+    dataset: str, train_rows: int, *changes: Mapping[str, Any], given: Collection[str] = ()
+) -> Config:
     """The configuration for a data set.
 
     Args:
         dataset: name of the data set really used.
         train_rows: how many training rows it has.
         *changes: a study's, then the flags'; later ones win.
+        given: names that a person has set, to whatever value; those that differ from the default of
+            the data set count as such without it.
 
     Raises:
-        RunError: an unknown key or a value of the wrong kind.
+        RunError: an unknown name, a value that it cannot have, or one that can have no effect.
     """
-    values: dict[str, Any] = {**dataset_defaults(dataset, train_rows), "dataset": dataset}
-    for change in changes:
-        values.update({k: v for k, v in change.items() if k != "dataset"})
-    return _checked(values)
-
-
-def _checked(values: Mapping[str, Any]) -> Config:
-    known = {field.name for field in dataclasses.fields(Config)}
-    if unknown := sorted(set(values) - known):
-        raise RunError(f"Unknown settings {unknown}. Known are {sorted(known)}.")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    config = Config(**values)
-    for name, choices in CHOICES.items():
-        if getattr(config, name) not in choices:
-            raise RunError(
-                f"`{name}` must be one of {', '.join(choices)}. Received: {getattr(config, name)!r}"
-            )
-    check_budgets(config.budgets)
-    if config.seeds < 1:
-        raise RunError(f"`seeds` must be at least 1. Received: {config.seeds}")
-    dims = config.baseline_dims
-    if any(d < 1 or d == config.embedding_dim for d in dims) or len(set(dims)) < len(dims):
-        raise RunError(
-            "`baseline_dims` must be different numbers of at least 1, other than `embedding_dim` "
-            f"({config.embedding_dim}), which is always trained. Received: {list(dims)}"
-        )
-    if config.no_retrain and config.ticket_init == "random":
-        raise RunError("`ticket_init=random` has no effect with `no_retrain`: give one of them.")
-    if config.prune_linear and config.model not in LINEAR_AND_MORE:
-        raise RunError(
-            f"`prune_linear` needs first-order weights, which `model={config.model}` has not. "
-            f"Choose one of {', '.join(LINEAR_AND_MORE)}."
-        )
-    if config.threshold_init != AUTO:
-        try:
-            config = dataclasses.replace(config, threshold_init=float(config.threshold_init))
-        except ValueError:
-            raise RunError(
-                f"`threshold_init` must be a number or 'auto'. Received: {config.threshold_init!r}"
-            ) from None
-    config.settings()
+    defaults = {**dataset_defaults(dataset, train_rows), "dataset": dataset}
+    asked = {k: v for change in changes for k, v in change.items() if k != "dataset"}
+    _check_names(asked, "")
+    default, config = Config(**defaults), Config(**{**defaults, **asked})
+    differing = {name for name in asked if getattr(config, name) != getattr(default, name)}
+    check_effects(vars(config), differing | set(given))
     return config
 
 
-def load_study(path: str) -> dict[str, Any]:
+def _check_names(values: Iterable[str], where: str) -> None:
+    known = {field.name for field in dataclasses.fields(Config)}
+    if unknown := sorted(set(values) - known):
+        raise RunError(f"{where}Unknown settings {unknown}. Known are {sorted(known)}.")
+
+
+def load_study(path: pathlib.Path) -> dict[str, Any]:
     """Reads `CONFIG`, a dict of what differs, from a study file.
 
+    Its values are checked with those of the flags, which may replace them, by `make_config`.
+
     Raises:
-        RunError: a file that is missing, fails, has no `CONFIG`, or has an unknown key in it.
+        RunError: a file that is missing, fails, has no `CONFIG`, or has an unknown name in it.
     """
     try:
-        changes = runpy.run_path(path).get("CONFIG")
+        changes = runpy.run_path(str(path)).get("CONFIG")
     except FileNotFoundError:
         raise RunError(f"--config={path}: there is no such file.") from None
     except Exception as error:
         raise RunError(f"--config={path} fails: {type(error).__name__}: {error}") from error
     if not isinstance(changes, dict):
         raise RunError(f"--config={path} must define a dict `CONFIG`.")
-    _checked(changes)
+    _check_names(map(str, changes), f"--config={path}: ")
     return changes

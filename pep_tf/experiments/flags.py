@@ -1,88 +1,154 @@
-"""The flags of the command line: one a field of `Config`, and those that say how to run."""
+"""The flags of a run: one a field of `Config`, and those of the data set, below headings."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
-from absl import flags
+from pep_tf.command_line import Command
+from pep_tf.experiments.config import CHOICES, LINEAR_AND_MORE, Config
+from pep_tf.models import models_with
+from pep_tf.numbers import type_name
 
-from pep_tf.errors import RunError
-from pep_tf.experiments.config import HELP, Config, type_name
-
-_DEFINE: dict[str, Any] = {
-    "int": flags.DEFINE_integer,
-    "float | None": flags.DEFINE_float,
-    "float": flags.DEFINE_float,
-    "bool": flags.DEFINE_boolean,
+_MLP, _ATTENTION = (", ".join(models_with(option)) for option in ("mlp_widths", "attention"))
+_LINEAR = ", ".join(LINEAR_AND_MORE)
+DATA, HOW = "Data", "How to run"
+GROUPS = {
+    DATA: {
+        "dataset": "movielens (MovieLens-1M, or the small set where it cannot be had), movielens-1m, "
+        "movielens-small, criteo, avazu, synthetic-criteo, synthetic-avazu",
+        "features": "MovieLens-1M: 'paper' (7 fields) or 'with_ids' (9 fields, user and movie as well)",
+        "seed": "of split, initial weights, shuffling and dropout",
+        "seeds": "repeat the run over this many seeds, from --seed on; a folder each below the run's",
+    },
+    "Model": {
+        "model": "the model",
+        "embedding_dim": "embedding dimension before pruning",
+        "mlp_widths": f"hidden units of the MLP ({_MLP}); click logs: 400,400,400",
+        "dropout": f"dropout of the MLP ({_MLP})",
+        "attention_dropout": f"dropout of the attention weights ({_ATTENTION}); click logs: 0",
+        "baseline_dims": "embedding dimensions of further uniform baselines to compare with",
+        "precision": "arithmetic of the tower: float32, or bfloat16; weights and tables stay float32",
+    },
+    "Thresholds": {
+        "granularity": "what has a threshold of its own: the table (global), a dimension, a feature, an "
+        "entry (feature_dim), a field, a dimension of a field (field_dim)",
+        "threshold_init": "thresholds at the start, or 'auto': from the steps available; the small "
+        "MovieLens set: auto; click logs: auto, or -150 from 10 million training rows on",
+        "threshold_learning_rate": "learning rate of the thresholds, if not the common one",
+        "threshold_l2": "L2 of the thresholds, if not the common one",
+        "threshold_target": "value that L2 pulls thresholds to; 0 is the published method, which stalls "
+        "near 10 % of the entries",
+    },
+    "Tickets": {
+        "budgets": "entries to keep: counts (26425), fractions (0.1), percentages (10%)",
+        "prune_linear": f"prune the first-order weights ({_LINEAR}) too: budgets then cover both tables, "
+        "N x (d + 1) entries",
+        "ticket_init": "retrain from the original or from random initial weights",
+        "no_retrain": "report the tickets as they were cut, without retraining",
+    },
+    "Training": {
+        "batch_size": "rows a step",
+        "learning_rate": "learning rate of Adam",
+        "l2": "coupled L2 of all parameters",
+        "epochs": "epochs at most, of the baseline and of each ticket; click logs: 10",
+        "patience": "epochs without a better validation AUC before training stops; click logs: 2",
+        "prune_epochs": "epochs at most of pruning; budgets not reached by then are cut; the small "
+        "MovieLens set: 40; click logs: 10",
+        "updates": "rowwise: large tables only at the rows of the batch, the same up to a small error; "
+        "dense: the paper's update of every entry at each step",
+        "dense_below": "rowwise: tables of fewer entries are updated densely all the same",
+        "table_device": "where tables and their moments are kept: gpu, cpu (the GPU receives the rows of "
+        "a batch), or auto: on the GPU if there is one and they fit",
+        "check_every": "steps between two reports of the loss, while pruning also of the non-zeros",
+        "checkpoint_every": "steps between two checkpoints",
+    },
+    "Export": {
+        "export_dtype": "how an export stores the surviving numbers",
+        "export_format": "savedmodel (TF Serving), litert (a .tflite), both, none",
+    },
 }
 
 
-def define() -> None:
-    """Defines all flags; their defaults are None so that it shows which ones were given."""
-    for field in dataclasses.fields(Config):
-        kind = type_name(field)
-        help_text = f"{HELP[field.name]} [{_shown(field.default)}]"
-        if kind.startswith("tuple"):
-            flags.DEFINE_list(field.name, None, help_text)
-        else:
-            _DEFINE.get(kind, flags.DEFINE_string)(field.name, None, help_text)
-    flags.DEFINE_string(
+def define(command: Command, *, without: Collection[str] = ()) -> None:
+    """Defines the flags of `Config`, but for some, and those of the data set.
+
+    The defaults shown are those of `Config`; what differs by data set is in the text.
+    """
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    for title, texts in GROUPS.items():
+        command.heading(title)
+        for name, text in texts.items():
+            if name not in without:
+                _define(command, fields[name], text)
+        if title == DATA:
+            _define_data(command)
+
+
+def _define(command: Command, field: dataclasses.Field[Any], text: str) -> None:
+    name, kind = field.name, type_name(field)
+    default: Any = field.default
+    if name in CHOICES:
+        command.choice(name, default, CHOICES[name], text)
+    elif kind == "bool":
+        command.switch(name, default, text)
+    elif kind == "int":
+        command.whole(name, default, text)
+    elif kind in ("float", "float | None"):
+        command.real(name, default, text)
+    elif kind == "tuple[int, ...]":
+        command.wholes(name, default, text)
+    elif kind == "tuple[str, ...]":
+        command.items(name, default, text, counts=True)
+    else:
+        command.text(name, default, text)
+
+
+def _define_data(command: Command) -> None:
+    command.path(
         "data_dir",
         None,
         "MovieLens: folder with ratings.dat, users.dat, movies.dat; click logs: a prepared store, or "
         "the raw file itself",
     )
-    flags.DEFINE_integer("rows", None, "synthetic data: rows of all splits together")
-    flags.DEFINE_integer("num_features", None, "synthetic data: features N of all fields together")
-    flags.DEFINE_string("on_bad_row", None, "raw click logs: 'error' or 'skip' [error]")
-    flags.DEFINE_string("hour", None, "raw Avazu: 'raw' or 'parts' (hour of day, weekday) [raw]")
-    flags.DEFINE_boolean(
+    command.whole("rows", None, "synthetic data: rows of all splits together", shown="1000000")
+    command.whole(
+        "num_features",
+        None,
+        "synthetic data: features N of all fields together",
+        shown="2000000",
+    )
+    command.choice(
+        "on_bad_row",
+        None,
+        ("error", "skip"),
+        "raw click logs: stop, or leave it out",
+        shown="error",
+    )
+    command.choice(
+        "hour",
+        None,
+        ("raw", "parts"),
+        "raw Avazu: the hour as it is, or hour of day and weekday",
+        shown="raw",
+    )
+    command.switch(
         "verify",
         False,
         "hash a prepared store even if size, times and inode of its files are the same",
     )
-    flags.DEFINE_string("config", None, "study file, for example experiments/movielens_1m.py")
-    flags.DEFINE_string("run_dir", None, "folder for results [runs/<data set>-<model>-<number>]")
-    flags.DEFINE_boolean("resume", False, "continue the run in --run_dir, or the latest one")
-    flags.DEFINE_boolean("dry_run", False, "only say how many steps, how much memory and time")
-    flags.DEFINE_boolean("quiet", False, "no progress, only the results")
-    flags.DEFINE_enum(
-        "log_format",
-        "text",
-        ["text", "json"],
-        "progress and results as text, or as JSON, one object a line",
-    )
-    flags.DEFINE_boolean("tensorboard", True, "write TensorBoard scalars and histograms")
 
 
-def given() -> dict[str, Any]:
-    """The fields of `Config` that flags have set.
-
-    Raises:
-        RunError: a list with something other than whole numbers where these are asked for.
-    """
-    changes = {}
-    for field in dataclasses.fields(Config):
-        value = flags.FLAGS[field.name].value
-        if value is None:
-            continue
-        changes[field.name] = tuple(value) if isinstance(value, list) else value
-        if type_name(field) == "tuple[int, ...]":
-            try:
-                changes[field.name] = tuple(int(number) for number in value)
-            except ValueError:
-                raise RunError(
-                    f"--{field.name} must be whole numbers such as 100,100. "
-                    f"Received: {','.join(value)}"
-                ) from None
-    return changes
+def given(command: Command) -> dict[str, Any]:
+    """The fields of `Config` that flags have set."""
+    names = {field.name for field in dataclasses.fields(Config)}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in command.given().items()
+        if name in names
+    }
 
 
-def data_options() -> dict[str, Any]:
+def data_options(command: Command) -> dict[str, Any]:
     """The flags that go to the reader of the data set, those that were given."""
-    names = ("rows", "num_features", "on_bad_row", "hour")
-    given = {name: value for name in names if (value := flags.FLAGS[name].value) is not None}
-    return {**given, "verify": flags.FLAGS.verify}
-
-
-def _shown(default: Any) -> str:
-    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    names = ("rows", "num_features", "on_bad_row", "hour", "verify")
+    return {name: value for name, value in command.given().items() if name in names}

@@ -1,21 +1,26 @@
-"""The command line: `python -m pep_tf.experiments.main --dataset=movielens`."""
+"""Trains a baseline, prunes its table, retrains and exports the tickets, and draws the page of the run.
+
+The command line: `python -m pep_tf.experiments.main --dataset=movielens`.
+"""
 
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import logging
 
+from pep_tf.command_line import Command
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
 from pep_tf.errors import PepError
-from pep_tf.experiments import flags as run_flags
+from pep_tf.experiments import flags
 from pep_tf.experiments.config import PRECISIONS, Config, load_study, make_config
 from pep_tf.experiments.dry_run import describe
-from pep_tf.experiments.environment import environment
+from pep_tf.experiments.environment import MAIN, environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
 from pep_tf.experiments.load_data import load_for_seed
 from pep_tf.experiments.placement import devices
@@ -27,58 +32,69 @@ from pep_tf.experiments.seeds import run_seeds
 from pep_tf.experiments.table_text import table_text
 from pep_tf.experiments.tensorboard import TensorBoardReporter
 from pep_tf.experiments.terminal import Reporters, TerminalReporter
+from pep_tf.paths import resolve, shown
 from pep_tf.training import Reporter, Silent, use_memory_pool
 
-_INTERRUPTED = 130
 
-
-def main(argv: list[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    options = flags.FLAGS
     use_memory_pool()
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells of every export
     tf.get_logger().setLevel("ERROR")  # and warns where each stage's own model is traced anew
-    try:
-        if argv[1:]:
-            raise PepError(f"Unexpected arguments {argv[1:]}: flags look like --name=value.")
-        return _Command(options)()
-    except PepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted: continue with the same command and --resume", file=sys.stderr)
-        return _INTERRUPTED
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    command = _command()
+    return command.run(lambda _: _Main(command, arguments)(), arguments)
 
 
-class _Command:
+def _command() -> Command:
+    command = Command(
+        MAIN, __doc__, after_interrupt=": continue with the same command and --resume"
+    )
+    flags.define(command)
+    command.heading(flags.HOW)
+    command.path("config", None, "study file, for example experiments/movielens_1m.py")
+    command.path("run_dir", None, "folder for results", shown="runs/<data set>-<model>-<number>")
+    command.switch("resume", False, "continue the run in --run_dir, or the latest one")
+    command.switch(
+        "dry_run", False, "only say how many steps, how much memory and time; nothing is written"
+    )
+    command.switch("quiet", False, "no progress, only the results")
+    command.choice(
+        "log_format", "text", ("text", "json"), "progress and results as text, or one object a line"
+    )
+    command.switch("tensorboard", True, "write TensorBoard scalars and histograms")
+    return command
+
+
+class _Main:
     """One call of the command line."""
 
-    def __init__(self, options: flags.FlagValues) -> None:
-        self.options = options
-        self.study = load_study(options.config) if options.config else {}
-        self.changes = run_flags.given()
+    def __init__(self, command: Command, arguments: Sequence[str]) -> None:
+        self.command, self.arguments, self.options = command, arguments, command.values
+        self.study = load_study(self.options.config) if self.options.config else {}
+        self.changes = flags.given(command)
         # Refuses a bad flag before any work.
-        self.asked = make_config(Config.dataset, 0, self.study, self.changes)
+        self.asked = self._config(Config.dataset, 0)
+
+    def _config(self, dataset: str, train_rows: int) -> Config:
+        given = {*self.study, *self.changes}
+        return make_config(dataset, train_rows, self.study, self.changes, given=given)
 
     def __call__(self) -> int:
         options = self.options
         data = self.load(self.asked.seed)
         check_data(data)  # before a folder is made for the run
-        config = make_config(data.name, data.train.num_rows, self.study, self.changes)
+        config = self._config(data.name, data.train.num_rows)
         keras.config.set_dtype_policy(PRECISIONS[config.precision])
         where = devices(config, data.schema.num_features)
         if options.dry_run:
             print(describe(config, data))
             return 0
         stem = f"{data.name}-{config.model}"
-        path = (
-            pathlib.Path(options.run_dir)
-            if options.run_dir
-            else next_run_dir(pathlib.Path("runs"), stem, options.resume)
-        )
+        path = options.run_dir or next_run_dir(resolve("runs"), stem, options.resume)
         folder = RunFolder(path)
         folder.open({**dataclasses.asdict(config), "data": data.details}, options.resume)
-        folder.note_environment(environment(sys.argv[1:]))
+        folder.note_environment(environment(self.arguments))
         tf.config.experimental.enable_op_determinism()
         with folder.locked():
             self._greet(data, where, path)
@@ -96,7 +112,7 @@ class _Command:
             features=self.asked.features,
             seed=seed,
             first_seed=self.asked.seed,
-            **run_flags.data_options(),
+            **flags.data_options(self.command),
         )
 
     def _train(self, config: Config, data: CTRData, folder: RunFolder) -> Results:
@@ -126,7 +142,7 @@ class _Command:
             return
         print(
             f"data set: {data.name}, {data.train.num_rows:,} training rows, {data.schema.num_fields}"
-            f" fields, N = {data.schema.num_features:,}; device: {where}; results: {path}",
+            f" fields, N = {data.schema.num_features:,}; device: {where}; results: {shown(path)}",
             file=sys.stderr,
             flush=True,
         )
@@ -137,18 +153,12 @@ class _Command:
             return
         print(table_text(results))
         if report:
-            print(f"\n{report}: the results on a page")
+            print(f"\n{shown(report)}: the results on a page")
         if self.asked.formats():
             seeds = path / "seeds" / "*" / "export"
             where = path / "export" if (path / "export").exists() else seeds
-            print(f"{where}: a SavedModel of each row, for TF Serving")
-
-
-def entry() -> None:
-    """Entry point of the console script."""
-    run_flags.define()
-    app.run(main)
+            print(f"{shown(where)}: a SavedModel of each row, for TF Serving")
 
 
 if __name__ == "__main__":
-    entry()
+    sys.exit(main())

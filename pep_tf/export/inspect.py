@@ -1,16 +1,17 @@
-"""`python -m pep_tf.export.inspect PATH`: what is inside an exported model, byte by byte."""
+"""What is inside an exported model, byte by byte: `python -m pep_tf.export.inspect PATH`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pep_tf.command_line import Command
 from pep_tf.errors import DataError, PepError
 from pep_tf.export.litert import MODEL
 from pep_tf.export.model_card import MODEL_CARD, read_card
 from pep_tf.export.tables import SharedWeights
 from pep_tf.export.version_folder import latest_version
+from pep_tf.paths import resolve
 
 _SHARED = SharedWeights.__name__
 
@@ -30,7 +31,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
     Raises:
         DataError: nothing exported is there, or its card is damaged.
     """
-    version = _version(Path(path))
+    version = _version(resolve(path))
     card = read_card(version)
     sizes = {
         str(file.relative_to(version)): file.stat().st_size
@@ -111,14 +112,16 @@ def render(report: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the report; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m pep_tf.export.inspect", description=__doc__)
-    parser.add_argument("path", metavar="PATH", help="an exported model or one version of it")
-    try:
-        print(render(inspect(parser.parse_args(arguments).path)))
-    except PepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    command = Command("pep_tf.export.inspect", __doc__, arguments="PATH")
+
+    def show(paths: list[str]) -> None:
+        if len(paths) > 1:
+            raise PepError(
+                f"Give one PATH, an exported model or a version of one. Received: {paths}"
+            )
+        print(render(inspect(paths[0])))
+
+    return command.run(show, arguments)
 
 
 if __name__ == "__main__":

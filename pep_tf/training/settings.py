@@ -6,9 +6,16 @@ from typing import Any
 import keras
 
 from pep_tf.errors import RunError
+from pep_tf.numbers import read_fields
 from pep_tf.optimizers import DENSE_BELOW, CoupledAdam, RowwiseAdam
 
 UPDATES = ("rowwise", "dense")
+_LEAST = {
+    **dict.fromkeys(("batch_size", "epochs", "patience", "prune_epochs"), 1),
+    **dict.fromkeys(("check_every", "checkpoint_every"), 1),
+    **dict.fromkeys(("learning_rate", "l2", "threshold_learning_rate", "threshold_l2"), 0),
+    **dict.fromkeys(("dense_below", "seed"), 0),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +62,7 @@ class Settings:
     checkpoint_every: int = 1000
 
     def __post_init__(self) -> None:
-        steps = ("check_every", "checkpoint_every")
-        for name in ("batch_size", "epochs", "patience", "prune_epochs", *steps):
-            if getattr(self, name) < 1:
-                raise RunError(f"`{name}` must be at least 1. Received: {getattr(self, name)}")
-        for name in ("learning_rate", "l2", "threshold_learning_rate", "threshold_l2"):
-            if (getattr(self, name) or 0) < 0:
-                raise RunError(f"`{name}` must not be negative. Received: {getattr(self, name)}")
+        read_fields(self, _LEAST)
         if self.updates not in UPDATES:
             raise RunError(f"`updates` must be one of {list(UPDATES)}. Received: {self.updates!r}")
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +16,8 @@ from pep_tf.experiments.report.write import write_report
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.experiments.tensorboard import TensorBoardReporter
 from pep_tf.experiments.terminal import Reporters
+from pep_tf.numbers import read_fields
+from pep_tf.paths import resolve
 from pep_tf.training import Reporter, Silent
 from pep_tf.tuning.board import write_hparams
 from pep_tf.tuning.durable import Durable
@@ -25,7 +27,16 @@ from pep_tf.tuning.retrain import retrain_front, write_study
 from pep_tf.tuning.score import AREA, Objective
 from pep_tf.tuning.space import PruningHyperModel, declared, describe
 from pep_tf.tuning.trial import PruningTrials, capped
-from pep_tf.tuning.tuner import Tuner, is_worker
+from pep_tf.tuning.tuner import Tuner, is_chief, is_worker
+
+_TIMEOUTS = ("chief_timeout", "worker_timeout")
+# Settings of a run that a search does nothing with.
+NOT_SEARCHED = {
+    "seeds": "a search has one seed; give it to the run of what the search found",
+    "baseline_dims": "a search trains no uniform tables",
+    "export_dtype": "a search exports nothing; give it to the run of what the search found",
+    "export_format": "a search exports nothing; give it to the run of what the search found",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +63,40 @@ class Options:
     worker_timeout: float = 120.0
     tensorboard: bool = True
 
+    def __post_init__(self) -> None:
+        """Raises RunError for a value that its field cannot have."""
+        read_fields(self, {})
+        for name in _TIMEOUTS:
+            if getattr(self, name) <= 0:
+                raise RunError(f"`{name}` must be above 0. Received: {getattr(self, name)}")
+
+
+def check_options(options: Options, given: Collection[str]) -> None:
+    """Refuses what can have no effect.
+
+    Args:
+        options: of the search.
+        given: names of those that were set on purpose; those that differ from their default count as
+            such without it.
+
+    Raises:
+        RunError: `stop_hopeless` with hyperband, a timeout of workers where there are none.
+    """
+    differing = {
+        f.name for f in dataclasses.fields(options) if getattr(options, f.name) != f.default
+    }
+    given = differing | set(given)
+    if "stop_hopeless" in given and options.algorithm == "hyperband":
+        raise RunError(
+            "`stop_hopeless` has no effect with algorithm=hyperband, which gives trials up by itself. "
+            "Leave it out."
+        )
+    if (names := sorted(given & set(_TIMEOUTS))) and not (is_chief() or is_worker()):
+        raise RunError(
+            f"`{names[0]}` has no effect on a search of one process: it is for several, which "
+            "KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT and KERASTUNER_TUNER_ID tell of each other."
+        )
+
 
 def tune(
     data: CTRData,
@@ -71,7 +116,8 @@ def tune(
         data: the data set.
         run_dir: folder of the search; shared by chief and workers.
         config: the default configuration, trial 0; by default the data set's.
-        hypermodel: a search space of your own; see `PruningHyperModel`.
+        hypermodel: a search space of your own in place of `config`, `tune` and fields of `config`; see
+            `PruningHyperModel`.
         tune: names of the hyperparameters to vary; None for all.
         options: see `Options`.
         resume: continue the search in `run_dir`.
@@ -93,10 +139,18 @@ def tune(
     asked = {name: value for name, value in changes.items() if name in names}
     rest = {name: value for name, value in changes.items() if name not in names}
     options = dataclasses.replace(options or Options(), **asked)
-    base = dataclasses.asdict(config) if config else {}
-    config = make_config(data.name, data.train.num_rows, base, rest)
-    hypermodel = hypermodel or PruningHyperModel(config, data, tune)
-    search = SearchRun(hypermodel, pathlib.Path(run_dir), options, reporter or Silent())
+    check_options(options, asked)
+    if no_effect := sorted(set(rest) & set(NOT_SEARCHED)):
+        raise RunError(f"`{no_effect[0]}` has no effect here: {NOT_SEARCHED[no_effect[0]]}.")
+    if hypermodel is None:
+        base = dataclasses.asdict(config) if config else {}
+        config = make_config(data.name, data.train.num_rows, base, rest, given=rest)
+        hypermodel = PruningHyperModel(config, data, tune)
+    elif config or rest or tune is not None:
+        raise RunError(
+            "`hypermodel` has a configuration and a space of its own: give them to it, not beside it."
+        )
+    search = SearchRun(hypermodel, resolve(run_dir), options, reporter or Silent())
     return search(resume)
 
 
@@ -105,7 +159,7 @@ class SearchRun:
 
     Args:
         hypermodel: the space, around the default configuration.
-        run_dir: the folder.
+        run_dir: the folder, absolute.
         options: see `Options`.
         reporter: receives the progress.
         arguments: flags of the command line that asked for it; None when called from Python.
@@ -125,7 +179,7 @@ class SearchRun:
         check_data(hypermodel.data)
         self.arguments = arguments
         self.hypermodel, self.data = hypermodel, hypermodel.data
-        self.run_dir, self.options, self.reporter = run_dir.resolve(), options, reporter
+        self.run_dir, self.options, self.reporter = run_dir, options, reporter
         self.config = hypermodel.base
         self.entries = self.config.entries(self.data.schema.num_features)
         self.objective = Objective.parse(options.objective, self.config.budgets, self.entries)
@@ -141,9 +195,6 @@ class SearchRun:
             seed=self.config.seed,
             max_failures=options.max_failures,
         )
-        for name in ("chief_timeout", "worker_timeout"):
-            if getattr(options, name) <= 0:
-                raise RunError(f"`{name}` must be above 0. Received: {getattr(options, name)}")
         oracle.worker_timeout = options.worker_timeout
         oracle.after_end = self._after_trial
         return oracle
@@ -167,7 +218,19 @@ class SearchRun:
         folder.note_environment(environment(self.arguments, "pep_tf.tuning.search"))
         with folder.locked():
             self._tuner(trials).search()
+            if used_up := self.used_up():
+                self.reporter.note(used_up)
             return self._finish()
+
+    def used_up(self) -> str:
+        """That the search has ended before `max_trials` and why; empty if it has not."""
+        tried, most = len(self.oracle.trials), self.options.max_trials
+        if tried >= most:
+            return ""
+        return (
+            f"the search ended after {tried} of at most {most} trials: nothing of its space is left to "
+            "try. A wider one (`tune`) would take more."
+        )
 
     def _tuner(self, trials: PruningTrials) -> Tuner:
         tuner = Tuner(

@@ -1,126 +1,139 @@
-"""The command line: `python -m pep_tf.tuning.search --dataset=movielens --run_dir=runs/search`."""
+"""Searches settings of the thresholds, retrains the best tickets, and writes the best as a study file.
+
+The command line: `python -m pep_tf.tuning.search --dataset=movielens --run_dir=runs/search`.
+"""
 
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import pandas as pd
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import logging
 
-from pep_tf.errors import PepError
-from pep_tf.experiments import flags as run_flags
+from pep_tf.command_line import Command
+from pep_tf.experiments import flags
 from pep_tf.experiments.config import PRECISIONS, Config, load_study, make_config
 from pep_tf.experiments.load_data import load_for_seed
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report.search import STUDY
 from pep_tf.experiments.run_folder import next_run_dir
 from pep_tf.experiments.terminal import TerminalReporter
+from pep_tf.paths import resolve, shown
 from pep_tf.training import Silent, use_memory_pool
 from pep_tf.tuning.oracles import ALGORITHMS
 from pep_tf.tuning.record import Search
-from pep_tf.tuning.run import Options, SearchRun
+from pep_tf.tuning.run import NOT_SEARCHED, Options, SearchRun, check_options
 from pep_tf.tuning.space import TUNABLE, PruningHyperModel
 from pep_tf.tuning.tuner import is_worker
 
-_INTERRUPTED = 130
+SEARCH = "pep_tf.tuning.search"
+_NOT_HERE = {
+    **NOT_SEARCHED,
+    "dry_run": "pep_tf.experiments.main --dry_run tells what one trial of the same flags takes",
+    "log_format": "a search reports as text, and search.json has all of it",
+}
 
 
-def define() -> None:
-    """Defines the flags of a search, beside those of a run, which set its default configuration."""
-    run_flags.define()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    use_memory_pool()
+    logging.set_verbosity(logging.WARNING)
+    tf.get_logger().setLevel("ERROR")  # it warns that each trial compiles a model of its own
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    command = _command()
+    return command.run(lambda _: _run(command, arguments), arguments)
+
+
+def _command() -> Command:
+    """Flags of a search, beside those of a run, which set its default configuration."""
+    command = Command(
+        SEARCH, __doc__, after_interrupt=": continue with the same command and --resume"
+    )
     default = Options()
-    flags.DEFINE_string("algorithm", default.algorithm, ", ".join(ALGORITHMS))
-    flags.DEFINE_integer("max_trials", default.max_trials, "trials at most")
-    flags.DEFINE_string(
+    command.heading("Search")
+    command.choice("algorithm", default.algorithm, ALGORITHMS, "how the next trial is chosen")
+    command.whole("max_trials", default.max_trials, "trials at most")
+    command.text(
         "objective",
         default.objective,
         "area: under validation AUC against log of the entries kept, between the budgets; "
         "auc@0.05: at that budget",
     )
-    flags.DEFINE_list("tune", list(TUNABLE), "hyperparameters to vary")
-    flags.DEFINE_boolean(
+    command.items("tune", TUNABLE, "hyperparameters to vary")
+    command.switch(
         "stop_hopeless",
         default.stop_hopeless,
         "give a trial up half way if it is then below the lowest quarter of at least 4 others "
         "(not with hyperband)",
     )
-    flags.DEFINE_integer(
+    command.whole(
         "max_failures", default.max_failures, "consecutive failed trials that end the search"
     )
-    flags.DEFINE_float(
+    command.real(
         "chief_timeout", default.chief_timeout, "seconds that a worker waits for its chief"
     )
-    flags.DEFINE_float(
+    command.real(
         "worker_timeout",
         default.worker_timeout,
         "seconds without a sign of life until a worker's trial goes to another",
     )
+    flags.define(command, without=NOT_SEARCHED)
+    command.refuse(_NOT_HERE)
+    command.heading(flags.HOW)
+    command.path("config", None, "study file, for example experiments/tuning_movielens_1m.py")
+    command.path(
+        "run_dir", None, "folder of the search", shown="runs/search-<data set>-<model>-<number>"
+    )
+    command.switch("resume", False, "continue the search in --run_dir, or the latest one")
+    command.switch("quiet", False, "no progress, only the results")
+    command.switch(
+        "tensorboard", default.tensorboard, "write scalars, histograms and the HParams table"
+    )
+    return command
 
 
-def main(argv: list[str]) -> int:
-    """Runs the command line; returns its exit code."""
-    use_memory_pool()
-    logging.set_verbosity(logging.WARNING)
-    tf.get_logger().setLevel("ERROR")  # it warns that each trial compiles a model of its own
-    try:
-        if argv[1:]:
-            raise PepError(f"Unexpected arguments {argv[1:]}: flags look like --name=value.")
-        return _run(flags.FLAGS)
-    except PepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted: continue with the same command and --resume", file=sys.stderr)
-        return _INTERRUPTED
-
-
-def _run(options: flags.FlagValues) -> int:
-    study = load_study(options.config) if options.config else {}
-    changes = run_flags.given()
-    asked = make_config(Config.dataset, 0, study, changes)  # refuses a bad flag before any work
+def _run(command: Command, arguments: Sequence[str]) -> int:
+    given = command.values
+    study = load_study(given.config) if given.config else {}
+    changes = flags.given(command)
+    by_hand = {*study, *changes}
+    # Refuses a bad flag before any work.
+    asked = make_config(Config.dataset, 0, study, changes, given=by_hand)
+    names = {field.name for field in dataclasses.fields(Options)}
+    searched: dict[str, Any] = {name: given[name].value for name in names}
+    options = Options(**searched)
+    check_options(options, names & set(command.given()))
     data = load_for_seed(
         changes.get("dataset", study.get("dataset", Config.dataset)),
-        data_dir=options.data_dir,
+        data_dir=given.data_dir,
         features=asked.features,
         seed=asked.seed,
-        **run_flags.data_options(),
+        **flags.data_options(command),
     )
-    config = make_config(data.name, data.train.num_rows, study, changes)
+    config = make_config(data.name, data.train.num_rows, study, changes, given=by_hand)
     stem = f"search-{data.name}-{config.model}"
-    path = (
-        pathlib.Path(options.run_dir)
-        if options.run_dir
-        else next_run_dir(pathlib.Path("runs"), stem, options.resume)
-    )
+    path = given.run_dir or next_run_dir(resolve("runs"), stem, given.resume)
     keras.config.set_dtype_policy(PRECISIONS[config.precision])
     where = devices(config, data.schema.num_features)
-    reporter = Silent() if options.quiet else TerminalReporter(config.batch_size)
-    search = SearchRun(
-        PruningHyperModel(config, data, [name for name in options.tune if name]),
-        path,
-        dataclasses.replace(Options(), **_asked(options)),
-        reporter,
-        sys.argv[1:],
-    )
+    reporter = Silent() if given.quiet else TerminalReporter(config.batch_size)
+    tune = given.tune if given["tune"].present else None
+    search = SearchRun(PruningHyperModel(config, data, tune), path, options, reporter, arguments)
     reporter.note(
         f"data set: {data.name}, {data.train.num_rows:,} training rows; table of {search.entries:,} "
         f"entries, budgets {', '.join(f'{b:,}' for b in search.objective.budgets)}; "
-        f"device: {where}; results: {path}"
+        f"device: {where}; results: {shown(path)}"
     )
-    found = search(options.resume)
+    found = search(given.resume)
     if not is_worker():
-        _show(found, path)
+        _show(found, path, search.used_up())
     return 0
 
 
-def _asked(options: flags.FlagValues) -> dict[str, Any]:
-    return {field.name: options[field.name].value for field in dataclasses.fields(Options)}
-
-
-def _show(search: Search, path: pathlib.Path) -> None:
+def _show(search: Search, path: pathlib.Path, used_up: str) -> None:
     front = pd.DataFrame(
         {
             "trial": point.trial,
@@ -137,15 +150,11 @@ def _show(search: Search, path: pathlib.Path) -> None:
     best, first = search.trial(search.best), search.trials[0]
     default = "no score" if first.score is None else f"{first.score:.4f}"
     print(f"\nbest: trial {best.id}, {search.objective} {best.score:.4f}; default: {default}")
-    print(f"{path / 'search.json'}: all trials")
-    print(f"python -m pep_tf.experiments.main --config={path / STUDY}")
-
-
-def entry() -> None:
-    """Entry point of the console script."""
-    define()
-    app.run(main)
+    if used_up:
+        print(used_up)
+    print(f"{shown(path / 'search.json')}: all trials")
+    print(f"python -m pep_tf.experiments.main --config={shown(path / STUDY)}")
 
 
 if __name__ == "__main__":
-    entry()
+    sys.exit(main())

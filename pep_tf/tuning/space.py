@@ -14,6 +14,7 @@ from pep_tf.experiments.run import Run
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.layers import GRANULARITIES
 from pep_tf.models import models_with
+from pep_tf.numbers import listed
 from pep_tf.training import Silent, resolve_budgets
 
 _INTERNAL = "tuner/"  # prefix of what Hyperband adds to a trial's values
@@ -65,9 +66,10 @@ class PruningHyperModel(keras_tuner.HyperModel):
         super().__init__()
         self.data = data
         self.base = _with_numbers(base, data)
-        if unknown := sorted(set(tune or ()) - set(TUNABLE)):
+        self.asked = () if tune is None else listed("tune", tune, "'l2','dropout'")
+        if unknown := sorted(set(self.asked) - set(TUNABLE)):
             raise RunError(f"`tune` must name some of {', '.join(TUNABLE)}. Received: {unknown}")
-        self.tune = TUNABLE if tune is None else tuple(tune)
+        self.tune = TUNABLE if tune is None else self.asked
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Declares the space; KerasTuner's own hook."""
@@ -147,13 +149,27 @@ def declared(hypermodel: keras_tuner.HyperModel) -> keras_tuner.HyperParameters:
     """The declared space.
 
     Raises:
-        RunError: an empty one.
+        RunError: an empty one, or one without something that `tune` names.
     """
     hp = keras_tuner.HyperParameters()
     hypermodel.declare_hyperparameters(hp)
     if not hp.space:
         raise RunError("The search space is empty: `tune` must name at least one hyperparameter.")
+    for name in getattr(hypermodel, "asked", ()):
+        if name not in hp:
+            raise RunError(
+                f"`tune` names {name}, of which there is nothing to vary: {_FIXED[name]}."
+            )
     return hp
+
+
+_FIXED = {
+    "embedding_dim": "a narrower table does not hold the largest budget",
+    "dropout": "model=fm has no MLP",
+    **dict.fromkeys(
+        ("l2", "threshold_l2", "threshold_init", "threshold_learning_rate"), "it was set to 0"
+    ),
+}
 
 
 def describe(hp: keras_tuner.HyperParameters) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ def test_counts_must_be_positive(name):
 
 @pytest.mark.parametrize("name", ["learning_rate", "l2", "threshold_learning_rate", "threshold_l2"])
 def test_rates_must_not_be_negative(name):
-    with pytest.raises(RunError, match=f"`{name}` must not be negative. Received: -0.5"):
+    with pytest.raises(RunError, match=f"`{name}` must be at least 0. Received: -0.5"):
         Settings(**{name: -0.5})
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,11 @@ from pep_tf.data.clicklogs.rows import SPLITS, assign_rows
 from pep_tf.data.clicklogs.text import is_gzip, read_blocks
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.errors import DataError
+from pep_tf.numbers import read_fields, whole
 
 ENCODINGS = ("hash", "vocabulary")
 COUNT_ON = ("train", "all")
+_ONLY_WITH = {"buckets": "hash", "min_count": "vocabulary", "count_on": "vocabulary"}
 BLOCK_ROWS = 8192
 # Click logs shrink about threefold under gzip; only the number of bins depends on it.
 _GZIP_RATIO = 3
@@ -40,6 +42,9 @@ class Options:
         hour: Avazu only: `raw` or `parts`.
         seed: of hash, split and shuffle.
         on_bad_row: `error` or `skip`.
+
+    Raises:
+        DataError: a value that cannot be, or one that has no effect with the encoding.
     """
 
     encoding: str = "hash"
@@ -60,25 +65,40 @@ class Options:
                 raise DataError(
                     f"`{name}` must be one of {allowed}. Received: {getattr(self, name)!r}"
                 )
-        if self.min_count < 1:
-            raise DataError(f"`min_count` must be at least 1. Received: {self.min_count}")
-        if self.seed < 0:
-            raise DataError(f"`seed` must be at least 0. Received: {self.seed}")
+        read_fields(self, {"min_count": 1, "seed": 0})
+        buckets = {name: whole(f"buckets of {name}", size) for name, size in self.buckets.items()}
+        object.__setattr__(self, "buckets", buckets)
+        plain = {"buckets": {}, "min_count": Options.min_count, "count_on": Options.count_on}
+        check_effects(self.encoding, [n for n, value in plain.items() if getattr(self, n) != value])
 
     def features(self, fmt: Format) -> tuple[Feature, ...]:
         """The fields of `fmt` with their buckets.
 
         Raises:
-            DataError: `buckets` names an unknown field.
+            DataError: `buckets` names an unknown field, or `hour` is set where there is none.
         """
+        if self.hour != Options.hour and not fmt.hours:
+            raise DataError(f"`hour` has no effect on {fmt.name}, which has no such column.")
         features = default_features(fmt, self.hour)
         names = [f.name for f in features]
         if unknown := sorted(set(self.buckets) - set(names)):
             raise DataError(f"`buckets` must name fields of {fmt.name}. Received: {unknown}")
         return tuple(
-            dataclasses.replace(f, buckets=int(self.buckets.get(f.name, f.buckets)))
-            for f in features
+            dataclasses.replace(f, buckets=self.buckets.get(f.name, f.buckets)) for f in features
         )
+
+
+def check_effects(encoding: str, given: Collection[str]) -> None:
+    """Refuses options, by name, that were given and can have no effect with an encoding.
+
+    Raises:
+        DataError: such an option.
+    """
+    for name in given:
+        if (only := _ONLY_WITH.get(name, encoding)) != encoding:
+            raise DataError(
+                f"`{name}` has no effect with encoding={encoding}: it is for {only}. Leave it out."
+            )
 
 
 @dataclasses.dataclass

@@ -94,6 +94,7 @@ AVAZU = Format(
 )
 
 FORMATS = {f.name: f for f in (CRITEO, AVAZU)}
+HOURS = ("raw", "parts")  # how Avazu's column `hour` is read, see `default_features`
 
 _LARGE, _MIDDLE, _SMALL = 1 << 17, 1 << 14, 1 << 11
 _CRITEO_LARGE = ("C3", "C4", "C10", "C12", "C16", "C21", "C24", "C26")
@@ -117,7 +118,7 @@ def default_features(fmt: Format, hour: str = "raw") -> tuple[Feature, ...]:
     Raises:
         DataError: `hour` is neither.
     """
-    if hour not in ("raw", "parts"):
+    if hour not in HOURS:
         raise DataError(f"`hour` must be 'raw' or 'parts'. Received: {hour!r}")
     large = _CRITEO_LARGE if fmt is CRITEO else _AVAZU_LARGE
     middle = _CRITEO_MIDDLE if fmt is CRITEO else _AVAZU_MIDDLE

@@ -1,47 +1,36 @@
-"""`python -m pep_tf.experiments.report RUN_DIR [RUN_DIR ...]`: one run's page, or a comparison of several."""
+"""Writes report.html and its figures for a run or a search, or compares several runs.
 
-import argparse
-import pathlib
+The command line: `python -m pep_tf.experiments.report RUN_DIR [RUN_DIR ...]`.
+"""
+
 import sys
 from collections.abc import Sequence
 
-from pep_tf.errors import PepError
+from pep_tf.command_line import Command
 from pep_tf.experiments.report.write import write_report
+from pep_tf.paths import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the page and prints where it is; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pep_tf.experiments.report",
-        description="Writes report.html and its figures for a run or a search, or compares several runs.",
+    command = Command("pep_tf.experiments.report", __doc__, arguments="RUN_DIR [RUN_DIR ...]")
+    output = command.path(
+        "output",
+        None,
+        "where report.html and figures/ go",
+        shown="the run's folder; for several runs `comparison` beside the first",
     )
-    parser.add_argument(
-        "run_dir",
-        metavar="RUN_DIR",
-        nargs="+",
-        type=pathlib.Path,
-        help="folder of a run or a search",
-    )
-    parser.add_argument(
-        "--output",
-        metavar="FOLDER",
-        type=pathlib.Path,
-        help="where report.html and figures/ go [the run's folder; for several runs `comparison` beside "
-        "the first]",
-    )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace a page that shows more than this one will: of what it was drawn from, the folder no "
+    overwrite = command.switch(
+        "overwrite",
+        False,
+        "replace a page that shows more than this one will: of what it was drawn from, the folder no "
         "longer has all",
     )
-    options = parser.parse_args(arguments)
-    try:
-        print(write_report(options.run_dir, options.output, overwrite=options.overwrite))
-    except PepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    def write(folders: list[str]) -> None:
+        print(shown(write_report(folders, output.value, overwrite=overwrite.value)))
+
+    return command.run(write, arguments)
 
 
 if __name__ == "__main__":

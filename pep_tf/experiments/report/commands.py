@@ -10,6 +10,7 @@ from pep_tf.experiments.config import Config
 from pep_tf.experiments.environment import command
 from pep_tf.experiments.report.reading import Record, exports_of
 from pep_tf.experiments.report.text import clean
+from pep_tf.paths import shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,21 +84,15 @@ def serve(record: Record, budget: int | None) -> list[Command]:
 
 def quoted(path: pathlib.Path) -> str:
     """A path for a shell, relative to the working folder where it is below it."""
-    return shlex.quote(_line(str(_relative(path))))
+    return shlex.quote(_line(str(shown(path))))
 
 
 def absolute(path: pathlib.Path) -> str:
     """An absolute path for a shell; below the working folder it begins with `"$PWD"/`."""
-    relative = _relative(path)
+    relative = shown(path)
     if relative.is_absolute():
         return quoted(path)
     return f'"$PWD"/{shlex.quote(_line(str(relative)))}'
-
-
-def _relative(path: pathlib.Path) -> pathlib.Path:
-    path = path.resolve()
-    here = pathlib.Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _line(command_line: str) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from pep_tf.errors import PepError, RunError
-from pep_tf.experiments.config import type_name
 from pep_tf.experiments.report.sizes import Sizes, read_sizes
 from pep_tf.experiments.report.text import clean, is_number
 from pep_tf.experiments.results import Row
+from pep_tf.numbers import type_name
 
 History = dict[str, list[dict[str, float]]]
 

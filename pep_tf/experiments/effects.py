@@ -1,0 +1,67 @@
+"""Settings that can have no effect beside others: given all the same, they are refused."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from pep_tf.errors import RunError
+from pep_tf.models import models_with
+
+Values = Mapping[str, Any]
+
+
+def _thresholds_decay(config: Values) -> bool:
+    own = config["threshold_l2"]
+    return (config["l2"] if own is None else own) > 0
+
+
+# (settings, when they have an effect, why they have none otherwise)
+_RULES: tuple[tuple[tuple[str, ...], Callable[[Values], bool], str], ...] = (
+    (
+        ("mlp_widths", "dropout"),
+        lambda c: c["model"] in models_with("mlp_widths"),
+        f"model={{model}}, which has no MLP ({', '.join(models_with('mlp_widths'))})",
+    ),
+    (
+        ("attention_dropout",),
+        lambda c: c["model"] in models_with("attention"),
+        f"model={{model}}, which has no attention ({', '.join(models_with('attention'))})",
+    ),
+    (
+        ("threshold_target",),
+        _thresholds_decay,
+        "an L2 of 0, by which thresholds are pulled to it",
+    ),
+    (
+        ("dense_below",),
+        lambda c: c["updates"] == "rowwise",
+        "updates={updates}, which updates every table whole",
+    ),
+    (
+        ("ticket_init",),
+        lambda c: not c["no_retrain"],
+        "no_retrain, which leaves tickets as they were cut",
+    ),
+    (
+        ("export_dtype",),
+        lambda c: c["export_format"] != "none",
+        "export_format={export_format}",
+    ),
+)
+
+
+def check_effects(config: Values, given: Collection[str]) -> None:
+    """Refuses what was given and can have no effect.
+
+    Args:
+        config: all settings of a run, by name.
+        given: names of those that were set on purpose.
+
+    Raises:
+        RunError: one of `given` that no other value of it would change anything for.
+    """
+    for names, has_effect, beside in _RULES:
+        for name in names:
+            if name in given and not has_effect(config):
+                raise RunError(
+                    f"`{name}` has no effect with {beside.format(**config)}. Leave it out."
+                )
