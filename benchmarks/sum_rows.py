@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from benchmarks.clock import timed
 from pep_tf.command_line import Command
-from pep_tf.layers.spread import summed
+from pep_tf.tables.distinct import summed
 
 _ROWS, _PLACES = 39_936, 10_300
 _COMMAND = Command("benchmarks.sum_rows", __doc__)

@@ -1,23 +1,22 @@
 """The embedding whose thresholds are trained: the heart of PEP."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.layers.granularity import Granularity
-from pep_tf.layers.soft_threshold import soft_threshold
-from pep_tf.layers.spread import spread
+from pep_tf.layers.table_layer import TableLayer
+from pep_tf.tables import THRESHOLDS, Found, Granularity, RowTable, RowVariable, soft_threshold
+from pep_tf.tables.distinct import spread
+from pep_tf.tables.pull import Pull
 
-PRUNING = ("threshold", "mask", "none")
-THRESHOLDS = "thresholds"  # name of the weight, by which optimizers know it
-BLOCK_ENTRIES = 1 << 22  # entries of a block when the whole table is looked at: 16 MiB of float32
+PRUNING = ("threshold", "none")
 
 
 class Rows(NamedTuple):
-    """Rows that were looked up.
+    """Rows of a `PEPEmbedding`.
 
     Attributes:
         table: V, float32 [n, d] or [..., d].
@@ -33,26 +32,18 @@ class Rows(NamedTuple):
     places: tf.Tensor | None = None
 
 
-class RowSource(Protocol):
-    """Where the layer reads V and s from; an optimizer that updates lazily puts its own here."""
-
-    def take(self, rows: tf.Tensor, distinct: bool = False) -> Rows:
-        """Rows of a batch, differentiable; `distinct` if none comes twice."""
-        ...
-
-    def look(self, rows: tf.Tensor) -> Rows:
-        """Just these rows, [n], as they stand; looking at them changes nothing."""
-        ...
-
-
 @keras.saving.register_keras_serializable(package="pep_tf")
-class PEPEmbedding(keras.layers.Layer):
-    """An embedding table that learns which of its entries to keep.
+class PEPEmbedding(TableLayer):
+    """A `keras.layers.Embedding` that learns which of its entries to keep.
 
-    With `pruning="threshold"` a lookup returns rows of `E = sign(V) * relu(|V| - g(s))`, V being the
-    table, s the thresholds and g the gate; as g(s) grows, entries of E become exactly zero. Only the
-    rows that are asked for are read and thresholded. With `pruning="mask"` it returns rows of
-    `V * mask` (the retraining of a ticket), with `pruning="none"` rows of V.
+    A lookup returns rows of `E = sign(V) * relu(|V| - g(s))`, V being the table, s the thresholds and
+    g the gate; as g(s) grows, entries of E become exactly zero. Only the rows that are asked for are
+    read and thresholded. With `pruning="none"` it returns rows of V.
+
+    It takes the place of `keras.layers.Embedding` in any model, and any optimizer trains it. With
+    `RowwiseAdam` a step costs what the rows of its batch cost; `CoupledAdam` is the paper's update of
+    the whole table. Every other optimizer updates the whole table too, and finds a pull of the
+    thresholds (`threshold_pull`) in their gradient: without it hardly anything would be pruned.
 
     Args:
         input_dim: number of features N.
@@ -63,21 +54,26 @@ class PEPEmbedding(keras.layers.Layer):
             and Avazu. s climbs by about one learning rate a step.
         gate: g, a function that XLA can compile or the name of a Keras activation. It must not be
             negative.
-        pruning: `"threshold"`, `"mask"` or `"none"`.
+        pruning: `"threshold"` or `"none"`.
         field_sizes: vocabulary sizes of the fields, whose sum is N; needed by the granularities
             `"field"` and `"field_dim"` only.
         embeddings_initializer: V before training; the paper's is Xavier uniform over the table.
+        embeddings_regularizer, embeddings_constraint: of V, as in `keras.layers.Embedding`. Each
+            looks at the whole table, which is then updated whole.
+        threshold_pull, threshold_target, threshold_learning_rate: see `Pull`, whose arguments
+            `strength`, `target` and `learning_rate` they are.
+        weights: V before training, float [N, d], in place of the initializer's.
+        mask_zero, combiner: see `TableLayer`.
 
     Call arguments:
-        rows: integers of any shape, in [0, N).
-        distinct: True promises that no row comes twice, so that an optimizer need not look for it.
+        inputs, weights: see `TableLayer`.
 
     Returns:
-        `compute_dtype` tensor, shape `rows.shape + (d,)`. Weights stay float32 in mixed precision.
+        `compute_dtype` tensor, shape `inputs.shape + (d,)`. Weights stay float32 in mixed precision.
 
     Raises:
-        ValueError: a dimension below 1, an unknown granularity or pruning, or `field_sizes` that
-            are missing or do not sum to N.
+        ValueError: a dimension below 1, an unknown granularity or pruning, `field_sizes` that are
+            missing or do not sum to N, or what `TableLayer` refuses.
 
     Example:
         >>> layer = PEPEmbedding(10, 4, threshold_init=-15.0)
@@ -99,14 +95,15 @@ class PEPEmbedding(keras.layers.Layer):
         pruning: str = "threshold",
         field_sizes: Sequence[int] | None = None,
         embeddings_initializer: Any = "glorot_uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        threshold_pull: float | None = None,
+        threshold_target: float = 0.0,
+        threshold_learning_rate: float | None = None,
+        weights: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if input_dim < 1 or output_dim < 1:
-            raise ValueError(
-                "`input_dim` and `output_dim` must be at least 1. "
-                f"Received: input_dim={input_dim}, output_dim={output_dim}"
-            )
+        super().__init__(input_dim, output_dim, **kwargs)
         if pruning not in PRUNING:
             raise ValueError(f"`pruning` must be one of {list(PRUNING)}. Received: {pruning!r}")
         self.granularity = Granularity(granularity)
@@ -115,35 +112,60 @@ class PEPEmbedding(keras.layers.Layer):
                 f"`field_sizes` must sum to input_dim={input_dim} for granularity "
                 f"{granularity!r}. Received: {field_sizes}"
             )
-        self.input_dim, self.output_dim = int(input_dim), int(output_dim)
         self.threshold_init = float(threshold_init)
         self.gate = keras.activations.get(gate)
         self.pruning = pruning
         self.field_sizes = None if field_sizes is None else tuple(int(n) for n in field_sizes)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
-        self.source: RowSource = StoredRows(self)
-        self.table: keras.Variable
+        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
+        self.pull = Pull(threshold_pull, float(threshold_target), threshold_learning_rate)
+        # Only a number of rows that is known in advance can be compiled; that of a batch is not.
+        self.supports_jit = False
+        self.table: RowVariable
         self.thresholds: keras.Variable | None = None
-        self.mask: keras.Variable | None = None
+        if weights is not None:
+            self.build()
+            self.table.assign(weights[0] if isinstance(weights, list) else weights)
+
+    @property
+    def prunable(self) -> bool:  # type: ignore[override]
+        return self.pruning == "threshold"
 
     def build(self, input_shape: Any = None) -> None:
+        if self.built:
+            return
         shape = (self.input_dim, self.output_dim)
-        # autocast=False: mixed precision would otherwise copy and cast the whole table at each read.
-        self.table = self.add_weight(
-            name="table", shape=shape, initializer=self._initial_table, autocast=False
-        )
+        self.table = self._row_variable("table", shape, self._initial_table)
+        self.table.regularizer = self.embeddings_regularizer
+        self.table.constraint = self.embeddings_constraint
+        variables = [self.table]
         if self.pruning == "threshold":
-            self.thresholds = self.add_weight(
-                name=THRESHOLDS,
-                shape=self.granularity.shape(*self._counts()),
-                initializer=self._initial_thresholds,
-                autocast=False,
-            )
-        elif self.pruning == "mask":
-            self.mask = self.add_weight(
-                name="mask", shape=shape, dtype="bool", initializer="ones", trainable=False
-            )
+            shape = self.granularity.shape(*self._counts())
+            if self.granularity.by_feature:
+                self.thresholds = self._row_variable(THRESHOLDS, shape, self._initial_thresholds)
+                variables.append(self.thresholds)
+            else:
+                self.thresholds = self.add_weight(
+                    name=THRESHOLDS,
+                    shape=shape,
+                    initializer=self._initial_thresholds,
+                    autocast=False,
+                )
+            self.thresholds.pull = self.pull
+        RowTable(variables)
         self.built = True
+
+    def _row_variable(self, name: str, shape: tuple[int, ...], initializer: Any) -> RowVariable:
+        # autocast=False: mixed precision would otherwise copy and cast the whole table at each read.
+        return RowVariable(
+            initializer,
+            shape=shape,
+            dtype=self.variable_dtype,
+            trainable=self.trainable,
+            autocast=False,
+            name=name,
+        )
 
     def _initial_table(self, shape: tuple[int, int], dtype: Any = None) -> tf.Tensor:
         """Draws V; within a function it is scaled in place, where two more tables would be made."""
@@ -156,23 +178,36 @@ class PEPEmbedding(keras.layers.Layer):
     def _counts(self) -> tuple[int, int, int]:
         return self.input_dim, len(self.field_sizes or ()), self.output_dim
 
-    def call(self, rows: tf.Tensor, distinct: bool = False) -> tf.Tensor:
-        if rows.dtype not in (tf.int32, tf.int64):
-            rows = tf.cast(rows, tf.int32)  # as `keras.layers.Embedding` does
-        taken = self.source.take(rows, distinct)
-        values = taken.table
-        if taken.thresholds is not None:
-            # Distinct rows come in few numbers, those of whole tiles.
-            compiled = taken.places is not None
-            values = soft_threshold(values, taken.thresholds, self.gate, compiled=compiled)
-        if self.mask is not None:
-            values *= tf.cast(tf.gather(self.mask._value, taken.ids), values.dtype)
-        if taken.places is not None:
-            return spread(values, taken.places, self.compute_dtype)
+    def look_up(self, rows: tf.Tensor) -> tf.Tensor:
+        return self.effective_rows(self.table.row_table.lookup(rows))
+
+    def effective_rows(self, found: Found) -> tf.Tensor:
+        """E of what a lookup in the layer's table found, at the places that were asked for."""
+        rows = self._rows(found)
+        values = rows.table
+        if rows.thresholds is not None:
+            # Distinct rows fill whole tiles: XLA meets few numbers of them.
+            compiled = rows.places is not None
+            values = soft_threshold(values, rows.thresholds, self.gate, compiled=compiled)
+        if rows.places is not None:
+            return spread(values, rows.places, self.compute_dtype)
         return tf.cast(values, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (*input_shape, self.output_dim)
+    def _rows(self, found: Found) -> Rows:
+        """V and s of what a lookup found in the layer's table, which may hold other layers' too."""
+        table = self.table.row_table
+        values = found.values[table.place(self.table)]
+        return Rows(values, self._thresholds(found), found.ids, found.places)
+
+    def _thresholds(self, found: Found) -> tf.Tensor | None:
+        if self.thresholds is None:
+            return None
+        if self.granularity.by_feature:
+            return found.values[self.table.row_table.place(self.thresholds)]
+        stored = self.pull.on(tf.convert_to_tensor(self.thresholds))
+        if self.granularity.by_field:
+            return tf.gather(stored, self.field_of(found.ids))
+        return stored
 
     def field_of(self, rows: tf.Tensor) -> tf.Tensor:
         """Index of the field that each of `rows` belongs to; same shape, int32."""
@@ -181,6 +216,17 @@ class PEPEmbedding(keras.layers.Layer):
         fields = tf.searchsorted(ends, tf.reshape(rows, [-1]), side="right")
         return tf.reshape(fields, tf.shape(rows))
 
+    @property
+    def embeddings(self) -> tf.Tensor:
+        """E as it stands, differentiable, `compute_dtype` [N, d]."""
+        if not self.built:
+            raise AttributeError("You must build the layer before accessing `embeddings`.")
+        return self.look_up(tf.range(self.input_dim))
+
+    def read(self, rows: tf.Tensor) -> Rows:
+        """V and s of just these rows [n] as they stand; reading them changes nothing."""
+        return self._rows(self.table.row_table.read(rows))
+
     def blocks(self) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
         """Walks the whole table in blocks of bounded memory, changing nothing.
 
@@ -188,38 +234,22 @@ class PEPEmbedding(keras.layers.Layer):
             First row of the block; E of the block, float32 [rows, d]; the score of its entries,
             float32 [rows, d] (see `effective`).
         """
-        for start, rows in self._rows():
-            yield start, *self.effective(rows)
+        for start, ids in self.table.row_table.blocks():
+            yield start, *self.effective(self.read(ids))
 
     def effective(self, rows: Rows) -> tuple[tf.Tensor, tf.Tensor]:
         """E of these rows and the score of their entries, float32 [n, d].
 
-        The score is `|V| - g(s)`, positive where an entry is kept. Under a mask or without pruning
-        it is |E|.
+        The score is `|V| - g(s)`, positive where an entry is kept. Without pruning it is |E|.
         """
-        table, thresholds = rows.table, rows.thresholds
-        if self.mask is not None:
-            table *= tf.cast(tf.gather(self.mask._value, rows.ids), table.dtype)
-        if thresholds is None:
-            return table, tf.abs(table)
-        score = tf.abs(table) - self.gate(thresholds)
-        return tf.sign(table) * tf.nn.relu(score), score
-
-    def _rows(self) -> Iterator[tuple[int, Rows]]:
-        size = max(1, BLOCK_ENTRIES // self.output_dim)
-        for start in range(0, self.input_dim, size):
-            ids = tf.range(start, min(start + size, self.input_dim))
-            yield start, self.source.look(ids)
+        if rows.thresholds is None:
+            return rows.table, tf.abs(rows.table)
+        score = tf.abs(rows.table) - self.gate(rows.thresholds)
+        return tf.sign(rows.table) * tf.nn.relu(score), score
 
     def current(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """V [N, d] and s as they stand, float32; s broadcasts to V, None without thresholds."""
-        found = [rows for _, rows in self._rows()]
-        table = np.concatenate([rows.table.numpy() for rows in found])
-        thresholds = [rows.thresholds.numpy() for rows in found if rows.thresholds is not None]
-        if not thresholds:
-            return table, None
-        per_row = self.granularity.by_feature or self.granularity.by_field
-        return table, np.concatenate(thresholds) if per_row else thresholds[0]
+        """V [N, d] and s as they stand, float32; None without thresholds."""
+        return self.table.numpy(), None if self.thresholds is None else self.thresholds.numpy()
 
     def nnz(self) -> int:
         """Number of non-zero entries of E."""
@@ -229,45 +259,51 @@ class PEPEmbedding(keras.layers.Layer):
         """E in row blocks float32 [n_i, d], in order."""
         return (block.numpy() for _, block, _ in self.blocks())
 
-    def effective_table(self) -> np.ndarray:
-        """E, float32 [N, d]: as large as the table itself."""
-        return np.concatenate(list(self.row_blocks()))
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "input_dim": self.input_dim,
-            "output_dim": self.output_dim,
             "granularity": self.granularity.name,
             "threshold_init": self.threshold_init,
             "gate": keras.activations.serialize(self.gate),
             "pruning": self.pruning,
             "field_sizes": self.field_sizes,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+            "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
+            "embeddings_constraint": keras.constraints.serialize(self.embeddings_constraint),
+            "threshold_pull": self.pull.strength,
+            "threshold_target": self.pull.target,
+            "threshold_learning_rate": self.pull.learning_rate,
         }
 
 
-class StoredRows:
-    """Reads V and s just as the layer's weights hold them."""
+def look_up_together(layers: Sequence[keras.layers.Layer], rows: tf.Tensor) -> list[tf.Tensor]:
+    """What each layer gives for the same rows, found only once for those that share a table.
 
-    def __init__(self, layer: PEPEmbedding) -> None:
-        self._layer = layer
+    Args:
+        layers: built layers; see `share_rows`.
+        rows: integers of any shape.
+    """
+    found: dict[int, Found] = {}
+    outputs = []
+    for layer in layers:
+        table = layer.table.row_table if isinstance(layer, PEPEmbedding) else None
+        if table is None or not _is_shared(table, layer):
+            outputs.append(layer(rows))
+            continue
+        if id(table) not in found:
+            layer.meet_optimizer()
+            found[id(table)] = table.lookup(rows)
+        outputs.append(layer.effective_rows(found[id(table)]))
+    return outputs
 
-    def take(self, rows: tf.Tensor, distinct: bool = False) -> Rows:
-        # `._value` is the tf.Variable: gathering from the Keras variable would copy the table.
-        return Rows(tf.gather(self._layer.table._value, rows), self.thresholds(rows), rows)
 
-    def thresholds(self, rows: tf.Tensor) -> tf.Tensor | None:
-        """s of these rows, None without thresholds."""
-        layer = self._layer
-        if layer.thresholds is None:
-            return None
-        stored = layer.thresholds._value
-        if layer.granularity.by_feature:
-            return tf.gather(stored, rows)
-        if layer.granularity.by_field:
-            return tf.gather(stored, layer.field_of(rows))
-        return tf.convert_to_tensor(stored)
+def _is_shared(table: RowTable, layer: PEPEmbedding) -> bool:
+    return any(v is not layer.table and v is not layer.thresholds for v in table.variables)
 
-    def look(self, rows: tf.Tensor) -> Rows:
-        return self.take(rows)
+
+def share_rows(layers: Sequence[keras.layers.Layer]) -> None:
+    """Makes one table of those built layers that are always looked up with the same rows."""
+    own = [layer for layer in layers if isinstance(layer, PEPEmbedding)]
+    own = [layer for layer in own if layer.input_dim == own[0].input_dim]
+    if len(own) > 1:
+        RowTable.joined([layer.table.row_table for layer in own])

@@ -7,14 +7,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.layers.pep_embedding import BLOCK_ENTRIES, PEPEmbedding
-from pep_tf.layers.spread import spread
+from pep_tf.layers.table_layer import TableLayer
+from pep_tf.tables import BLOCK_ENTRIES, RowTable, RowVariable
+from pep_tf.tables.distinct import spread
 
 _BLOCK_ROWS = 1 << 16  # rows unpacked at a time when the whole table is looked at
 
 
 @keras.saving.register_keras_serializable(package="pep_tf")
-class TicketEmbedding(keras.layers.Layer):
+class TicketEmbedding(TableLayer):
     """Looks up rows of `V * mask`, storing the entries under the mask and where they belong.
 
     Gives the same rows, and in training the same updates, as a `PEPEmbedding` under that mask. Memory
@@ -28,11 +29,13 @@ class TicketEmbedding(keras.layers.Layer):
         nnz: entries kept.
         num_rows: rows with at least one of them.
 
+        mask_zero, combiner: see `TableLayer`.
+
     Call arguments:
-        rows: integers of any shape, in [0, N).
+        inputs, weights: see `TableLayer`.
 
     Returns:
-        `compute_dtype` tensor, shape `rows.shape + (d,)`.
+        `compute_dtype` tensor, shape `inputs.shape + (d,)`.
 
     Raises:
         ValueError: counts that contradict each other.
@@ -40,7 +43,7 @@ class TicketEmbedding(keras.layers.Layer):
     Example:
         >>> mask = np.array([[True, False], [False, False], [True, True]])
         >>> layer = TicketEmbedding.of_mask(np.packbits(mask, axis=1), 2)
-        >>> layer.entries.table.assign([[1.0], [2.0], [3.0]])
+        >>> layer.entries.assign([[1.0], [2.0], [3.0]])
         >>> layer(np.array([2, 1, 0])).numpy().tolist()
         [[2.0, 3.0], [0.0, 0.0], [1.0, 0.0]]
     """
@@ -48,22 +51,14 @@ class TicketEmbedding(keras.layers.Layer):
     def __init__(
         self, input_dim: int, output_dim: int, nnz: int, num_rows: int, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(input_dim, output_dim, **kwargs)
         if not 0 <= num_rows <= min(nnz, input_dim) or nnz > num_rows * output_dim:
             raise ValueError(
                 "`num_rows` rows of `output_dim` must hold `nnz` entries, one each or more. "
                 f"Received: {nnz=}, {num_rows=}, {input_dim=}, {output_dim=}"
             )
-        self.input_dim, self.output_dim = int(input_dim), int(output_dim)
         self._nnz, self.num_rows = int(nnz), int(num_rows)
-        self.entries = PEPEmbedding(
-            max(1, self._nnz),
-            1,
-            pruning="none",
-            embeddings_initializer="zeros",
-            dtype="float32",
-            name="entries",
-        )
+        self.supports_jit = False  # how many entries a batch holds is not known in advance
 
     @classmethod
     def of_mask(cls, mask_bits: np.ndarray, output_dim: int, **kwargs: Any) -> "TicketEmbedding":
@@ -76,7 +71,17 @@ class TicketEmbedding(keras.layers.Layer):
         return layer
 
     def build(self, input_shape: Any = None) -> None:
-        self.entries.build()
+        if self.built:
+            return
+        self.entries = RowVariable(
+            "zeros",
+            shape=(max(1, self._nnz), 1),
+            dtype=self.variable_dtype,
+            trainable=self.trainable,
+            autocast=False,
+            name="table",
+        )
+        RowTable([self.entries], single=True)
 
         def index(name: str, size: int, dtype: str) -> keras.Variable:
             return self.add_weight(
@@ -88,9 +93,14 @@ class TicketEmbedding(keras.layers.Layer):
         self.columns = index("columns", self._nnz, "uint8" if self.output_dim <= 256 else "int32")
         self.built = True
 
-    def call(self, rows: tf.Tensor) -> tf.Tensor:
+    def look_up(self, rows: tf.Tensor) -> tf.Tensor:
         ids, places = tf.unique(tf.reshape(tf.cast(rows, tf.int32), [-1]))
         return spread(self._rows_of(ids), tf.reshape(places, tf.shape(rows)), self.compute_dtype)
+
+    @property
+    def embeddings(self) -> tf.Tensor:
+        """V * mask as it stands, differentiable, `compute_dtype` [N, d]."""
+        return self.look_up(tf.range(self.input_dim))
 
     def _rows_of(self, ids: tf.Tensor) -> tf.Tensor:
         """Dense rows, float32 [U, d], of distinct ids [U]."""
@@ -102,7 +112,11 @@ class TicketEmbedding(keras.layers.Layer):
         starts, ends = tf.gather(self.starts._value, at), tf.gather(self.starts._value, at + 1)
         entries = tf.ragged.range(starts, ends)
         columns = tf.cast(tf.gather(self.columns._value, entries.values), tf.int32)
-        values = tf.cast(self.entries(entries.values, distinct=True), tf.float32)[:, 0]
+        found = self.entries.row_table.lookup(entries.values, distinct=True)
+        values = found.values[0]
+        if found.places is not None:
+            values = spread(values, found.places, values.dtype)
+        values = values[:, 0]
         first = tf.cast(owners, tf.int32) * self.output_dim
         places = _for_each(first, entries.row_splits, tf.size(values)) + columns
         # A fifth of the time of `tf.scatter_nd`, which sums what falls together: nothing does.
@@ -115,18 +129,15 @@ class TicketEmbedding(keras.layers.Layer):
         )
         return tf.reshape(rows, [-1, self.output_dim])
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (*input_shape, self.output_dim)
-
     def nnz(self) -> int:
         """Number of entries that are not zero."""
-        return self.entries.nnz() if self._nnz else 0
+        return int(np.count_nonzero(self.entries.numpy()))
 
     def row_blocks(self) -> Iterator[np.ndarray]:
         """V * mask in row blocks float32 [n_i, d], in order, each made when it is asked for."""
         rows, starts = self.rows._value.numpy(), self.starts._value.numpy()
         columns = self.columns._value.numpy().astype(np.int64)
-        values = self.entries.effective_table()[: self._nnz, 0]
+        values = self.entries.numpy()[: self._nnz, 0]
         size = max(1, BLOCK_ENTRIES // self.output_dim)
         for first in range(0, self.input_dim, size):
             block = np.zeros((min(size, self.input_dim - first), self.output_dim), np.float32)
@@ -136,15 +147,9 @@ class TicketEmbedding(keras.layers.Layer):
             block[owners, columns[entries]] = values[entries]
             yield block
 
-    def effective_table(self) -> np.ndarray:
-        """V * mask, float32 [N, d]: as large as the table that was pruned."""
-        return np.concatenate(list(self.row_blocks()))
-
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "input_dim": self.input_dim,
-            "output_dim": self.output_dim,
             "nnz": self._nnz,
             "num_rows": self.num_rows,
         }

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pep_tf.layers import FieldIds, PEPEmbedding
+from pep_tf.layers import FieldIds, PEPEmbedding, look_up_together, share_rows
 
 
 def first_order_weights(
@@ -88,6 +88,7 @@ class CTRModel(keras.Model):
             for layer in self.same_rows:
                 if not layer.built:  # as one that was handed in may be
                     layer.build(shape)
+        share_rows(self.same_rows)
         embedded = self.embedding and self.embedding.compute_output_shape(shape)
         self.build_interaction(embedded)
         self.built = True
@@ -97,8 +98,9 @@ class CTRModel(keras.Model):
 
     def call(self, ids: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         rows = self.field_ids(ids)
-        embedded = None if self.embedding is None else self.embedding(rows)
-        first_order = None if self.first_order is None else self.first_order(rows)
+        found = iter(look_up_together(self.same_rows, rows))
+        embedded = None if self.embedding is None else next(found)
+        first_order = None if self.first_order is None else next(found)
         return tf.cast(self.interact(embedded, first_order, training=training), tf.float32)
 
     def interact(

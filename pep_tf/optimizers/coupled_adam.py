@@ -2,13 +2,36 @@
 
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-_THRESHOLDS = "thresholds"
+from pep_tf.optimizers.catch_up_stages import TINY
+from pep_tf.tables import Found, Pull, RowVariable
+
+
+class WholeTable:
+    """Keeps a table of which every row is updated at each step: none is ever behind."""
+
+    by_row = False
+
+    def behind(self) -> bool:
+        return False
+
+    def find(self, rows: tf.Tensor, distinct: bool) -> Found:
+        raise AssertionError("The rows of such a table are read as they are stored.")
+
+    def current(self, variables: Sequence[RowVariable]) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(variable.raw) for variable in variables]
+
+    def flush(self) -> None: ...
+
+    def changed(self) -> None: ...
+
+    def release(self) -> None: ...
 
 
 @keras.saving.register_keras_serializable(package="pep_tf")
@@ -36,7 +59,9 @@ class CoupledAdam(keras.optimizers.Optimizer):
         threshold_learning_rate: learning rate of thresholds; None takes `learning_rate`.
         threshold_l2: L2 of thresholds; None takes `l2`.
         threshold_target: the value that L2 pulls thresholds to. At 0, the published method, g(s)
-            stops near 0.5 and so does pruning; above 0 thresholds keep rising.
+            stops near 0.5 and so does pruning; above 0 thresholds keep rising. None takes what the
+            layer says (`threshold_target` of `PEPEmbedding`), as does None for the two above, where
+            the layer says something.
 
     Raises:
         ValueError: a negative rate, or a beta outside [0, 1).
@@ -44,6 +69,8 @@ class CoupledAdam(keras.optimizers.Optimizer):
     Reference:
         Kingma and Ba, "Adam", ICLR 2015; the coupled form is that of `torch.optim.Adam`.
     """
+
+    keeps_tables = True  # embeddings of a model that is compiled with it have it built in time
 
     def __init__(
         self,
@@ -54,7 +81,7 @@ class CoupledAdam(keras.optimizers.Optimizer):
         epsilon: float = 1e-8,
         threshold_learning_rate: float | None = None,
         threshold_l2: float | None = None,
-        threshold_target: float = 0.0,
+        threshold_target: float | None = None,
         name: str = "coupled_adam",
         **kwargs: Any,
     ) -> None:
@@ -75,56 +102,64 @@ class CoupledAdam(keras.optimizers.Optimizer):
         self.beta_1, self.beta_2 = float(beta_1), float(beta_2)
         self.threshold_learning_rate = threshold_learning_rate
         self.threshold_l2 = threshold_l2
-        self.threshold_target = float(threshold_target)
-
-    def attach(self, model: keras.Model) -> None:
-        """Prepares to train a built model; optional here, needed by `RowwiseAdam`."""
-        self.build(model.trainable_variables)
-
-    def settle(self) -> None:
-        """Ends a training: weights hold their current values, which is always so here."""
+        self.threshold_target = None if threshold_target is None else float(threshold_target)
 
     def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
+        self._keep_tables(variables)
         super().build(variables)
-        self._is_threshold = [variable.name == _THRESHOLDS for variable in variables]
-        self._moments = {
-            self._get_variable_index(variable): self._moments_of(variable)
-            for variable in variables
-            if self._updated_whole(variable)
-        }
+        self._pulls: list[Pull | None] = [getattr(v, "pull", None) for v in variables]
+        for pull in self._pulls:
+            if pull is not None:
+                pull.switch(False)  # the L2 term takes its place
+        whole = [self._updated_whole(variable) for variable in variables]
+        self._m, self._n = (
+            [self._moment(v, name) if own else None for v, own in zip(variables, whole, strict=True)]
+            for name in ("m", "n")
+        )
 
-    def _moments_of(self, variable: keras.Variable) -> tuple[keras.Variable, keras.Variable]:
-        """New m and n of a variable, on its device."""
+    def _keep_tables(self, variables: list[keras.Variable]) -> None:
+        """Takes charge of tables, whose rows whoever had them before leaves up to date."""
+        for table in {v.row_table: None for v in variables if isinstance(v, RowVariable)}:
+            table.hand_over(WholeTable())
+
+    def _moment(self, variable: keras.Variable, name: str) -> keras.Variable:
         with tf.device(variable._value.device):
-            (m,), (n,) = self.add_optimizer_variables([variable], ["m", "n"])
-        return m, n
+            return self.add_variable_from_reference(variable, name)
 
     def _updated_whole(self, variable: keras.Variable) -> bool:
-        """Whether every entry of a variable is updated at each step."""
+        """Whether every entry of a variable is updated at each step, by `update_step`."""
         return True
+
+    def _var_key(self, variable: Any) -> Any:
+        return super()._var_key(variable.raw if isinstance(variable, RowVariable) else variable)
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """One step for all variables that have a gradient; see `keras.optimizers.Optimizer`."""
+        # Densifying sums repeated ids: what clips, scales or gathers gradients is to see the sums.
+        super().apply([_dense(gradient) for gradient in grads], trainable_variables)
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         """Updates one variable; `gradient` may be dense or `tf.IndexedSlices` with repeated ids."""
         index = self._get_variable_index(variable)
-        rate, l2, target = self._group(self._is_threshold[index], learning_rate)
-        # Densifying sums the repeated ids.
-        gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
+        rate, l2, target = self._constants(self._pulls[index], learning_rate)
+        gradient = tf.cast(_dense(gradient), variable.dtype)
         gradient += l2 * (variable - target)
-        m, n = self._moments[index]
+        m, n = self._m[index], self._n[index]
         self._apply(variable, m._value, n._value, gradient, rate)
 
-    def _group(self, is_threshold: bool, learning_rate: Any) -> tuple[Any, float, float]:
-        """Learning rate, L2 and L2's target of a variable."""
-        if not is_threshold:
+    def _constants(self, pull: Pull | None, learning_rate: Any) -> tuple[Any, float, float]:
+        """Learning rate, L2 and L2's target of a variable, which is a threshold if it has a pull.
+
+        What the optimizer was given for thresholds goes before what their layer says.
+        """
+        if pull is None:
             return learning_rate, self.l2, 0.0
-        rate, l2 = self.threshold_learning_rate, self.threshold_l2
-        return (
-            learning_rate if rate is None else rate,
-            self.l2 if l2 is None else l2,
-            self.threshold_target,
-        )
+        pull.settle()
+        rate = _first(self.threshold_learning_rate, pull.learning_rate, learning_rate)
+        l2 = _first(self.threshold_l2, pull.strength, self.l2)
+        return rate, l2, _first(self.threshold_target, pull.target)
 
     def _step_size(self, rate: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Factor of `m / (sqrt(n) + floor)` at the step under way, and that floor; float32.
@@ -141,11 +176,14 @@ class CoupledAdam(keras.optimizers.Optimizer):
         )
 
     def _apply(self, var: Any, m: Any, n: Any, gradient: Any, rate: Any) -> None:
-        """One step of Adam, by TensorFlow's fused kernel.
+        """One step of Adam, by TensorFlow's fused kernel; where epsilon is 0, 0 / 0 counts as 0.
 
         The kernel computes `1 - beta_2` in float32, where it is off by 5e-5: it makes n too large by
         `excess`^2, which the step size and its floor, scaled alike, take back.
         """
+        if self.epsilon == 0:
+            self._apply_without_epsilon(var, m, n, gradient, rate)
+            return
         excess = math.sqrt(float(1 - np.float32(self.beta_2)) / (1 - self.beta_2))
         size, floor = self._step_size(rate)
         tf.raw_ops.ResourceApplyAdam(
@@ -161,6 +199,12 @@ class CoupledAdam(keras.optimizers.Optimizer):
             grad=gradient,
         )
 
+    def _apply_without_epsilon(self, var: Any, m: Any, n: Any, gradient: Any, rate: Any) -> None:
+        m.assign(self.beta_1 * m + (1 - self.beta_1) * gradient)
+        n.assign(self.beta_2 * n + (1 - self.beta_2) * tf.square(gradient))
+        size, _ = self._step_size(rate)
+        var.assign_sub(size * m / tf.maximum(tf.sqrt(n), TINY))
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
@@ -172,3 +216,12 @@ class CoupledAdam(keras.optimizers.Optimizer):
             "threshold_l2": self.threshold_l2,
             "threshold_target": self.threshold_target,
         }
+
+
+def _dense(gradient: Any) -> Any:
+    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+def _first(*values: Any) -> Any:
+    """The first that is not None."""
+    return next(value for value in values if value is not None)

@@ -1,221 +1,263 @@
-"""The rows of PEP embeddings, brought up to date when they are asked for."""
+"""The rows of a table that an optimizer updates only when a batch holds them."""
 
-from collections.abc import Callable, Sequence
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from pep_tf.layers import PEPEmbedding, Rows, StoredRows
-from pep_tf.layers.pep_embedding import BLOCK_ENTRIES
-from pep_tf.layers.spread import summed
+from pep_tf.optimizers.apply_gradient import apply_gradient
 from pep_tf.optimizers.catch_up import catch_up, gap_order, tile_rows
 from pep_tf.optimizers.columns import Columns
 from pep_tf.optimizers.hyper import Hyper
-from pep_tf.optimizers.touch import touch
+from pep_tf.tables import BLOCK_ENTRIES, Found, RowTable, RowVariable
+from pep_tf.tables.distinct import summed
+
+_WHOLE = (
+    "{} is updated whole at each step, which is right but slow: a function that was traced before "
+    "the optimizer was built reads it. Train before the first `evaluate` or `predict`, or call "
+    "`optimizer.build(model.trainable_variables)` first."
+)
 
 
-class Slot(NamedTuple):
-    """A weight with one row a feature, the layer it is of, and the constants of its update."""
-
-    value: keras.Variable
-    layer: PEPEmbedding
-    hyper: Hyper
-
-
-class Taken(NamedTuple):
-    """What a lookup found.
+class Pending(NamedTuple):
+    """What was found for the distinct rows of a lookup, besides their values.
 
     Attributes:
-        rows: the rows that were asked for.
-        count: number of distinct rows.
         ids: distinct rows, those with the longest gap first, then the last one again and again until
             they fill whole tiles of the catch-up.
-        places: for each row that was asked for, flattened, its place among `ids`.
-        stored: value of each slot as it is stored, in the order of `ids`.
-        values: value of each slot, up to date.
-        p: the same, side by side.
-        moments: m of all slots side by side, then n of all, up to date.
+        count: number of distinct rows.
+        p: value of all variables side by side, up to date.
+        moments: m of all variables side by side, then n of all, up to date.
     """
 
-    rows: tf.Tensor
-    count: tf.Tensor
     ids: tf.Tensor
-    places: tf.Tensor
-    stored: tuple[tf.Tensor, ...]
-    values: Sequence[tf.Tensor]
+    count: tf.Tensor
     p: tf.Tensor
     moments: tf.Tensor
 
 
-class LazyTable:
-    """Tables and thresholds whose rows are only updated when a batch holds them.
+class MomentVariable(RowVariable):
+    """Moments, or last steps, of a table's rows: read up to date, like the rows, and set as told."""
 
-    The stored row is that of the step at which it was last touched (`last`, 0 before the first
-    time). `take` brings rows up to date for a batch without writing; `touch` stores them after the
-    batch's gradient. `look` brings any rows up to date and changes nothing. Layers that are always
-    asked for the same rows form one table, so that these are found, brought up to date and written
-    together.
+    def _direct_assign(self, value: Any) -> None:
+        self.assign_raw(value)
+
+
+class LazyTable:
+    """A table whose rows are updated when a batch holds them, and made up for when they are read.
+
+    The stored row is that of the step at which a batch last held it (`last`, 0 before the first
+    time). `find` brings rows up to date without storing them; `apply_gradient` stores them after the
+    batch's gradient. As the table's keeper it gives whoever reads the weights current values.
+
+    Where a graph is alive that reads the stored rows as they are, traced before the optimizer was
+    built, every row is updated at each step: `by_row` is then False.
 
     Args:
-        slots: the weights: of each layer the table, then its thresholds if these have one row a
-            feature.
-        moments: float32 [N, 2 x columns of the slots], m of all slots side by side, then n of all: a
-            row of them is read and written as one.
+        table: the variables, of one layer or of several that are looked up together.
+        hyper: gives the constants of the update of a variable; asked at the first step, so that the
+            layers' own may be set until then.
+        moments: float32 [N, 2 x width], m of all variables side by side, then n of all: a row of
+            them is read and written as one.
         last: int32 [N].
         steps: the optimizer's counter of finished steps.
     """
 
     def __init__(
         self,
-        slots: tuple[Slot, ...],
-        moments: keras.Variable,
-        last: keras.Variable,
+        table: RowTable,
+        hyper: Callable[[RowVariable], Hyper],
+        moments: MomentVariable,
+        last: MomentVariable,
         steps: Any,
     ) -> None:
-        self.slots, self.moments, self.last, self._steps = slots, moments, last, steps
-        self.columns = Columns(
-            tuple(slot.hyper for slot in slots), tuple(slot.value.shape[1] for slot in slots)
-        )
-        self._graph: Any = None
-        self._lookups: list[Taken] = []
-        self._gradients: list[tf.Tensor] = []
-        for layer in self.layers():
-            layer.supports_jit = False  # the number of distinct rows changes from batch to batch
-            layer.source = LazyRows(self, layer)
+        self.table, self.moments, self.last, self._steps = table, moments, last, steps
+        self._hyper = hyper
+        self._by_row: bool | None = None
+        self._current_at: int | None = 0  # the step at which no row was behind
+        with tf.init_scope():
+            self._released = tf.Variable(False, trainable=False)
+        moments.row_table = last.row_table = table
+        table.hand_over(self)
 
-    def layers(self) -> list[PEPEmbedding]:
-        """The layers whose weights are here."""
-        return list({id(slot.layer): slot.layer for slot in self.slots}.values())
+    @functools.cached_property
+    def columns(self) -> Columns:
+        """Constants of the update, settled when they are first needed."""
+        hypers = tuple(self._hyper(variable) for variable in self.table.variables)
+        return Columns(hypers, tuple(int(v.shape[1]) for v in self.table.variables))
 
-    def take(self, rows: tf.Tensor, distinct: bool = False) -> Taken:
-        """Distinct rows of a batch, up to date; just once in a step for all layers."""
-        if self._graph is not _graph() or self._gradients:
-            self._graph = _graph()
-            self._lookups.clear()
-            self._gradients.clear()
-        for taken in self._lookups:
-            if taken.rows is rows:
-                return taken
+    @property
+    def by_row(self) -> bool:
+        if self._by_row is None:  # settled by the first graph or step that asks
+            self._by_row = not self.table.is_read_plainly()
+            if not self._by_row:
+                warnings.warn(_WHOLE.format(self.table.variables[0].path), stacklevel=2)
+                with tf.init_scope():
+                    self.flush()
+        return self._by_row
+
+    def behind(self) -> bool:
+        if self._by_row is False and self._current_at is not None:
+            return False
+        if not tf.executing_eagerly():
+            return True
+        return self._current_at is None or int(self._steps._value) != self._current_at
+
+    def find(self, rows: tf.Tensor, distinct: bool) -> Found:
         flat = tf.reshape(rows, [-1])
         ids, places = (flat, tf.range(tf.size(flat))) if distinct else tf.unique(flat)
-        taken = self._taken(rows, ids, places)
-        if not tf.executing_eagerly():
-            self._lookups.append(taken)
-        return taken
+        return self._found(rows, ids, places)
 
-    def look(self, rows: tf.Tensor) -> Taken:
-        """Rows [n], up to date, without writing."""
-        return self._taken(rows, rows, tf.range(tf.size(rows)))
-
-    def _taken(self, rows: tf.Tensor, ids: tf.Tensor, places: tf.Tensor) -> Taken:
+    def _found(self, rows: tf.Tensor, ids: tf.Tensor, places: tf.Tensor) -> Found:
         """Distinct rows `ids`, up to date; `places` point into them."""
         count, size = tf.size(ids), tile_rows(self.columns.count)
         filled = tf.minimum(tf.range(-(-count // size) * size), count - 1)
         now = tf.cast(self._steps._value, tf.int32)
-        last = tf.gather(self.last._value, ids)
+        last = tf.gather(self.last.raw, ids)
         if self.columns.count > 1:  # a single column is brought up to date in less time than sorted
             # The tiles that take longest begin first: no core waits long for the other at the end.
             order = gap_order(last, now)
             filled = tf.gather(order, filled)
             places = tf.gather(tf.math.invert_permutation(order), places)
         ids, last = tf.gather(ids, filled), tf.gather(last, filled)
-        stored = tuple(tf.gather(slot.value._value, ids) for slot in self.slots)
-        moments = tf.gather(self.moments._value, ids)
-        p, moments = catch_up(tf.concat(stored, 1), moments, last, now, self.columns)
-        values = tf.split(p, self.columns.dims, axis=1)
-        return Taken(rows, count, ids, places, stored, values, p, moments)
+        stored = [tf.gather(variable.raw, ids) for variable in self.table.variables]
+        moments = tf.gather(self.moments.raw, ids)
+        # No gradient passes the catch-up: it goes to the rows as they are after it.
+        p, moments = (tf.stop_gradient(x) for x in (tf.concat(stored, 1), moments))
+        p, moments = catch_up(p, moments, last, now, self.columns)
+        values = tuple(tf.split(p, self.columns.dims, axis=1))
+        places = tf.reshape(places, tf.shape(rows))
+        return Found(rows, values, ids, places, Pending(ids, count, p, moments))
 
-    def touch(self, gradient: tf.IndexedSlices, scale: tf.Tensor, floor: tf.Tensor) -> None:
-        """Receives the gradient of one slot after the other; with the last one, does the step.
+    def summed(self, gradients: Sequence[Any]) -> tuple[Pending, list[tf.Tensor]]:
+        """The rows that gradients of all variables are for, up to date, and their sums, [U, width].
+
+        The gradient of a single lookup carries both; else they are found from its ids.
+        """
+        found = [getattr(gradient, "found", None) for gradient in gradients]
+        if found[0] is not None and all(own is found[0] for own in found):
+            return found[0].state, [gradient.values for gradient in gradients]
+        rows = tf.range(self.table.num_rows)
+        if all(isinstance(gradient, tf.IndexedSlices) for gradient in gradients):
+            rows = tf.concat([gradient.indices for gradient in gradients], 0)
+        ids = tf.sort(tf.unique(rows).y)
+        state, sums = None, []
+        for gradient in gradients:
+            if not isinstance(gradient, tf.IndexedSlices):
+                gradient = tf.IndexedSlices(gradient, tf.range(self.table.num_rows))
+            at = tf.searchsorted(ids, tf.cast(gradient.indices, ids.dtype))
+            if state is None:
+                all_found = self._found(ids, ids, tf.range(tf.size(ids)))
+                state = all_found.state
+            at = tf.gather(all_found.places, at)
+            sums.append(summed(gradient.values, at, tf.size(state.ids)))
+        assert state is not None
+        return state, sums
+
+    def apply_gradient(
+        self, rows: Pending, gradients: Sequence[tf.Tensor], scale: tf.Tensor, floor: tf.Tensor
+    ) -> None:
+        """Does the step on rows with a gradient, and stores them.
 
         Args:
-            gradient: of the slot whose turn it is.
-            scale, floor: of the step (see `touch`).
+            rows: see `summed`.
+            gradients: of each variable, float32 [U, width].
+            scale, floor: of the step (see `apply_gradient`).
         """
-        taken, own = self._summed(gradient)
-        self._gradients.append(own)
-        if len(self._gradients) < len(self.slots):
-            return
-        whole = tf.concat(self._gradients, axis=1)
-        p, moments = touch(self.columns)(taken.p, taken.moments, whole, scale, floor)
-        self._write(taken, p, moments, self._steps._value + 1)
-        self._lookups.clear()
-        self._gradients.clear()
+        whole = self._side_by_side(gradients)
+        step = apply_gradient(self.columns)
+        p, moments = step(rows.p, rows.moments, whole, scale, floor)
+        self._write(rows.ids, rows.count, p, moments, self._steps._value + 1)
 
-    def waits_for(self) -> list[str]:
-        """Weights whose gradient is missing to do a step for which others have come."""
-        return [slot.value.path for slot in self.slots[len(self._gradients) :] if self._gradients]
+    def apply_to_all(
+        self, gradients: Sequence[tf.Tensor], scale: tf.Tensor, floor: tf.Tensor
+    ) -> None:
+        """Does the step on every row, none of which is behind; gradients float32 [N, width]."""
+        whole = self._side_by_side(gradients)
+        p = tf.concat([variable.raw for variable in self.table.variables], 1)
+        p, moments = apply_gradient(self.columns)(
+            p, tf.convert_to_tensor(self.moments.raw), whole, scale, floor
+        )
+        for variable, value in zip(
+            self.table.variables, tf.split(p, self.columns.dims, axis=1), strict=True
+        ):
+            variable.raw.assign(value)
+        self.moments.raw.assign(moments)
+        step = tf.cast(self._steps._value + 1, tf.int32)
+        self.last.raw.assign(tf.fill([self.table.num_rows], step))
 
-    def _summed(self, gradient: tf.IndexedSlices) -> tuple[Taken, tf.Tensor]:
-        """The rows that a gradient is for, up to date, and its sum for each of them.
+    def _side_by_side(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Gradients of all variables; fails where another optimizer has the table by now."""
+        message = f"{self.table.variables[0].path} is trained by another optimizer: compile again."
+        if tf.executing_eagerly():
+            tf.debugging.Assert(tf.logical_not(self._released), [message])
+            return tf.concat(gradients, axis=1)
+        check = tf.debugging.Assert(tf.logical_not(self._released), [message])
+        with tf.control_dependencies([check]):
+            return tf.concat(gradients, axis=1)
 
-        A lookup has computed both if there was just one since the last step; else they are found
-        from the gradient's ids, in an order that is the same for all slots.
-        """
-        if len(self._lookups) == 1 and self._graph is _graph():
-            return self._lookups[0], gradient.values
-        ids = tf.sort(tf.unique(gradient.indices).y)
-        taken = self._taken(gradient.indices, ids, tf.searchsorted(ids, gradient.indices))
-        return taken, summed(gradient.values, taken.places, tf.size(taken.ids))
-
-    def _write(self, taken: Taken, p: tf.Tensor, moments: tf.Tensor, step: tf.Tensor) -> None:
-        """Stores distinct rows as those after `step`."""
-        ids, start = taken.ids[: taken.count], 0
-        for slot, dim in zip(self.slots, self.columns.dims, strict=True):
-            _scatter(slot.value, ids, p[: taken.count, start : start + dim])
+    def _write(
+        self, ids: tf.Tensor, count: tf.Tensor, p: tf.Tensor, moments: tf.Tensor, step: tf.Tensor
+    ) -> None:
+        """Stores the first `count` rows as those after `step`."""
+        start = 0
+        for variable, dim in zip(self.table.variables, self.columns.dims, strict=True):
+            _scatter(variable, ids[:count], p[:count, start : start + dim])
             start += dim
         # A slice of whole tiles is not copied, one of rows is.
         columns, size = 2 * self.columns.count, tile_rows(self.columns.count)
-        whole = tf.reshape(moments, [-1, size * columns])[: taken.count // size]
+        whole = tf.reshape(moments, [-1, size * columns])[: count // size]
         full = tf.shape(whole)[0] * size
         _scatter(self.moments, ids[:full], tf.reshape(whole, [-1, columns]))
-        _scatter(self.moments, ids[full:], moments[full : taken.count])
-        _scatter(self.last, ids, tf.fill(tf.shape(ids), tf.cast(step, tf.int32)))
+        _scatter(self.moments, ids[full:count], moments[full:count])
+        _scatter(self.last, ids[:count], tf.fill(tf.shape(ids[:count]), tf.cast(step, tf.int32)))
 
-    def settle(self) -> None:
-        """Writes every row up to date, in blocks, and gives the layers back their stored rows."""
-        num_rows, block = self.last.shape[0], max(1, BLOCK_ENTRIES // self.columns.count)
+    def _blocks(self) -> Iterator[Found]:
+        """What is found for blocks of the table's rows, up to date."""
+        num_rows, block = self.table.num_rows, max(1, BLOCK_ENTRIES // self.columns.count)
         for start in range(0, num_rows, block):
-            taken = self.look(tf.range(start, min(start + block, num_rows)))
-            self._write(taken, taken.p, taken.moments, self._steps._value)
-        for layer in self.layers():
-            layer.source = StoredRows(layer)
+            yield self.find(tf.range(start, min(start + block, num_rows)), True)
 
+    def current(self, variables: Sequence[RowVariable]) -> list[tf.Tensor]:
+        parts: list[list[tf.Tensor]] = [[] for _ in variables]
+        for found in self._blocks():
+            for part, variable in zip(parts, variables, strict=True):
+                part.append(tf.gather(self._of(found, variable), found.places))
+        return [tf.concat(part, 0) for part in parts]
 
-class LazyRows:
-    """The rows of one layer in a `LazyTable`."""
+    def _of(self, found: Found, variable: RowVariable) -> tf.Tensor:
+        """What was found of a variable of the table, or of its state."""
+        if variable is self.moments:
+            return found.state.moments
+        if variable is self.last:
+            now = tf.cast(self._steps._value, tf.int32)
+            return tf.fill([tf.shape(found.ids)[0]], now)
+        return found.values[self.table.place(variable)]
 
-    def __init__(self, table: LazyTable, layer: PEPEmbedding) -> None:
-        self._table, self._stored = table, StoredRows(layer)
-        self._places = [i for i, slot in enumerate(table.slots) if slot.layer is layer]
+    def flush(self) -> None:
+        if not self.behind():
+            return
+        for found in self._blocks():
+            rows = found.state
+            self._write(rows.ids, rows.count, rows.p, rows.moments, self._steps._value)
+        if tf.executing_eagerly():
+            self._current_at = int(self._steps._value)
 
-    def take(self, rows: tf.Tensor, distinct: bool = False) -> Rows:
-        """Distinct rows of a batch, up to date; their gradient goes to the layer's weights."""
-        taken = self._table.take(rows, distinct)
-        values = [_seen(taken.stored[i], taken.values[i]) for i in self._places]
-        return self._rows(values, taken.ids, tf.reshape(taken.places, tf.shape(rows)))
+    def changed(self) -> None:
+        self._current_at = None
 
-    def look(self, rows: tf.Tensor) -> Rows:
-        """Rows, up to date, without writing."""
-        taken = self._table.look(rows)
-        return self._rows([tf.gather(taken.values[i], taken.places) for i in self._places], rows)
+    def loaded(self) -> None:
+        """Hears that all of the state has been replaced."""
+        if self._by_row is False:
+            self.flush()
 
-    def _rows(
-        self, values: Sequence[tf.Tensor], ids: tf.Tensor, places: tf.Tensor | None = None
-    ) -> Rows:
-        thresholds = values[1] if len(values) > 1 else self._stored.thresholds(ids)
-        return Rows(values[0], thresholds, ids, places)
-
-
-@tf.custom_gradient
-def _seen(stored: tf.Tensor, now: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
-    """The value `now`, whose gradient goes to the stored one."""
-    return tf.identity(now), lambda gradient: (gradient, None)
-
-
-def _graph() -> Any:
-    return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    def release(self) -> None:
+        with tf.init_scope():
+            self.flush()
+            self._released.assign(True)
 
 
 def _scatter(variable: keras.Variable, ids: tf.Tensor, rows: tf.Tensor) -> None:

@@ -5,56 +5,65 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pep_tf.layers import PEPEmbedding, TicketEmbedding
 from pep_tf.optimizers.coupled_adam import CoupledAdam
 from pep_tf.optimizers.hyper import Hyper
-from pep_tf.optimizers.lazy_table import LazyTable, Slot
+from pep_tf.optimizers.lazy_table import LazyTable, MomentVariable, Pending
+from pep_tf.tables import RowTable, RowVariable
 
 DENSE_BELOW = 1 << 20  # entries of a table for which the dense update costs less than finding rows
 _OF_A_TICKET = 4  # as many times more among a ticket's, each of which would be a row to find
+_ROWS = "rows_{}_{}"  # in a weight file: the stored rows of a table's variable
+_REFUSED = {
+    "weight_decay": "it would move rows that the batch does not hold; use `l2`",
+    "use_ema": "an average changes with every step, also of rows that the batch does not hold",
+    "gradient_accumulation_steps": "gradients of rows would be kept for the whole table",
+}
 
 
 @keras.saving.register_keras_serializable(package="pep_tf")
 class RowwiseAdam(CoupledAdam):
-    """`CoupledAdam` evaluated lazily on the rows of `PEPEmbedding` layers.
+    """`CoupledAdam` evaluated lazily on the rows of the embeddings of this package.
 
-    A step reads, updates and writes only the rows that its batch holds. A row that was last touched
-    some steps ago is first brought to where the dense update would have it by now (`catch_up`, which
+    A step reads, updates and writes only the rows that its batch holds. A row that no batch held for
+    some steps is first brought to where the dense update would have it by now (`catch_up`, which
     says how exactly), so that lookups see the same values as with `CoupledAdam`; rows that are in
-    every batch agree to float32 rounding. Repeated ids are looked up, and updated, once. Table,
+    every batch agree to float32 rounding. Repeated ids are looked up, and updated, once. Tables,
     first-order weights and thresholds with one row a feature are treated so; all other variables,
     and tables so small that it costs less, are updated as by `CoupledAdam`.
 
     The cost of a step grows with the distinct rows of the batch and the logarithm of their gaps, not
-    with N; nothing of the table's size is made besides m, n and the last step of each row.
+    with N; nothing of the table's size is made besides m, n and the last step of each row, which are
+    variables of the optimizer. Weights may be read, saved, evaluated or assigned at any moment: what
+    is read is up to date. Weight files with the optimizer in them hold the stored rows as well, one
+    table more, so that training goes on from them bit for bit.
 
-    Call `attach(model)` on a built model before `compile` or the first step; the layers then read
-    through the optimizer until `settle()` hands the tables back, every row up to date. Until then
-    the stored weights are those of each row's last touch: look through the layer
-    (`effective_table`, `current`), not at the variable. XLA cannot compile the lookup of a number of
-    rows that changes; models with attached layers are therefore not compiled by default. A step must
-    be a `tf.function` (as in `fit`): an eager tape fails on the compiled catch-up.
+    These tables are updated whole at each step, too, which is right but costs O(N d): one with a
+    regularizer or a constraint, one that is trained under a `tf.distribute` strategy, and one that a
+    function reads which was traced before the optimizer was built (a warning says so).
 
     Args:
-        *args, **kwargs: as in `CoupledAdam`; `learning_rate` must be a number.
+        learning_rate: a number.
+        *args, **kwargs: as in `CoupledAdam`, but for `weight_decay`, `use_ema` and
+            `gradient_accumulation_steps`.
         dense_below: tables of fewer entries are updated whole, which is exact, and so are the
             entries of a ticket below four times as many. Layers that a model always looks up with
-            the same rows (its attribute `same_rows`) count as one table.
+            the same rows count as one table.
 
     Raises:
-        ValueError: a schedule or another learning rate later on, constants for which `Hyper` has
-            no meaning, a first step without `attach`, or a gradient for some layers of `same_rows`
-            and not for others.
+        ValueError: a schedule or another learning rate later on, an argument of Keras's optimizers
+            that has no meaning here, constants for which `Hyper` has no meaning, or a gradient for
+            some of the layers that share rows and not for others.
 
     Example:
         >>> model = build_model("fm", {"user": 100, "item": 1000})
-        >>> optimizer = RowwiseAdam(1e-3)
-        >>> optimizer.attach(model)
-        >>> model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
+        >>> model.compile(RowwiseAdam(1e-3), keras.losses.BinaryCrossentropy(from_logits=True))
     """
 
     def __init__(self, *args: Any, dense_below: int = DENSE_BELOW, **kwargs: Any) -> None:
         kwargs.setdefault("name", "rowwise_adam")
+        for name, reason in _REFUSED.items():
+            if kwargs.get(name):
+                raise ValueError(f"`{name}` is not for RowwiseAdam: {reason}. CoupledAdam takes it.")
         super().__init__(*args, **kwargs)
         if not isinstance(self._learning_rate, keras.Variable):
             raise ValueError(
@@ -62,25 +71,7 @@ class RowwiseAdam(CoupledAdam):
                 f"one rate. Received: {self._learning_rate!r}. Use CoupledAdam for a schedule."
             )
         self.dense_below = int(dense_below)
-        self._attached = False
-        self._groups: list[list[PEPEmbedding]] = []
-        self._tables: dict[int, LazyTable] = {}
-
-    def attach(self, model: keras.Model) -> None:
-        """Takes charge of the tables of a built model; call it before the first step."""
-        self._attached = True
-        together, layers = _of_the_same_rows(model), list(model._flatten_layers())
-        found = (x for x in layers if isinstance(x, PEPEmbedding))
-        apart = [[x] for x in found if not any(x is own for own in together)]
-        tickets = [x.entries for x in layers if isinstance(x, TicketEmbedding)]
-        self._groups = [group for group in (together, *apart) if self._is_large(group, tickets)]
-        super().attach(model)
-
-    def _is_large(self, layers: list[PEPEmbedding], tickets: list[PEPEmbedding]) -> bool:
-        """Whether these layers of the same rows cost less by rows than whole."""
-        entries = sum(x.input_dim * x.output_dim for x in layers)
-        of_a_ticket = any(x is own for x in layers for own in tickets)
-        return entries >= max(1, self.dense_below * (_OF_A_TICKET if of_a_ticket else 1))
+        self._lazy: list[LazyTable] = []
 
     @property
     def learning_rate(self) -> Any:
@@ -95,75 +86,119 @@ class RowwiseAdam(CoupledAdam):
         )
 
     def tables(self) -> list[LazyTable]:
-        """The lazily updated tables."""
-        return list({id(lazy): lazy for lazy in self._tables.values()}.values())
-
-    def settle(self) -> None:
-        """Ends a training: writes every row up to date and leaves the layers to themselves."""
-        for lazy in self.tables():
-            lazy.settle()
+        """The tables that are updated lazily."""
+        return list(self._lazy)
 
     def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
-        if not self._attached:
-            raise ValueError("Call `attach(model)` on the built model before its first step.")
+        large = self._large_tables(variables)
+        self._by_row = {id(v) for table in large for v in table.variables}
         super().build(variables)
-        for group in self._groups:
-            self._adopt(group)
+        self._lazy = [self._adopted(table) for table in large]
+
+    def _large_tables(self, variables: list[keras.Variable]) -> list[RowTable]:
+        """Tables that cost less by rows than whole, and can be updated so."""
+        if tf.distribute.has_strategy():
+            return []
+        own = {id(variable) for variable in variables}
+        tables = {v.row_table: None for v in variables if isinstance(v, RowVariable)}
+        return [
+            table
+            for table in tables
+            if table.entries >= max(1, self.dense_below * (_OF_A_TICKET if table.single else 1))
+            and all(id(v) in own for v in table.variables)
+            and not any(v.regularizer or v.constraint for v in table.variables)
+        ]
 
     def _updated_whole(self, variable: keras.Variable) -> bool:
-        layers = (layer for group in self._groups for layer in group)
-        return not any(variable is own for layer in layers for own in _by_row(layer))
+        return id(variable) not in self._by_row
 
-    def _adopt(self, layers: list[PEPEmbedding]) -> None:
-        slots = []
-        for layer in layers:
-            slots += [Slot(weight, layer, self._hyper(weight)) for weight in _by_row(layer)]
-        # Gradients come in the order of the variables.
-        slots.sort(key=lambda slot: self._get_variable_index(slot.value))
-        rows, columns = layers[0].input_dim, 2 * sum(slot.value.shape[1] for slot in slots)
-        with tf.device(layers[0].table._value.device):  # perhaps not where the model is trained
-            moments = self.add_variable((rows, columns), "zeros", name="moments")
-            last = self.add_variable((rows,), "zeros", "int32", name="last")
-        lazy = LazyTable(tuple(slots), moments, last, self.iterations)
-        for slot in slots:
-            self._tables[self._get_variable_index(slot.value)] = lazy
+    def _adopted(self, table: RowTable) -> LazyTable:
+        # Perhaps not where the model is trained.
+        with tf.device(table.variables[0]._value.device):
+            moments = self._state("moments", (table.num_rows, 2 * table.width), "float32")
+            last = self._state("last", (table.num_rows,), "int32")
+        return LazyTable(table, self._hyper, moments, last, self.iterations)
 
-    def _hyper(self, weight: keras.Variable) -> Hyper:
-        is_threshold = self._is_threshold[self._get_variable_index(weight)]
-        rate, l2, target = self._group(is_threshold, float(self._learning_rate.numpy()))
+    def _state(self, name: str, shape: tuple[int, ...], dtype: str) -> MomentVariable:
+        variable = MomentVariable("zeros", shape=shape, dtype=dtype, trainable=False, name=name)
+        self._track_variable(variable)
+        return variable
+
+    def _hyper(self, variable: keras.Variable) -> Hyper:
+        with tf.init_scope():
+            rate = float(self._learning_rate.numpy())
+        rate, l2, target = self._constants(getattr(variable, "pull", None), rate)
         return Hyper(rate, l2, self.beta_1, self.beta_2, self.epsilon, target)
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        """One step for all variables that have a gradient; see `keras.optimizers.Optimizer`."""
+        if trainable_variables is not None and not self.built:
+            self.build(list(trainable_variables))
+        variables = self._trainable_variables if trainable_variables is None else trainable_variables
+        place, grads = {id(v): i for i, v in enumerate(variables)}, list(grads)
+        self._found: dict[int, Pending] = {}  # for `_backend_update_step`, which is called meanwhile
+        for lazy in self._lazy:
+            at = [place.get(id(variable)) for variable in lazy.table.variables]
+            own = [None if i is None else grads[i] for i in at]
+            if all(gradient is None for gradient in own):
+                continue
+            self._check_all_are_there(lazy, own)
+            if lazy.by_row:  # from here on sums for distinct rows, as many as there are
+                self._found[id(lazy)], own = lazy.summed(own)
+                for i, gradient in zip(at, own, strict=True):
+                    grads[i] = gradient
         super().apply(grads, trainable_variables)
-        for lazy in self.tables():
-            if missing := lazy.waits_for():
-                raise ValueError(
-                    f"Layers of the same rows are updated together, but {missing} had no gradient. "
-                    "Leave out of the model's `same_rows` what it does not always look up."
-                )
 
-    def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
-        """Updates one variable; rows of attached tables through their lookup's state."""
-        lazy = self._tables.get(self._get_variable_index(variable))
-        if lazy is None:
-            super().update_step(gradient, variable, learning_rate)
-        else:
-            lazy.touch(gradient, *self._step_size(1.0))
+    @staticmethod
+    def _check_all_are_there(lazy: LazyTable, gradients: list[Any]) -> None:
+        missing = [
+            variable.path
+            for variable, gradient in zip(lazy.table.variables, gradients, strict=True)
+            if gradient is None
+        ]
+        if missing:
+            raise ValueError(
+                f"Layers of the same rows are updated together, but {missing} had no gradient. "
+                "Look all of them up in each step, or give each rows of its own."
+            )
+
+    def _backend_update_step(
+        self, grads: Any, trainable_variables: Any, learning_rate: Any
+    ) -> None:
+        """Updates rows of the lazy tables together, and other variables one by one."""
+        own = {id(v): g for v, g in zip(trainable_variables, grads, strict=True)}
+        scale, floor = self._step_size(1.0)
+        for lazy in self._lazy:
+            gradients = [own.pop(id(variable), None) for variable in lazy.table.variables]
+            if gradients[0] is None:
+                continue
+            if id(lazy) in self._found:
+                lazy.apply_gradient(self._found[id(lazy)], gradients, scale, floor)
+            else:
+                lazy.apply_to_all(gradients, scale, floor)
+        rest = [v for v in trainable_variables if id(v) in own]
+        if rest:
+            super()._backend_update_step([own[id(v)] for v in rest], rest, learning_rate)
+
+    def save_own_variables(self, store: Any) -> None:
+        """What training goes on from bit for bit: with tables whose rows may be behind, the stored
+        rows too, since the layers' own files hold them up to date."""
+        for i, variable in enumerate(self.variables):
+            store[str(i)] = variable._value.numpy()
+        for i, lazy in enumerate(self._lazy):
+            if lazy.behind():
+                for j, variable in enumerate(lazy.table.variables):
+                    store[_ROWS.format(i, j)] = variable.raw.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        own = {key: store[key] for key in store.keys() if key.isdecimal()}  # noqa: SIM118
+        super().load_own_variables(own)
+        for i, lazy in enumerate(self._lazy):
+            for j, variable in enumerate(lazy.table.variables):
+                if (key := _ROWS.format(i, j)) in store.keys():  # noqa: SIM118
+                    variable.assign_raw(store[key])
+            lazy.loaded()
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dense_below": self.dense_below}
-
-
-def _of_the_same_rows(model: keras.Model) -> list[PEPEmbedding]:
-    """Embeddings of a model that are always looked up together, as it says in `same_rows`."""
-    found = [x for x in getattr(model, "same_rows", ()) if isinstance(x, PEPEmbedding)]
-    return [x for x in found if x.input_dim == found[0].input_dim]
-
-
-def _by_row(layer: PEPEmbedding) -> list[keras.Variable]:
-    """The weights of a layer that have one row a feature."""
-    by_feature = layer.thresholds is not None and layer.granularity.by_feature
-    return [layer.table, *([layer.thresholds] if by_feature else [])]

@@ -94,7 +94,6 @@ def fit(
             seconds = time.perf_counter() - started
             facts = {"best_auc": best_auc, "best_epoch": best_epoch, "history": history}
             loop.save(checkpoint, best, facts | {"seconds": seconds})
-    loop.optimizer.settle()
     assign(model, best)
     result = FitResult(
         evaluate(data.validation),

@@ -136,7 +136,9 @@ class Loop:
                 "the checkpoint, or start in another folder."
             )
         for name, variable in current.items():
-            variable.assign(arrays[f"variable/{name}"].reshape(variable.shape))
+            value = arrays[f"variable/{name}"].reshape(variable.shape)
+            # Rows are as they were stored, not up to date: the optimizer's state goes with them.
+            getattr(variable, "assign_raw", variable.assign)(value)
         for name, value in saved["place"].items():
             setattr(self, name, value)
         self._batches = None

@@ -56,6 +56,6 @@ class Nonzeros:
         return Seen(round(int(count) * scale), table.numpy(), thresholds.numpy())
 
     def _looked_at(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        rows = self._embedding.source.look(self._rows)
+        rows = self._embedding.read(self._rows)
         entries, _ = self._embedding.effective(rows)
         return tf.math.count_nonzero(entries), rows.table, rows.thresholds

@@ -145,7 +145,6 @@ class _Pruning:
                     f"Thresholds alone did not reach {budget:,} entries: cut there by |V| - g(s)."
                 )
         self._cut(list(self.pending), forced=True)
-        loop.optimizer.settle()  # the model can then be saved, or trained by another optimizer
         self.reporter.finish()
         epochs = loop.epoch + (loop.batch > 0)
         return PruneResult(self.tickets, self.history, epochs, self._seconds())
@@ -294,5 +293,5 @@ def _some_rows(thresholds: np.ndarray) -> np.ndarray:
 
 def _typical_weight(embedding: PEPEmbedding) -> float:
     """Root mean square of V in the first rows."""
-    rows = embedding.source.look(tf.range(min(embedding.input_dim, _ROWS_TO_JUDGE)))
+    rows = embedding.read(tf.range(min(embedding.input_dim, _ROWS_TO_JUDGE)))
     return float(tf.sqrt(tf.reduce_mean(tf.square(rows.table))))

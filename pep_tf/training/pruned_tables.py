@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pep_tf.errors import RunError
 from pep_tf.layers import PEPEmbedding
-from pep_tf.layers.pep_embedding import BLOCK_ENTRIES
+from pep_tf.tables import BLOCK_ENTRIES
 from pep_tf.training.cut import cut_mask
 
 EMBEDDING, FIRST_ORDER = "embedding", "first_order"
@@ -62,7 +62,7 @@ class Look:
         self.score, self.entries = _temporary(shape), _temporary(shape)
         for start, entries, score in first.blocks():
             rows = tf.range(start, start + len(score))
-            beside = [layer.effective(layer.source.look(rows)) for layer in others]
+            beside = [layer.effective(layer.read(rows)) for layer in others]
             block = slice(start, start + len(score))
             self.entries[block] = tf.concat([entries, *(e for e, _ in beside)], axis=1)
             self.score[block] = tf.concat([score, *(s for _, s in beside)], axis=1)

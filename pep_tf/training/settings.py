@@ -79,7 +79,7 @@ class Settings:
             optimizer: CoupledAdam = RowwiseAdam(**options, dense_below=self.dense_below)
         else:
             optimizer = CoupledAdam(**options)
-        optimizer.attach(model)
+        optimizer.build(model.trainable_variables)
         return optimizer
 
     def get_config(self) -> dict[str, Any]:

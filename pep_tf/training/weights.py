@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from pep_tf.layers import PEPEmbedding
+from pep_tf.tables import RowVariable
 
 
 def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
@@ -25,14 +26,8 @@ def snapshot(model: keras.Model, without: Collection[PEPEmbedding] = ()) -> dict
         model: a built model.
         without: layers whose weights are left out.
     """
-    layers = [x for x in model._flatten_layers() if isinstance(x, PEPEmbedding)]
-    current = {}
-    for layer in layers:
-        if layer not in without:
-            table, thresholds = layer.current()
-            current[id(layer.table)] = table
-            if thresholds is not None and layer.granularity.by_feature:
-                current[id(layer.thresholds)] = thresholds
+    tables = {v.row_table: None for v in model.weights if isinstance(v, RowVariable)}
+    current = {id(v): value for t in tables for v, value in zip(t.variables, t.current(), strict=True)}
     left_out = {id(v) for layer in without for v in layer.weights}
     return {
         name: current[id(v)] if id(v) in current else np.array(v._value.numpy())

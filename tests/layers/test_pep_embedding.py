@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.layers import GRANULARITIES, PEPEmbedding, pep_embedding, soft_threshold
+from pep_tf.layers import PEPEmbedding
+from pep_tf.tables import GRANULARITIES, row_table, soft_threshold
 from tests.layers import checks
 
 FIELD_SIZES = (2, 1, 3)
@@ -22,6 +23,7 @@ def make(granularity="feature_dim", **options) -> PEPEmbedding:
     layer = PEPEmbedding(N, D, granularity=granularity, field_sizes=FIELD_SIZES, **options)
     layer.build()
     layer.table.assign(TABLE)
+    layer.pull.switch(False)  # the gradients below are those of the formula alone
     if layer.thresholds is not None:
         shape = layer.thresholds.shape
         layer.thresholds.assign(np.linspace(-1.5, 1.0, int(np.prod(shape))).reshape(shape))
@@ -85,21 +87,33 @@ def test_same_gradient_as_thresholding_the_whole_table(granularity):
         )
 
 
-@pytest.mark.parametrize("granularity", ["feature", "feature_dim"])
-def test_only_the_rows_of_the_batch_have_a_gradient(granularity):
-    layer = make(granularity)
-    with tf.GradientTape() as tape:
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_thresholds_are_pulled_to_their_target(granularity):
+    layer = make(granularity, threshold_pull=0.5, threshold_target=3.0)
+    with tf.GradientTape(persistent=True) as tape:
         loss = tf.reduce_sum(layer(ROWS))
-    for gradient in tape.gradient(loss, [layer.table._value, layer.thresholds._value]):
-        assert isinstance(gradient, tf.IndexedSlices)
-        assert set(gradient.indices.numpy()) == {0, 1, 2, 3, 4}
+    alone = tape.gradient(loss, layer.thresholds._value)
+    layer.pull.switch(True)
+    pulled = tape.gradient(loss, layer.thresholds._value)
+    expected = 0.5 * (layer.thresholds.numpy() - 3.0)
+    np.testing.assert_allclose(pulled - alone, expected, atol=1e-6)
+
+
+def test_constants_of_the_pull_hold_once_an_optimizer_took_them():
+    layer = PEPEmbedding(N, D)
+    layer.pull.change(target=15.0)
+    layer.pull.settle()
+    layer.pull.change(target=15.0)
+    with pytest.raises(ValueError, match="cannot change once an optimizer .* {'target': 3.0}"):
+        layer.pull.change(target=3.0)
 
 
 @each_granularity
 @pytest.mark.parametrize("block_rows", [1, 4, 100])
 def test_looking_at_the_whole_table(granularity, block_rows, monkeypatch):
-    monkeypatch.setattr(pep_embedding, "BLOCK_ENTRIES", block_rows * D)
     layer = make(granularity)
+    width = layer.table.row_table.width
+    monkeypatch.setattr(row_table, "BLOCK_ENTRIES", block_rows * width)
     before = [weight.numpy() for weight in layer.weights]
     gate = sigmoid(spread(layer.thresholds.numpy(), granularity))
     expected = np.sign(TABLE) * np.maximum(np.abs(TABLE) - gate, 0)
@@ -110,22 +124,6 @@ def test_looking_at_the_whole_table(granularity, block_rows, monkeypatch):
     np.testing.assert_allclose(np.concatenate(scores), np.abs(TABLE) - gate, atol=1e-6)
     for weight, value in zip(layer.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
-
-
-def test_mask():
-    layer = make(pruning="mask")
-    mask = np.arange(N * D).reshape(N, D) % 3 == 0
-    layer.mask.assign(mask)
-    with tf.GradientTape() as tape:
-        rows = layer(ROWS)
-        loss = tf.reduce_sum(rows)
-    np.testing.assert_array_equal(rows, (TABLE * mask)[ROWS])
-    np.testing.assert_array_equal(layer.effective_table(), TABLE * mask)
-    assert layer.nnz() == 4
-    expected = np.zeros((N, D))
-    np.add.at(expected, ROWS, mask[ROWS])
-    [gradient] = tape.gradient(loss, layer.trainable_weights)
-    np.testing.assert_array_equal(tf.convert_to_tensor(gradient), expected)
 
 
 def test_no_pruning():
@@ -170,7 +168,7 @@ def test_field_of():
         ({"output_dim": -1}, "`input_dim` and `output_dim` must be at least 1. Received: .*=-1"),
         (
             {"pruning": "hard"},
-            r"`pruning` must be one of \['threshold', 'mask', 'none'\]. Received: 'h",
+            r"`pruning` must be one of \['threshold', 'none'\]. Received: 'h",
         ),
         ({"granularity": "row"}, "`granularity` must be one of .* Received: 'row'"),
         (
@@ -210,7 +208,7 @@ def test_gate_by_name(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [*({"granularity": name} for name in GRANULARITIES), {"pruning": "mask"}, {"pruning": "none"}],
+    [*({"granularity": name} for name in GRANULARITIES), {"pruning": "none"}],
     ids=str,
 )
 def test_reload(options, tmp_path):
@@ -226,7 +224,7 @@ def test_an_initializer_with_arguments_round_trips():
 
 
 @checks.each_policy
-@pytest.mark.parametrize("options", [{"granularity": "field"}, {}, {"pruning": "mask"}], ids=str)
+@pytest.mark.parametrize("options", [{"granularity": "field"}, {}], ids=str)
 def test_policy(options, policy):
     checks.check_policy(make(dtype=policy, **options), ROWS, policy)
 
@@ -236,11 +234,12 @@ def test_jit(granularity):
     checks.check_jit(make(granularity), ROWS)
 
 
-def test_fit_under_jit():
+def test_fit_under_jit_is_refused_by_keras_and_trains_without():
     model = keras.Sequential(
         [PEPEmbedding(N, D, threshold_init=-3.0), keras.layers.Flatten(), keras.layers.Dense(1)]
     )
-    model.compile("sgd", "mse", jit_compile=True)
+    with pytest.warns(UserWarning, match="doesn't support `jit_compile=True`"):
+        model.compile("sgd", "mse", jit_compile=True)
     before = model(ROWS).numpy()
     losses = model.fit(ROWS, np.ones(2), epochs=3, verbose=0).history["loss"]
     assert losses[2] < losses[1] < losses[0]

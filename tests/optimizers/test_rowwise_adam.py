@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.layers import GRANULARITIES, PEPEmbedding, TicketEmbedding
+from pep_tf.layers import GRANULARITIES, PEPEmbedding, TicketEmbedding, share_rows
 from pep_tf.models import build_model
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 
@@ -37,7 +37,7 @@ def batches(steps, rows=8, fields=FIELDS, seed=0):
 
 def train(optimizer, model, data, look=False):
     """A custom loop; returns V and s at the end."""
-    optimizer.attach(model)
+    optimizer.build(model.trainable_variables)
 
     @tf.function(reduce_retracing=True)
     def step(ids, labels):
@@ -90,15 +90,6 @@ def test_looking_changes_nothing():
         np.testing.assert_array_equal(one, other)
 
 
-def test_settling_stores_what_was_seen():
-    model, optimizer = model_of(), lazy_adam()
-    table, thresholds = train(optimizer, model, batches(50))
-    optimizer.settle()
-    np.testing.assert_array_equal(model.embedding.table.numpy(), table)
-    np.testing.assert_array_equal(model.embedding.thresholds.numpy(), thresholds)
-    np.testing.assert_array_equal(model.embedding.current()[0], table)
-
-
 def test_first_order_weights_are_updated_alike():
     data = list(batches(200))
     dense, rowwise = model_of(), model_of()
@@ -113,7 +104,6 @@ def test_fit_does_what_a_custom_loop_does():
     data = list(batches(30))
     by_loop = train(lazy_adam(), model_of(), data)
     model, optimizer = model_of(), lazy_adam()
-    optimizer.attach(model)
     model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
     ids = np.concatenate([ids for ids, _ in data])
     labels = np.concatenate([labels for _, labels in data])
@@ -132,7 +122,6 @@ def test_a_layer_that_is_used_twice_in_a_step():
         both = keras.layers.Add()([layer(inputs[:, :2]), layer(inputs[:, 2:])])
         outputs = keras.layers.Dense(1)(keras.layers.Flatten()(both))
         model = keras.Model(inputs, outputs)
-        optimizer.attach(model)
         model.compile(optimizer, "mse", jit_compile=False)
         rng = np.random.default_rng(0)
         model.fit(rng.integers(0, 10, (64, 4)), rng.random((64, 1)), shuffle=False, verbose=0)
@@ -147,11 +136,11 @@ class Halves(keras.Model):
     def __init__(self):
         super().__init__()
         self.used, self.idle = (PEPEmbedding(10, 3, pruning="none", name=n) for n in "ab")
-        self.same_rows = [self.used, self.idle]
 
     def build(self, input_shape):
         self.used.build()
         self.idle.build()
+        share_rows([self.used, self.idle])
         self.built = True
 
     def call(self, rows):
@@ -161,20 +150,15 @@ class Halves(keras.Model):
 def test_a_table_without_its_gradient_is_named():
     model = Halves()
     model.build((None, 2))
-    optimizer = lazy_adam()
-    optimizer.attach(model)
-    model.compile(optimizer, "mse", jit_compile=False)
+    model.compile(lazy_adam(), "mse", jit_compile=False)
     message = r"b/table'\] had no gradient"
-    with (
-        pytest.warns(UserWarning, match="Gradients do not exist"),
-        pytest.raises(ValueError, match=message),
-    ):
+    with pytest.raises(ValueError, match=message):
         model.fit(np.zeros([8, 2], np.int32), np.zeros(8), verbose=0)
 
 
 def test_steps_beyond_float32_integers_stay_exact():
     model, optimizer = model_of(), lazy_adam()
-    optimizer.attach(model)
+    optimizer.build(model.trainable_variables)
     start = 2**24 + 1
     optimizer.iterations.assign(start)
 
@@ -187,14 +171,7 @@ def test_steps_beyond_float32_integers_stay_exact():
 
     step(tf.zeros([1, 3], tf.int32))
     lazy = optimizer.tables()[0]
-    assert lazy.last.numpy()[0] == start + 1
-
-
-def test_a_first_step_without_attach_is_refused():
-    model = model_of()
-    model.compile(lazy_adam(), "mse")
-    with pytest.raises(ValueError, match="attach"):
-        model.fit(np.zeros([8, 3], np.int32), np.zeros(8), verbose=0)
+    assert lazy.last.raw.numpy()[0] == start + 1
 
 
 def test_learning_rates_that_change_are_refused():
@@ -213,9 +190,9 @@ def test_small_tables_are_updated_densely():
     for one, other in zip(found, train(CoupledAdam(), model_of(), data), strict=True):
         np.testing.assert_array_equal(one, other)
     exactly = RowwiseAdam(dense_below=125 * 5)  # embedding and first-order weights
-    exactly.attach(model_of())
+    exactly.build(model_of().trainable_variables)
     (lazy,) = exactly.tables()
-    assert [slot.value.shape for slot in lazy.slots] == [(125, 4), (125, 4), (125, 1)]
+    assert [variable.shape for variable in lazy.table.variables] == [(125, 4), (125, 4), (125, 1)]
     assert RowwiseAdam.from_config(exactly.get_config()).dense_below == 625
 
 
@@ -223,8 +200,8 @@ def ticket_model(seed=0):
     mask = np.random.default_rng(seed).random((125, 4)) < 0.4
     layer = TicketEmbedding.of_mask(np.packbits(mask, axis=1), 4, name="embedding")
     model = build_model("fm", FIELDS, embedding_dim=4, seed=3, embedding=layer)
-    draw = np.random.default_rng(seed + 1).uniform(-0.2, 0.2, layer.entries.table.shape)
-    layer.entries.table.assign(draw)
+    draw = np.random.default_rng(seed + 1).uniform(-0.2, 0.2, layer.entries.shape)
+    layer.entries.assign(draw)
     return model
 
 
@@ -232,7 +209,6 @@ def test_a_ticket_s_entries_are_made_up_for():
     data, found = list(batches(400)), []
     for optimizer in (CoupledAdam(), lazy_adam()):
         model = ticket_model()
-        optimizer.attach(model)
         model.compile(
             optimizer, keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False
         )
@@ -250,7 +226,7 @@ def test_a_ticket_s_entries_are_made_up_for():
 def test_a_ticket_s_entries_are_updated_whole_up_to_four_times_as_many(dense_below, rowwise):
     """Its 125 first-order weights are a table like any other."""
     model = ticket_model()
-    assert 4 * 44 < model.embedding.entries.input_dim < 4 * 45
+    assert 4 * 44 < model.embedding.entries.shape[0] < 4 * 45
     optimizer = RowwiseAdam(dense_below=dense_below)
-    optimizer.attach(model)
+    optimizer.build(model.trainable_variables)
     assert len(optimizer.tables()) == rowwise

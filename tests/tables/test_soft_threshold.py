@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.layers import soft_threshold
+from pep_tf.tables import soft_threshold
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.layers.spread import spread, summed
+from pep_tf.tables.distinct import spread, summed
 
 
 def test_rows_are_copied_to_their_places() -> None:

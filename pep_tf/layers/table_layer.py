@@ -1,0 +1,189 @@
+"""What all embeddings of this package share with `keras.layers.Embedding`: ids in, rows out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.backend.common.stateless_scope import in_stateless_scope
+
+COMBINERS = ("sum", "mean", "sqrtn")
+_REFUSED = {
+    "lora_rank": "low-rank updates would be added to entries that pruning has removed",
+    "lora_alpha": "low-rank updates would be added to entries that pruning has removed",
+    "quantization_config": "quantise by the export, `pep_tf.export(model, folder, dtype='int8')`",
+}
+
+
+class TableLayer(keras.layers.Layer):
+    """Base of the embeddings: subclasses say in `look_up` how rows are found.
+
+    Args:
+        input_dim: number of features N, at least 1.
+        output_dim: embedding dimension d, at least 1.
+        mask_zero: whether id 0 is padding, as in `keras.layers.Embedding`. In a bag such an id does
+            not count.
+        combiner: None, or how the rows of a bag, the last axis of the ids, become one: `"sum"`,
+            `"mean"` or `"sqrtn"` (the sum over the root of the sum of squared weights), as in
+            `keras_rs.layers.EmbedReduce`.
+
+    Attributes:
+        prunable: whether it has thresholds that are trained.
+
+    Call arguments:
+        inputs: ids of any shape, in [0, N); a `tf.RaggedTensor`, too, and with a combiner a
+            `tf.SparseTensor`.
+        weights: with a combiner: of each id, shape of `inputs`; 1 by default.
+
+    Returns:
+        `compute_dtype` tensor, shape `inputs.shape + (d,)`, with a combiner without the last axis of
+        `inputs`.
+
+    Raises:
+        ValueError: an argument out of its range, or one of `keras.layers.Embedding` that these
+            layers have no meaning for.
+    """
+
+    prunable = False
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        *,
+        mask_zero: bool = False,
+        combiner: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        for name, reason in _REFUSED.items():
+            if kwargs.pop(name, None) is not None:
+                raise ValueError(f"`{name}` is not supported: {reason}.")
+        super().__init__(**kwargs)
+        if input_dim < 1 or output_dim < 1:
+            raise ValueError(
+                "`input_dim` and `output_dim` must be at least 1. "
+                f"Received: input_dim={input_dim}, output_dim={output_dim}"
+            )
+        if combiner is not None and combiner not in COMBINERS:
+            raise ValueError(
+                f"`combiner` must be None or one of {list(COMBINERS)}. Received: {combiner!r}"
+            )
+        self.input_dim, self.output_dim = int(input_dim), int(output_dim)
+        self.mask_zero, self.combiner = bool(mask_zero), combiner
+        self.supports_masking = self.mask_zero
+        self.autocast = False  # ids are not cast; the rows are
+
+    def look_up(self, rows: tf.Tensor) -> tf.Tensor:
+        """Rows int32 or int64 of any shape to `compute_dtype`, shape `rows.shape + (d,)`."""
+        raise NotImplementedError(f"{type(self).__name__} must define `look_up`.")
+
+    def row_blocks(self) -> Iterator[np.ndarray]:
+        """The effective table in row blocks float32 [n_i, d], in order; nothing is changed."""
+        raise NotImplementedError(f"{type(self).__name__} must define `row_blocks`.")
+
+    def nnz(self) -> int:
+        """Number of entries of the effective table that are not zero."""
+        return sum(int(np.count_nonzero(block)) for block in self.row_blocks())
+
+    def effective_table(self) -> np.ndarray:
+        """The effective table, float32 [N, d]."""
+        return np.concatenate(list(self.row_blocks()))
+
+    def meet_optimizer(self) -> None:
+        """Has an optimizer of this package that the model was compiled with take charge of tables.
+
+        Keras builds an optimizer after the first forward pass was traced, which would read the rows
+        as they are stored for as long as that graph lives.
+        """
+        if in_stateless_scope():  # where no variable can be made
+            return
+        model = self._get_call_context().entry_layer
+        optimizer = getattr(model, "optimizer", None)
+        own = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
+        if not getattr(own, "keeps_tables", False) or own.built or not model.built:
+            return
+        with tf.init_scope():
+            optimizer.build(model.trainable_variables)
+
+    def call(self, inputs: Any, weights: Any = None) -> Any:
+        self.meet_optimizer()
+        if weights is not None and self.combiner is None:
+            raise ValueError("`weights` are for bags: give the layer a `combiner`.")
+        if isinstance(inputs, tf.RaggedTensor) and self.combiner is None:
+            return inputs.with_flat_values(self.look_up(_integers(inputs.flat_values)))
+        ids, counts = _filled(inputs, self.compute_dtype)
+        ids = _integers(ids)
+        values = self.look_up(ids)
+        if self.combiner is None:
+            return values
+        if weights is not None:
+            given = _filled(weights, self.compute_dtype)[0]
+            given = tf.cast(given, self.compute_dtype)
+            counts = given if counts is None else counts * given
+        if self.mask_zero:
+            known = tf.cast(ids != 0, self.compute_dtype)
+            counts = known if counts is None else counts * known
+        return _combined(values, counts, self.combiner)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        if not self.mask_zero or self.combiner is not None:
+            return None
+        return keras.ops.not_equal(inputs, 0)
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...], weights_shape: Any = None
+    ) -> tuple[int | None, ...]:
+        kept = input_shape if self.combiner is None else input_shape[:-1]
+        return (*kept, self.output_dim)
+
+    def compute_output_spec(self, inputs: Any, weights: Any = None) -> keras.KerasTensor:
+        ragged = bool(getattr(inputs, "ragged", False)) and self.combiner is None
+        shape = self.compute_output_shape(tuple(inputs.shape))
+        return keras.KerasTensor(shape, dtype=self.compute_dtype, ragged=ragged)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "input_dim": self.input_dim,
+            "output_dim": self.output_dim,
+            "mask_zero": self.mask_zero,
+            "combiner": self.combiner,
+        }
+
+
+def _integers(ids: Any) -> tf.Tensor:
+    """Ids as integers that a lookup takes, as `keras.layers.Embedding` makes them."""
+    ids = tf.convert_to_tensor(ids)
+    return ids if ids.dtype in (tf.int32, tf.int64) else tf.cast(ids, tf.int32)
+
+
+def _filled(values: Any, dtype: str) -> tuple[Any, tf.Tensor | None]:
+    """A dense tensor, and 1 where it had a value and 0 where it was filled; None if it was dense."""
+    if isinstance(values, tf.RaggedTensor):
+        ones = tf.ones_like(values.flat_values, dtype)
+        return values.to_tensor(), values.with_flat_values(ones).to_tensor()
+    if isinstance(values, tf.SparseTensor):
+        ones = tf.SparseTensor(
+            values.indices, tf.ones_like(values.values, dtype), values.dense_shape
+        )
+        return tuple(tf.sparse.to_dense(tf.sparse.reorder(x)) for x in (values, ones))
+    return values, None
+
+
+def _combined(values: tf.Tensor, counts: tf.Tensor | None, combiner: str) -> tf.Tensor:
+    """Rows [..., n, d] with weights [..., n], or of 1, combined to [..., d]; an empty bag is zeros."""
+    if counts is None:
+        size = tf.cast(tf.shape(values)[-2], values.dtype)
+        total = tf.reduce_sum(values, axis=-2)
+        if combiner == "sum":
+            return total
+        return tf.math.divide_no_nan(total, size if combiner == "mean" else tf.sqrt(size))
+    total = tf.reduce_sum(values * counts[..., None], axis=-2)
+    if combiner == "sum":
+        return total
+    if combiner == "mean":
+        size = tf.reduce_sum(counts, axis=-1, keepdims=True)
+    else:
+        size = tf.sqrt(tf.reduce_sum(tf.square(counts), axis=-1, keepdims=True))
+    return tf.math.divide_no_nan(total, size)

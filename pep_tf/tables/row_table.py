@@ -1,0 +1,235 @@
+"""Weights that share their rows: looked up together, and kept up to date by whoever trains them."""
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.tables.row_variable import RowVariable
+
+THRESHOLDS = "thresholds"  # name of the weights that are no entries of a table
+BLOCK_ENTRIES = 1 << 22  # entries of a block when a whole table is walked: 16 MiB of float32
+
+
+class Found(NamedTuple):
+    """What a lookup found.
+
+    Attributes:
+        rows: the rows that were asked for, integers of any shape.
+        values: of each variable of the table its rows, float32 [U, width].
+        ids: which rows these are, [U]; those that were asked for if `places` is None.
+        places: for each row that was asked for its place among `ids`, shape of `rows`, or None.
+        state: what the table's keeper needs when the gradient of these rows comes.
+    """
+
+    rows: tf.Tensor
+    values: tuple[tf.Tensor, ...]
+    ids: tf.Tensor
+    places: tf.Tensor | None = None
+    state: Any = None
+
+
+class Keeper(Protocol):
+    """What an optimizer does for a table that it trains."""
+
+    @property
+    def by_row(self) -> bool:
+        """Whether rows that no batch held may be behind; then `find` brings them up to date."""
+        ...
+
+    def behind(self) -> bool:
+        """Whether a stored row may be behind."""
+        ...
+
+    def find(self, rows: tf.Tensor, distinct: bool) -> Found:
+        """Rows of a batch, up to date; nothing is stored."""
+        ...
+
+    def current(self, variables: Sequence[RowVariable]) -> list[tf.Tensor]:
+        """Whole variables of the table up to date; nothing is stored."""
+        ...
+
+    def flush(self) -> None:
+        """Stores every row up to date."""
+        ...
+
+    def changed(self) -> None:
+        """Hears that stored rows were replaced by those of another time."""
+        ...
+
+    def release(self) -> None:
+        """Leaves every row up to date to whoever comes next."""
+        ...
+
+
+class RowTable:
+    """Variables with the same rows, of one layer or of several that are looked up together.
+
+    Args:
+        variables: float32 [N, width] each.
+        single: whether a row is a single entry of what the layer looks up, so that a batch holds
+            many more rows than it has ids.
+
+    Attributes:
+        keeper: who brings rows up to date; None while no optimizer of this package trains them.
+    """
+
+    def __init__(self, variables: Sequence[RowVariable], single: bool = False) -> None:
+        self.variables, self.single = tuple(variables), single
+        self.keeper: Keeper | None = None
+        self._plain: weakref.WeakSet[Any] = weakref.WeakSet()
+        for variable in self.variables:
+            variable.row_table = self
+
+    @classmethod
+    def joined(cls, tables: Sequence["RowTable"]) -> "RowTable":
+        """One table of the variables of several, which have the same number of rows."""
+        variables = [variable for table in tables for variable in table.variables]
+        return cls(variables, tables[0].single)
+
+    @property
+    def num_rows(self) -> int:
+        """N."""
+        return int(self.variables[0].shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of all variables."""
+        return sum(int(variable.shape[1]) for variable in self.variables)
+
+    @property
+    def entries(self) -> int:
+        """Entries of its tables, N x d; thresholds do not count."""
+        widths = (v.shape[1] for v in self.variables if v.name != THRESHOLDS)
+        return self.num_rows * sum(map(int, widths))
+
+    def place(self, variable: RowVariable) -> int:
+        """Index of a variable of this table."""
+        return next(i for i, own in enumerate(self.variables) if own is variable)
+
+    def lookup(self, rows: tf.Tensor, distinct: bool = False) -> Found:
+        """Rows of a batch, up to date and differentiable.
+
+        Args:
+            rows: integers of any shape, in [0, N).
+            distinct: True promises that no row comes twice.
+        """
+        if (scoped := self._scoped(rows)) is not None:
+            return scoped
+        if self.keeper is not None and self.keeper.by_row:
+            found = self.keeper.find(rows, distinct)
+            linked = (
+                _linked(v, now, _of_found_rows(v, found))
+                for v, now in zip(self.variables, found.values, strict=True)
+            )
+            return found._replace(values=tuple(linked))
+        self._seen_plainly()
+        if self.keeper is not None:  # which sums the gradients of repeated rows itself
+            return Found(rows, tuple(tf.gather(v.raw, rows) for v in self.variables), rows)
+        values = (
+            _linked(v, tf.stop_gradient(tf.gather(v.raw, rows)), _dense(v, rows))
+            for v in self.variables
+        )
+        return Found(rows, tuple(values), rows)
+
+    def _scoped(self, rows: tf.Tensor) -> Found | None:
+        """Rows of values that a Keras scope gives in place of the variables; None without such."""
+        values = [variable.scoped() for variable in self.variables]
+        if all(value is None for value in values):
+            return None
+        stored = [v.raw if s is None else s for v, s in zip(self.variables, values, strict=True)]
+        return Found(rows, tuple(tf.gather(value, rows) for value in stored), rows)
+
+    def read(self, rows: tf.Tensor) -> Found:
+        """Just these rows [n], up to date; reading them changes nothing."""
+        if self.keeper is not None and self.keeper.by_row:
+            found = self.keeper.find(rows, True)
+            values = tuple(tf.gather(value, found.places) for value in found.values)
+            return Found(rows, values, rows)
+        return Found(rows, tuple(tf.gather(v.raw, rows) for v in self.variables), rows)
+
+    def hand_over(self, keeper: Keeper | None) -> None:
+        """Has another optimizer keep the rows, which the one before leaves up to date."""
+        if self.keeper is not None:
+            self.keeper.release()
+        self.keeper = keeper
+
+    def whole(self, variable: RowVariable) -> tf.Tensor:
+        """All rows of a variable, up to date and differentiable, float32 [N, width]."""
+        found = self.lookup(tf.range(self.num_rows), distinct=True)
+        value = found.values[self.place(variable)]
+        return value if found.places is None else tf.gather(value, found.places)
+
+    def blocks(self) -> Iterator[tuple[int, tf.Tensor]]:
+        """First row and rows of blocks of bounded memory, for a walk over the table."""
+        size = max(1, BLOCK_ENTRIES // self.width)
+        for start in range(0, self.num_rows, size):
+            yield start, tf.range(start, min(start + size, self.num_rows))
+
+    def current(self) -> list[np.ndarray]:
+        """All rows of each variable, up to date, in one walk; what is stored stays as it is."""
+        if self.keeper is not None and self.keeper.behind():
+            return [value.numpy() for value in self.keeper.current(self.variables)]
+        return [variable.raw.numpy() for variable in self.variables]
+
+    def _seen_plainly(self) -> None:
+        """Remembers a graph that reads the stored rows as they are."""
+        if not tf.executing_eagerly():
+            self._plain.add(_outermost_graph())
+
+    def is_read_plainly(self) -> bool:
+        """Whether a graph is alive that reads the stored rows as they are.
+
+        It would see rows that are behind, so such a table must be updated whole.
+        """
+        if self._plain:
+            gc.collect()  # graphs are cycles of references
+        return bool(self._plain)
+
+
+def _outermost_graph() -> Any:
+    graph = tf.compat.v1.get_default_graph()
+    while getattr(graph, "outer_graph", None) is not None and graph.outer_graph.building_function:
+        graph = graph.outer_graph
+    return graph
+
+
+def _linked(
+    variable: RowVariable, now: tf.Tensor, gradient: Callable[[tf.Tensor], Any]
+) -> tf.Tensor:
+    """`now`, with `gradient` of what arrives as the gradient of the variable."""
+
+    @tf.custom_gradient
+    def linked(_: tf.Tensor, now: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
+        return tf.identity(now), lambda upstream: (gradient(upstream), None)
+
+    return linked(variable.handle, now)
+
+
+def _of_found_rows(variable: RowVariable, found: Found) -> Callable[[tf.Tensor], tf.IndexedSlices]:
+    """The gradient of rows `found.ids`, which carries `found`.
+
+    Whoever gets it need not look for distinct rows and bring them up to date once more.
+    """
+
+    def gradient(upstream: tf.Tensor) -> tf.IndexedSlices:
+        slices = tf.IndexedSlices(upstream, found.ids, tf.constant(variable.shape.as_list()))
+        slices.found = found
+        return slices
+
+    return gradient
+
+
+def _dense(variable: RowVariable, rows: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The gradient summed over repeats: Keras's optimizers would square repeats one by one."""
+    count, width = variable.shape
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        flat = tf.reshape(upstream, [-1, width])
+        summed = tf.math.unsorted_segment_sum(flat, tf.reshape(rows, [-1]), count)
+        return summed if variable.pull is None else summed + variable.pull.of(variable.raw)
+
+    return gradient
