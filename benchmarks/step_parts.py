@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from benchmarks.clock import timed
 from pep_tf.errors import PepError
+from pep_tf.layers import look_up_together
 from pep_tf.models import CTRModel
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 from pep_tf.optimizers.catch_up import catch_up
@@ -25,19 +26,19 @@ def parts(
 
     Args:
         model: its embedding is updated by rows.
-        optimizer: attached to it, some steps on its way; the parts change rows and its counter.
+        optimizer: built for it, some steps on its way; the parts change rows and its counter.
         batches: ids int32 [B, F] of each.
 
     Returns:
         By part: `rows` finds the distinct rows of the batch and reads them, `catch_up` brings them
         up to date, `lookup` thresholds them and copies them to where they are asked for, `gradient`
-        takes the gradient back to the distinct rows, `update` touches and writes them.
+        takes the gradient back to the distinct rows, `update` does the step and writes them.
 
     Raises:
         PepError: a model whose weights are not in one table that is updated by rows.
     """
     tables = optimizer.tables() if isinstance(optimizer, RowwiseAdam) else []
-    if len(tables) != 1 or model.embedding not in tables[0].layers():
+    if len(tables) != 1 or model.embedding.table.row_table is not tables[0].table:
         raise PepError(
             "--parts are those of a table that is updated by rows: not of --updates=dense, --kept, or a small one."
         )
@@ -65,27 +66,28 @@ def parts(
 
 def _runs(model: CTRModel, optimizer: RowwiseAdam, table: LazyTable) -> Iterator[tuple[str, Part]]:
     """Rows of a batch to what is reached after one part more."""
-    layers = table.layers()
-    weights = [slot.value._value for slot in table.slots]
+    weights = [variable.raw for variable in table.table.variables]
 
     def read(rows: tf.Tensor) -> list[tf.Tensor]:
-        taken = table.take(rows)
-        return [taken.p, taken.moments]
+        found = table.find(rows, distinct=False)
+        return [found.state.p, found.state.moments]
+
+    def looked_up(rows: tf.Tensor) -> list[tf.Tensor]:
+        return look_up_together(model.same_rows, rows)
 
     def forward(rows: tf.Tensor) -> list[tf.Tensor]:
-        return read(rows) + [layer(rows) for layer in layers]
+        return looked_up(rows)
 
     def backward(rows: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            looked_up = [layer(rows) for layer in layers]
-        gradients = tape.gradient(looked_up, weights, looked_up)
-        return read(rows) + looked_up + [gradient.values for gradient in gradients]
+            outputs = looked_up(rows)
+        gradients = tape.gradient(outputs, weights, outputs)
+        return outputs + [gradient.values for gradient in gradients]
 
     def update(rows: tf.Tensor) -> None:
-        taken = table.take(rows)
+        found = table.find(rows, distinct=False)
         scale, floor = optimizer._step_size(1.0)
-        for own in taken.values:
-            table.touch(tf.IndexedSlices(1e-6 * own, taken.ids), scale, floor)
+        table.apply_gradient(found.state, [1e-6 * own for own in found.values], scale, floor)
         optimizer.iterations.assign_add(1)
 
     for run in (read, forward, backward, update):
@@ -94,8 +96,9 @@ def _runs(model: CTRModel, optimizer: RowwiseAdam, table: LazyTable) -> Iterator
 
 def _catch_up(table: LazyTable, rows: tf.Tensor) -> Part:
     """The catch-up of these rows alone, on what is read here."""
-    taken = table.take(rows)
-    state = (tf.concat(taken.stored, 1), tf.gather(table.moments._value, taken.ids))
-    last = tf.gather(table.last._value, taken.ids)
+    ids = table.find(rows, distinct=False).ids
+    stored = tf.concat([tf.gather(variable.raw, ids) for variable in table.table.variables], 1)
+    state = (stored, tf.gather(table.moments.raw, ids))
+    last = tf.gather(table.last.raw, ids)
     now = tf.cast(table._steps._value, tf.int32)
     return lambda _: catch_up(*state, last, now, table.columns)

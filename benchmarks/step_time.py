@@ -142,7 +142,7 @@ def _ticket_embedding(source: RowSource) -> TicketEmbedding:
         for block in np.array_split(counts, 1 + len(counts) // (1 << 16))
     ]
     layer = TicketEmbedding.of_mask(np.concatenate(bits), FLAGS.dim, name="embedding")
-    layer.entries.table.assign(rng.normal(0, 1e-3, layer.entries.table.shape))
+    layer.entries.assign(rng.normal(0, 1e-3, layer.entries.shape))
     return layer
 
 

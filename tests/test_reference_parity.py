@@ -4,12 +4,11 @@ import json
 import os
 import pathlib
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.layers import PEPEmbedding
+from pep_tf.layers import PEPEmbedding, TableLayer, TicketEmbedding
 from pep_tf.models import FM, AutoInt, CTRModel, DeepFM
 from pep_tf.optimizers import CoupledAdam
 from pep_tf.training.step import train_step
@@ -25,17 +24,20 @@ MLP_PARTS = {"gamma": "weight", "beta": "bias"} | {
 }
 
 
-def build(config: dict, masked: bool) -> CTRModel:
+def build(config: dict, mask: np.ndarray | None) -> CTRModel:
     fields = {f"field_{i}": size for i, size in enumerate(config["field_dims"])}
-    embedding = PEPEmbedding(
-        sum(fields.values()),
-        config["dim"],
-        granularity=config["granularity"],
-        threshold_init=config["threshold_init"],
-        field_sizes=config["field_dims"],
-        pruning="mask" if masked else "threshold",
-        name="embedding",
-    )
+    if mask is not None:
+        bits = np.packbits(mask.astype(bool), axis=1)
+        embedding = TicketEmbedding.of_mask(bits, config["dim"], name="embedding")
+    else:
+        embedding = PEPEmbedding(
+            sum(fields.values()),
+            config["dim"],
+            granularity=config["granularity"],
+            threshold_init=config["threshold_init"],
+            field_sizes=config["field_dims"],
+            name="embedding",
+        )
     mlp = {"mlp_widths": config["mlp"], "dropout": config["mlp_dropout"]}
     if config["model"] == "fm":
         model = FM(fields, embedding)
@@ -54,11 +56,10 @@ def reference_value(path: str, arrays, config: dict, when: str) -> np.ndarray | 
     get = lambda name: arrays[f"{when}/{name}"]  # noqa: E731
     *_, layer, name = path.split("/")
     if path.endswith("embedding/table"):
-        return get("embedding.v")
+        table = get("embedding.v")
+        return table[arrays["mask"].astype(bool)] if "mask" in arrays else table
     if name == "thresholds":
         return get("embedding.s")
-    if name == "mask":
-        return arrays["mask"].astype(bool)
     if path.endswith("first_order/table"):
         return get("linear.fc.weight")
     if len(path.split("/")) == 2 and name == "bias" or path == "bias":
@@ -95,7 +96,8 @@ def attention_value(path: str, get) -> np.ndarray:
 
 
 def load(model: CTRModel, arrays, config: dict) -> None:
-    for variable in model.weights:
+    places = ("rows", "starts", "columns")  # of a ticket's entries, which its mask has set
+    for variable in (v for v in model.weights if v.name not in places):
         value = reference_value(variable.path, arrays, config, "init")
         variable.assign(np.reshape(value, variable.shape))
 
@@ -105,7 +107,7 @@ def test_follows_the_authors_trajectory(path):
     with np.load(path) as arrays:
         arrays = dict(arrays)
     config = json.loads(str(arrays["config"]))
-    model = build(config, masked="mask" in arrays)
+    model = build(config, arrays.get("mask"))
     load(model, arrays, config)
     embedding = model.embedding
     adam = config["adam"]
@@ -120,21 +122,24 @@ def test_follows_the_authors_trajectory(path):
         assert abs(loss - arrays["loss"][t]) < 1e-5, f"loss of step {t}"
         assert abs(embedding.nnz() - arrays["nnz_after_step"][t]) <= slack, f"nnz of step {t}"
         if (snapshot := f"step{t + 1}/embedding.v") in arrays:
-            np.testing.assert_allclose(table_of(embedding), arrays[snapshot], atol=1e-5, rtol=0)
+            check_table(embedding, arrays[snapshot], arrays)
 
     np.testing.assert_allclose(
         embedding.effective_table(), arrays["final/sparse_v"], atol=1e-5, rtol=0
     )
-    np.testing.assert_allclose(table_of(embedding), arrays["final/embedding.v"], atol=1e-5, rtol=0)
-    if embedding.thresholds is not None:
+    check_table(embedding, arrays["final/embedding.v"], arrays)
+    if embedding.prunable:
         s = embedding.thresholds.numpy()
         np.testing.assert_allclose(s, arrays["final/embedding.s"], atol=1e-5, rtol=0)
     logits = model(x[0], training=False).numpy()[:, 0]
     np.testing.assert_allclose(logits, arrays["final/eval_logits"], atol=1e-3, rtol=0)
 
 
-def table_of(embedding: PEPEmbedding) -> np.ndarray:
-    return keras.ops.convert_to_numpy(embedding.table)
+def check_table(embedding: TableLayer, expected: np.ndarray, arrays) -> None:
+    """V, or of a ticket what its mask keeps of it."""
+    table = (embedding.entries if "mask" in arrays else embedding.table).numpy()
+    kept = expected[arrays["mask"].astype(bool)][:, None] if "mask" in arrays else expected
+    np.testing.assert_allclose(table, kept, atol=1e-5, rtol=0)
 
 
 def test_there_is_something_to_compare():

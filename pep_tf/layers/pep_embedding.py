@@ -135,7 +135,7 @@ class PEPEmbedding(TableLayer):
     def build(self, input_shape: Any = None) -> None:
         if self.built:
             return
-        shape = (self.input_dim, self.output_dim)
+        shape: tuple[int, ...] = (self.input_dim, self.output_dim)
         self.table = self._row_variable("table", shape, self._initial_table)
         self.table.regularizer = self.embeddings_regularizer
         self.table.constraint = self.embeddings_constraint
@@ -167,7 +167,7 @@ class PEPEmbedding(TableLayer):
             name=name,
         )
 
-    def _initial_table(self, shape: tuple[int, int], dtype: Any = None) -> tf.Tensor:
+    def _initial_table(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
         """Draws V; within a function it is scaled in place, where two more tables would be made."""
         draw = tf.function(lambda: self.embeddings_initializer(shape, dtype=dtype))
         return draw.get_concrete_function()()  # called itself, it warns of many tables

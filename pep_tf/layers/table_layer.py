@@ -46,6 +46,7 @@ class TableLayer(keras.layers.Layer):
     """
 
     prunable = False
+    built: bool
 
     def __init__(
         self,
@@ -100,8 +101,9 @@ class TableLayer(keras.layers.Layer):
             return
         model = self._get_call_context().entry_layer
         optimizer = getattr(model, "optimizer", None)
-        own = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
-        if not getattr(own, "keeps_tables", False) or own.built or not model.built:
+        own: Any = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
+        keeps = getattr(own, "keeps_tables", False)
+        if optimizer is None or not keeps or own.built or not model.built:
             return
         with tf.init_scope():
             optimizer.build(model.trainable_variables)

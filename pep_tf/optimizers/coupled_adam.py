@@ -115,7 +115,10 @@ class CoupledAdam(keras.optimizers.Optimizer):
                 pull.switch(False)  # the L2 term takes its place
         whole = [self._updated_whole(variable) for variable in variables]
         self._m, self._n = (
-            [self._moment(v, name) if own else None for v, own in zip(variables, whole, strict=True)]
+            [
+                self._moment(v, name) if own else None
+                for v, own in zip(variables, whole, strict=True)
+            ]
             for name in ("m", "n")
         )
 

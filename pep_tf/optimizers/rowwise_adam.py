@@ -63,7 +63,9 @@ class RowwiseAdam(CoupledAdam):
         kwargs.setdefault("name", "rowwise_adam")
         for name, reason in _REFUSED.items():
             if kwargs.get(name):
-                raise ValueError(f"`{name}` is not for RowwiseAdam: {reason}. CoupledAdam takes it.")
+                raise ValueError(
+                    f"`{name}` is not for RowwiseAdam: {reason}. CoupledAdam takes it."
+                )
         super().__init__(*args, **kwargs)
         if not isinstance(self._learning_rate, keras.Variable):
             raise ValueError(
@@ -135,9 +137,13 @@ class RowwiseAdam(CoupledAdam):
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         if trainable_variables is not None and not self.built:
             self.build(list(trainable_variables))
-        variables = self._trainable_variables if trainable_variables is None else trainable_variables
+        variables = (
+            self._trainable_variables if trainable_variables is None else trainable_variables
+        )
         place, grads = {id(v): i for i, v in enumerate(variables)}, list(grads)
-        self._found: dict[int, Pending] = {}  # for `_backend_update_step`, which is called meanwhile
+        self._found: dict[
+            int, Pending
+        ] = {}  # for `_backend_update_step`, which is called meanwhile
         for lazy in self._lazy:
             at = [place.get(id(variable)) for variable in lazy.table.variables]
             own = [None if i is None else grads[i] for i in at]

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 if TYPE_CHECKING:
     from pep_tf.tables.pull import Pull
-    from pep_tf.tables.row_table import RowTable
+    from pep_tf.tables.row_table import Keeper, RowTable
 
 # By this method an optimizer of Keras's takes charge of a variable, as the `tf.Variable` that it is.
 _KEY_OF_A_KERAS_OPTIMIZER = "_var_key"
@@ -29,12 +29,25 @@ class RowVariable(keras.Variable):
         *args, **kwargs: as for `keras.Variable`.
 
     Attributes:
-        row_table: the table that it belongs to; None before there is one.
         pull: what pulls its values to a target, of thresholds; else None.
     """
 
-    row_table: "RowTable | None" = None
     pull: "Pull | None" = None
+    _row_table: "RowTable | None" = None
+
+    @property
+    def row_table(self) -> "RowTable":
+        """The table that it belongs to."""
+        assert self._row_table is not None, "a layer makes a table of its variables"
+        return self._row_table
+
+    @row_table.setter
+    def row_table(self, table: "RowTable") -> None:
+        self._row_table = table
+
+    @property
+    def _keeper(self) -> "Keeper | None":
+        return None if self._row_table is None else self._row_table.keeper
 
     @property
     def raw(self) -> tf.Variable:
@@ -56,18 +69,19 @@ class RowVariable(keras.Variable):
     def value(self) -> Any:
         if (scoped := self.scoped()) is not None:
             return scoped
-        if self.row_table is None or self.row_table.keeper is None:
+        keeper = self._keeper
+        if keeper is None:
             return self._value
         if sys._getframe(1).f_code.co_name == _KEY_OF_A_KERAS_OPTIMIZER:
             self.row_table.hand_over(None)
             return self._value
-        if not self.row_table.keeper.behind():
+        if not keeper.behind():
             return self._value
         return self.current() if tf.executing_eagerly() else self.row_table.whole(self)
 
     def current(self) -> tf.Tensor:
         """All rows up to date, [N, d]; what is stored stays as it is."""
-        keeper = self.row_table and self.row_table.keeper
+        keeper = self._keeper
         if keeper and keeper.behind():
             return keeper.current([self])[0]
         return tf.convert_to_tensor(self._value)
@@ -79,14 +93,14 @@ class RowVariable(keras.Variable):
         return np.asarray(self.numpy(), dtype)
 
     def _direct_assign(self, value: Any) -> None:
-        if keeper := self.row_table and self.row_table.keeper:
+        if keeper := self._keeper:
             keeper.flush()  # of moments too, which then go with what is assigned
         super()._direct_assign(value)
 
     def assign_raw(self, value: Any) -> None:
         """Sets the stored rows to those of another time, which the optimizer's state goes with."""
         self._value.assign(value)
-        if keeper := self.row_table and self.row_table.keeper:
+        if keeper := self._keeper:
             keeper.changed()
 
     # What `tf.train.Checkpoint` and `tf.saved_model.save` ask for.
@@ -108,6 +122,6 @@ class RowVariable(keras.Variable):
 
     def _flushed(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """A call of Keras's that takes `value` for a `tf.Variable`, which it is with no row behind."""
-        if keeper := self.row_table and self.row_table.keeper:
+        if keeper := self._keeper:
             keeper.flush()
         return call(*args, **kwargs)

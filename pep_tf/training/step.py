@@ -13,7 +13,7 @@ def train_step(
 
     Args:
         model: maps ids [B, F] to logits [B, 1].
-        optimizer: attached to the model.
+        optimizer: built for the model.
         ids: integers [B, F].
         labels: float32 [B], 0 or 1.
 

@@ -27,7 +27,9 @@ def snapshot(model: keras.Model, without: Collection[PEPEmbedding] = ()) -> dict
         without: layers whose weights are left out.
     """
     tables = {v.row_table: None for v in model.weights if isinstance(v, RowVariable)}
-    current = {id(v): value for t in tables for v, value in zip(t.variables, t.current(), strict=True)}
+    current = {
+        id(v): value for t in tables for v, value in zip(t.variables, t.current(), strict=True)
+    }
     left_out = {id(v) for layer in without for v in layer.weights}
     return {
         name: current[id(v)] if id(v) in current else np.array(v._value.numpy())

@@ -61,10 +61,10 @@ def test_reload(name, tmp_path):
 @each_model
 def test_reload_of_a_mixed_model_under_another_policy(name, tmp_path, dtype_policy):
     dtype_policy("mixed_bfloat16")
-    model = shaken(tiny.model(name, pruning="mask"))
+    model = shaken(tiny.model(name, pruning="none"))
     outputs = model(IDS)
     assert outputs.dtype == tf.float32
-    assert {w.dtype for w in model.weights} <= {"float32", "bool"}
+    assert {w.dtype for w in model.weights} == {"float32"}
     rounded = tf.cast(tf.cast(outputs, tf.bfloat16), tf.float32)
     np.testing.assert_array_equal(outputs, rounded)  # it was computed in half precision
     model.save(tmp_path / "model.keras")

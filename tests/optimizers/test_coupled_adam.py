@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from pep_tf.optimizers import CoupledAdam
+from pep_tf.tables import Pull
 from tests import tiny
 
 LR, L2, B1, B2, EPS = 0.05, 0.01, 0.9, 0.999, 1e-8
@@ -38,8 +39,15 @@ class Oracle:
         return self.p
 
 
-def variable(value=START, name="table") -> keras.Variable:
-    return keras.Variable(value, dtype="float32", name=name)
+def variable(value=START) -> keras.Variable:
+    return keras.Variable(value, dtype="float32")
+
+
+def thresholds(value, **constants) -> keras.Variable:
+    """A variable that has a pull, which is how an optimizer knows thresholds."""
+    made = variable(value)
+    made.pull = Pull(**constants)
+    return made
 
 
 def apply(optimizer, variable, gradient) -> np.ndarray:
@@ -73,7 +81,7 @@ def test_float32_follows_float64(b1, b2, eps):
     optimizer = CoupledAdam(LR, L2, b1, b2, eps)
     for _, gradient in zip(range(30), itertools.cycle(GRADIENTS), strict=False):
         np.testing.assert_allclose(apply(optimizer, p, gradient), oracle.step(gradient), atol=3e-6)
-    np.testing.assert_allclose(optimizer._moments[0][0], oracle.m, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(optimizer._m[0], oracle.m, rtol=1e-4, atol=1e-6)
 
 
 def test_a_start_that_is_a_share_of_epsilon():
@@ -91,7 +99,7 @@ def test_l2_is_coupled_unlike_weight_decay():
 
 
 def test_thresholds_have_constants_of_their_own():
-    s, table = variable([-3.0, 1.0], "thresholds"), variable([-3.0, 1.0])
+    s, table = thresholds([-3.0, 1.0]), variable([-3.0, 1.0])
     optimizer = CoupledAdam(
         LR, L2, threshold_learning_rate=0.2, threshold_l2=0.5, threshold_target=10.0
     )
@@ -105,17 +113,30 @@ def test_thresholds_have_constants_of_their_own():
 
 
 def test_thresholds_take_the_common_constants_by_default():
-    s, oracle = variable([-3.0], "thresholds"), Oracle(np.array([-3.0]))
+    s, oracle = thresholds([-3.0]), Oracle(np.array([-3.0]))
     optimizer = CoupledAdam(LR, L2)
     for gradient in ([0.5], [-0.1]):
         np.testing.assert_allclose(apply(optimizer, s, gradient), oracle.step(np.array(gradient)))
 
 
+def test_a_layer_s_own_constants_of_thresholds():
+    s = thresholds([-3.0], strength=0.5, target=10.0, learning_rate=0.2)
+    oracle = Oracle(s.numpy(), lr=0.2, l2=0.5, target=10.0)
+    optimizer = CoupledAdam(LR, L2)
+    np.testing.assert_allclose(apply(optimizer, s, [0.1]), oracle.step(np.array([0.1])), rtol=1e-6)
+    over = thresholds([-3.0], strength=0.5, target=10.0)
+    optimizer = CoupledAdam(LR, L2, threshold_l2=0.0, threshold_target=0.0)
+    oracle = Oracle(over.numpy(), l2=0.0)
+    np.testing.assert_allclose(
+        apply(optimizer, over, [0.1]), oracle.step(np.array([0.1])), rtol=1e-6
+    )
+
+
 def test_constants_of_zero_for_thresholds_are_zero():
-    s = variable([-3.0], "thresholds")
+    s = thresholds([-3.0])
     optimizer = CoupledAdam(LR, L2, threshold_learning_rate=0.0, threshold_target=5.0)
     assert apply(optimizer, s, [1.0]) == -3.0
-    s = variable([-3.0], "thresholds")
+    s = thresholds([-3.0])
     assert apply(CoupledAdam(LR, L2, threshold_l2=0.0, threshold_target=5.0), s, [0.0]) == -3.0
 
 
@@ -152,7 +173,7 @@ def test_a_learning_rate_that_is_set_in_mid_run():
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_in_a_graph(jit_compile):
-    p, s = variable(), variable([-1.0], "thresholds")
+    p, s = variable(), thresholds([-1.0])
     oracles = Oracle(START), Oracle(s.numpy())
     optimizer = CoupledAdam(LR, L2)
     optimizer.build([p, s])

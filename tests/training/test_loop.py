@@ -98,7 +98,7 @@ def test_saving_changes_nothing(trained, tmp_path):
         {"stage": "prune"},
         {"model_options": {"embedding_dim": 3}},
         {"model_options": {"granularity": "field"}},
-        {"model_options": {"pruning": "mask"}},
+        {"model_options": {"pruning": "none"}},
     ],
     ids=str,
 )

@@ -228,9 +228,7 @@ def test_a_model_with_an_embedding_of_ones_own():
     assert ticket.rebuild().embedding.nnz() == 5
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), [("linear", {}), ("fm", {"pruning": "none"}), ("fm", {"pruning": "mask"})]
-)
+@pytest.mark.parametrize(("name", "options"), [("linear", {}), ("fm", {"pruning": "none"})])
 def test_a_model_that_cannot_be_pruned(name, options):
     with pytest.raises(
         RunError, match=r"`model` must have .* PEPEmbedding with pruning='threshold'"

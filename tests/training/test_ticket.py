@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 import safetensors.numpy
+import tensorflow as tf
 
 from pep_tf.errors import RunError, TicketError
 from pep_tf.layers import PEPEmbedding
@@ -128,21 +129,41 @@ def test_as_many_non_zeros_after_retraining(init):
     assert np.abs(table - before).max() > 0.01
 
 
+class Masked(keras.layers.Layer):
+    """The whole table under its mask: what a ticket's layer is to equal."""
+
+    def __init__(self, table, mask):
+        super().__init__(name="embedding")
+        self.start, self.mask = table, tf.constant(mask, tf.float32)
+
+    def build(self, input_shape):
+        self.table = self.add_weight(name="table", shape=self.start.shape)
+        self.table.assign(self.start)
+
+    def call(self, rows):
+        return tf.gather(self.table * self.mask, rows)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.start.shape[1])
+
+
 @pytest.mark.parametrize("updates", ["dense", "rowwise"])
 def test_retrains_as_a_masked_table_would(updates):
     ticket = cut(tiny.model("fm"))
-    masked = tiny.model("fm", pruning="mask")
-    values = dict(ticket.initial)
-    table = np.zeros(ticket.mask().shape, np.float32)
-    table[ticket.mask()] = values.pop("embedding/table")
-    assign(masked, {**values, "embedding/table": table, "embedding/mask": ticket.mask()})
+    mask = ticket.mask()
+    table = np.zeros(mask.shape, np.float32)
+    table[mask] = ticket.initial["embedding/table"]
+    masked = FM(tiny.FIELDS, Masked(table, mask))
+    masked.build()
+    rest = {k: v for k, v in ticket.initial.items() if not k.startswith("embedding/")}
+    assign(masked, rest)
     sparse = ticket.rebuild()
     settings = tiny.settings(epochs=2, updates="dense")
     oracle = fit(masked, tiny.DATA, settings)
     result = fit(sparse, tiny.DATA, dataclasses.replace(settings, updates=updates))
     assert result.best_epoch == oracle.best_epoch
     np.testing.assert_allclose(
-        sparse.embedding.effective_table(), masked.embedding.effective_table(), atol=2e-6
+        sparse.embedding.effective_table(), masked.embedding.table.numpy() * mask, atol=2e-6
     )
     assert result.test.auc == pytest.approx(oracle.test.auc, abs=1e-4)
 

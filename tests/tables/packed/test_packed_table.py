@@ -118,7 +118,7 @@ def test_a_ticket_is_packed_without_its_table():
     mask = np.zeros((300_000, 8), np.uint8)
     mask[::1000, 0] = 129
     layer = TicketEmbedding.of_mask(mask, 64)
-    layer.entries.table.assign(np.random.default_rng(0).normal(size=(600, 1)))
+    layer.entries.assign(np.random.default_rng(0).normal(size=(600, 1)))
     tracemalloc.start()
     packed = PackedTable.of(layer.row_blocks())
     peak = tracemalloc.get_traced_memory()[1]
