@@ -140,8 +140,20 @@ class CoupledAdam(keras.optimizers.Optimizer):
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """One step for all variables that have a gradient; see `keras.optimizers.Optimizer`."""
-        # Densifying sums repeated ids: what clips, scales or gathers gradients is to see the sums.
-        super().apply([_dense(gradient) for gradient in grads], trainable_variables)
+        variables = None if trainable_variables is None else list(trainable_variables)
+        gradients = list(grads)
+        if variables is not None and not self.built:
+            if tf.executing_eagerly():
+                # They were computed when the layers did not know of an optimizer with an L2 term.
+                gradients = list(map(_without_pull, gradients, variables))
+            self.build(variables)
+        if self.built:
+            gradients = self._summed(gradients, variables or self._trainable_variables)
+        super().apply(gradients, variables)
+
+    def _summed(self, gradients: list[Any], variables: list[keras.Variable]) -> list[Any]:
+        """Gradients in which each id comes once: what clips or scales them is to see the sums."""
+        return [_dense(gradient) for gradient in gradients]
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         """Updates one variable; `gradient` may be dense or `tf.IndexedSlices` with repeated ids."""
@@ -223,6 +235,13 @@ class CoupledAdam(keras.optimizers.Optimizer):
 
 def _dense(gradient: Any) -> Any:
     return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+def _without_pull(gradient: Any, variable: keras.Variable) -> Any:
+    pull = getattr(variable, "pull", None)
+    if pull is None or gradient is None:
+        return gradient
+    return _dense(gradient) - pull.of(variable._value)
 
 
 def _first(*values: Any) -> Any:

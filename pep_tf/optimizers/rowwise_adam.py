@@ -134,27 +134,21 @@ class RowwiseAdam(CoupledAdam):
         rate, l2, target = self._constants(getattr(variable, "pull", None), rate)
         return Hyper(rate, l2, self.beta_1, self.beta_2, self.epsilon, target)
 
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        if trainable_variables is not None and not self.built:
-            self.build(list(trainable_variables))
-        variables = (
-            self._trainable_variables if trainable_variables is None else trainable_variables
-        )
-        place, grads = {id(v): i for i, v in enumerate(variables)}, list(grads)
-        self._found: dict[
-            int, Pending
-        ] = {}  # for `_backend_update_step`, which is called meanwhile
+    def _summed(self, gradients: list[Any], variables: list[keras.Variable]) -> list[Any]:
+        """Of lazy tables the sums for distinct rows, as many as there are; else as before."""
+        place, gradients = {id(v): i for i, v in enumerate(variables)}, list(gradients)
+        self._found: dict[int, Pending] = {}  # until `_backend_update_step` comes for them
         for lazy in self._lazy:
-            at = [place.get(id(variable)) for variable in lazy.table.variables]
-            own = [None if i is None else grads[i] for i in at]
+            at = [place[id(v)] for v in lazy.table.variables if id(v) in place]
+            own = [gradients[i] for i in at]
             if all(gradient is None for gradient in own):
                 continue
             self._check_all_are_there(lazy, own)
-            if lazy.by_row:  # from here on sums for distinct rows, as many as there are
+            if lazy.by_row:
                 self._found[id(lazy)], own = lazy.summed(own)
                 for i, gradient in zip(at, own, strict=True):
-                    grads[i] = gradient
-        super().apply(grads, trainable_variables)
+                    gradients[i] = gradient
+        return super()._summed(gradients, variables)
 
     @staticmethod
     def _check_all_are_there(lazy: LazyTable, gradients: list[Any]) -> None:
