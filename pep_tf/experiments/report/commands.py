@@ -23,7 +23,7 @@ class Command:
 
 def reproduce(record: Record) -> list[Command]:
     """The command that made the run, or one rebuilt from its configuration."""
-    found = as_recorded("Repeat the run", record.environment, record.notes)
+    found = as_recorded("Repeat the run", record.environment, record.notes, record.config)
     if record.config and "command" not in record.environment:
         known = {field.name: field.default for field in dataclasses.fields(Config)}
         flags = [
@@ -35,17 +35,26 @@ def reproduce(record: Record) -> list[Command]:
     return found
 
 
-def as_recorded(what: str, environment: Mapping[str, Any], notes: list[str]) -> list[Command]:
-    """The command that `environment.json` holds; none, with a note, if no shell can read it."""
+def as_recorded(
+    what: str, environment: Mapping[str, Any], notes: list[str], config: Mapping[str, Any]
+) -> list[Command]:
+    """The command that `environment.json` holds; none, with a note, if no shell can read it.
+
+    It names the data set that was really used, which on another machine might be another one.
+    """
     recorded = environment.get("command")
     if not isinstance(recorded, str):
         return []
     # As recorded it is already quoted; split and joined again, so that nothing else can be in it.
     try:
-        return [Command(what, shlex.join(shlex.split(_line(recorded))))]
+        words = shlex.split(_line(recorded))
     except ValueError:
         notes.append("environment.json holds a command that no shell can read.")
         return []
+    dataset = config.get("dataset")
+    if isinstance(dataset, str) and words[:2] == ["python", "-m"]:
+        words = _with_dataset(words, _line(dataset))
+    return [Command(what, shlex.join(words))]
 
 
 def page_again(*paths: pathlib.Path) -> Command:
@@ -98,6 +107,20 @@ def absolute(path: pathlib.Path) -> str:
 def _line(command_line: str) -> str:
     """Without characters that a terminal acts on; the length stays, a shortened command would be wrong."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in command_line)
+
+
+def _with_dataset(words: list[str], dataset: str) -> list[str]:
+    """A command line whose last word on the data set is `dataset`; unchanged where it is already."""
+    kept, named, following = [], Config.dataset, False
+    for word in words:
+        name, equals, value = word.lstrip("-").partition("=")
+        flag = word.startswith("-") and name == "dataset"
+        if following or (flag and equals):
+            named = word if following else value
+        if not following and not flag:
+            kept.append(word)
+        following = flag and not equals
+    return words if named == dataset else [*kept, f"--dataset={dataset}"]
 
 
 def _flag(value: object) -> str:

@@ -183,5 +183,5 @@ def _line(checks: Sequence[dict[str, float]], what: str) -> tuple[np.ndarray, np
 
 def _step_axis(axes: Any) -> None:
     axes.set_xlabel("step")
-    axes.xaxis.set_major_locator(drawing.few_ticks())
+    axes.xaxis.set_major_locator(drawing.few_ticks(whole=True))
     axes.xaxis.set_major_formatter(drawing.short)

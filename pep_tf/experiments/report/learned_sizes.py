@@ -128,6 +128,7 @@ def _mask(
             interpolation="none",
         )
         axes.set_yticks(np.arange(len(rows)), names)
+        axes.xaxis.set_major_locator(drawing.few_ticks(whole=True))
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("dimension of the embedding")

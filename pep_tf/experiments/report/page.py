@@ -1,5 +1,6 @@
 """What the pages of a run and of a comparison show, in order."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -64,6 +65,7 @@ def run_page(record: Record, figures: pathlib.Path) -> dict[str, Any]:
     return {
         "title": f"{_title(row.model)} on {text.clean(row.dataset)}",
         "subtitle": _subtitle(record),
+        "notices": text.notices(record.config),
         "cards": headline(record, lines, choice),
         "notes": notes,
         "sections": [s for s in sections if _filled(s)],
@@ -116,6 +118,11 @@ def comparison_page(records: Sequence[Record], figures: pathlib.Path) -> dict[st
     return {
         "title": f"{len(records)} runs compared",
         "subtitle": ", ".join(datasets),
+        "notices": [
+            dataclasses.replace(notice, title=f"{name}: {notice.title}")
+            for name, record in zip(names, records, strict=True)
+            for notice in text.notices(record.config)
+        ],
         "cards": [],
         "notes": notes,
         "sections": [s for s in sections if _filled(s)],
@@ -163,9 +170,9 @@ def _in_short(runs: Sequence[tuple[str, Sequence[Line]]]) -> tables.Table:
         rows.append([tables.Cell(name), *_short_cells(choice, choice.ticket)])
     columns = [
         "run",
+        "test AUC",
         "ticket",
         "numbers kept",
-        "test AUC",
         "uniform table",
         "difference",
         "within 0.001",
@@ -178,9 +185,9 @@ def _short_cells(choice: Choice, ticket: Line) -> list[tables.Cell]:
     before = choice.baseline.mean("test_auc") if choice.baseline else None
     gap = text.signed(own - before) if own is not None and before is not None else "-"
     words = (
+        text.auc(own),
         ticket.label,
         text.count(ticket.mean("nnz")),
-        text.auc(own),
         text.auc(before),
         gap,
         "yes, on validation" if choice.within else "no",

@@ -11,6 +11,7 @@ from pep_tf.experiments.report import drawing, text
 from pep_tf.experiments.report.search import Importance, Search, Trial
 
 _MOST_PANELS = 8
+_MOST_TICKS = 8
 
 
 def draw_search(
@@ -200,7 +201,8 @@ def _by_parameter(
 def _panel(axes: Any, search: Search, trials: Sequence[Trial], name: str) -> None:
     trials = [t for t in trials if name in t.values]
     values = [t.values[name] for t in trials]
-    if all(text.is_number(v) for v in values):
+    numeric = all(text.is_number(v) for v in values)
+    if numeric:
         places: Any = values
         if min(values) > 0 and max(values) / min(values) > 30:
             axes.set_xscale("log")
@@ -211,10 +213,23 @@ def _panel(axes: Any, search: Search, trials: Sequence[Trial], name: str) -> Non
         axes.set_xticks(range(len(choices)), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.tick_params(axis="x", labelsize=7)
     _trials(axes, trials, places)
-    if axes.get_xscale() == "log":
-        drawing.log_axis(axes.xaxis, narrow=True)
+    if numeric:
+        _number_ticks(axes, values, search.space.get(name, {}).get("values"))
     axes.set_title(text.shorter(name, 24), fontsize=8.5, color=drawing.colour("ink"))
     axes.yaxis.set_major_locator(drawing.few_ticks())
+
+
+def _number_ticks(axes: Any, values: Sequence[float], choices: Any) -> None:
+    """Ticks at the choices where a number was chosen from few, else round ones, whole for integers."""
+    log = axes.get_xscale() == "log"
+    if isinstance(choices, list) and len(choices) <= _MOST_TICKS:
+        places = [c for c in choices if text.is_number(c) and (c > 0 or not log)]
+        axes.set_xticks(places, [f"{place:.4g}" for place in places])
+        axes.set_xticks([], minor=True)
+    elif log:
+        drawing.log_axis(axes.xaxis, narrow=True)
+    elif all(isinstance(v, int) for v in values):
+        axes.xaxis.set_major_locator(drawing.few_ticks(whole=True))
 
 
 def _varied(trials: Sequence[Trial], ranking: Importance | None) -> list[str]:

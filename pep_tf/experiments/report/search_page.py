@@ -29,6 +29,7 @@ def search_page(search: Search, figures: pathlib.Path) -> dict[str, Any]:
     return {
         "title": f"Search on {search.dataset}",
         "subtitle": f"{search.algorithm} · {search.objective} · {len(search.trials)} trials",
+        "notices": text.notices(search.config),
         "cards": _cards(search),
         "notes": search.notes,
         "sections": sections,
@@ -39,7 +40,7 @@ def _commands(search: Search) -> list[commands.Command]:
     study = search.path / STUDY
     run = f"python -m pep_tf.experiments.main --config={commands.quoted(study)}"
     return [
-        *commands.as_recorded("Repeat the search", search.environment, search.notes),
+        *commands.as_recorded("Repeat the search", search.environment, search.notes, search.config),
         *([commands.Command("Run what it found", run)] if study.exists() else []),
         commands.page_again(search.path),
     ]
@@ -120,16 +121,19 @@ def _front(search: Search) -> Table:
         [
             Cell(text.clean(p.get("trial", "-"))),
             Cell(text.count(p["budget"]), repr(p["budget"])),
-            Cell(text.count(p["parameters"]), repr(p["parameters"])),
+            *(_auc(p.get("test_auc")), _auc(p["validation_auc"] if retrained else None)),
             _auc(as_cut(p)),
-            *(_auc(p["validation_auc"] if retrained else None), _auc(p.get("test_auc"))),
+            Cell(text.count(p["parameters"]), repr(p["parameters"])),
         ]
         for p in front
         for retrained in [text.is_number(p.get("test_auc"))]
     ]
-    columns = ["trial", "entries kept", "parameters in all", "validation AUC as cut"]
-    caption = "No trial is both smaller and, as it was cut, better than one of these."
-    return Table(caption, [*columns, "retrained: validation AUC", "test AUC"], rows)
+    columns = ["trial", "entries kept", "test AUC", "validation AUC", "validation AUC as cut"]
+    caption = (
+        "No trial is both smaller and, as it was cut, better than one of these. Test and validation AUC "
+        "are those after retraining."
+    )
+    return Table(caption, [*columns, "parameters in all"], rows)
 
 
 def _auc(value: Any) -> Cell:

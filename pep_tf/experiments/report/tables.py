@@ -36,10 +36,10 @@ class Table:
 _Show = Callable[[float | None], str]
 # Heading, attribute of `Row`, form, whether its spread over the seeds is worth showing.
 _COSTS: tuple[tuple[str, str, _Show, bool], ...] = (
+    ("test AUC", "test_auc", text.auc, True),  # first: all that a small screen has room for
     ("numbers kept", "nnz", text.count, False),
     ("of the table", "fraction", lambda v: "-" if v is None else text.percent(v), False),
     ("validation AUC", "validation_auc", text.auc, True),
-    ("test AUC", "test_auc", text.auc, True),
     ("test logloss", "test_logloss", text.auc, True),
     ("bytes, exported", "export_bytes", text.count, False),
     ("bytes, computed", "bytes", text.count, False),
