@@ -182,7 +182,7 @@ class CoupledAdam(keras.optimizers.Optimizer):
         `rate * sqrt(1 - beta_2^t) / (1 - beta_1^t)` and `epsilon * sqrt(1 - beta_2^t)`: bias
         correction, in float64.
         """
-        step = tf.cast(self.iterations._value + 1, tf.float64)
+        step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, tf.float64)
         root = tf.sqrt(1 - tf.pow(tf.constant(self.beta_2, tf.float64), step))
         scale = root / (1 - tf.pow(tf.constant(self.beta_1, tf.float64), step))
         return (

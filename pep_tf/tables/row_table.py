@@ -1,8 +1,10 @@
 """Weights that share their rows: looked up together, and kept up to date by whoever trains them."""
 
 import gc
+import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -11,6 +13,7 @@ import tensorflow as tf
 from pep_tf.tables.row_variable import RowVariable
 
 THRESHOLDS = "thresholds"  # name of the weights that are no entries of a table
+_EXPORTERS = ("keras.src.export", "tensorflow.python.saved_model", "tensorflow.lite")
 BLOCK_ENTRIES = 1 << 22  # entries of a block when a whole table is walked: 16 MiB of float32
 
 
@@ -120,6 +123,10 @@ class RowTable:
         if (scoped := self._scoped(rows)) is not None:
             return scoped
         if self.keeper is not None and self.keeper.by_row:
+            if _is_exported():
+                with tf.init_scope():
+                    self.keeper.flush()
+                return Found(rows, tuple(tf.gather(v.raw, rows) for v in self.variables), rows)
             found = self.keeper.find(rows, distinct)
             linked = (
                 _linked(v, now, _of_found_rows(v, found))
@@ -188,6 +195,22 @@ class RowTable:
         if self._plain:
             gc.collect()  # graphs are cycles of references
         return bool(self._plain)
+
+
+def _is_exported() -> bool:
+    """Whether a graph is being traced to be written to a file.
+
+    Such a graph reads the rows as they are stored, all up to date: what brings them there belongs to
+    training. TensorFlow and Keras say nowhere that they export, so this looks at who calls.
+    """
+    if tf.executing_eagerly():
+        return False
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_EXPORTERS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _outermost_graph() -> Any:
