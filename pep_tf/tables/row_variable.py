@@ -1,6 +1,7 @@
 """A weight with one row a feature whose rows an optimizer may leave behind until they are needed."""
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ class RowVariable(keras.Variable):
         if sys._getframe(1).f_code.co_name == _KEY_OF_A_KERAS_OPTIMIZER:
             self.row_table.hand_over(None)
             return self._value
-        if not keeper.behind():
+        # A graph that is no function's is one that TensorFlow writes to a file, by `_flushed` below.
+        if not keeper.behind() or not _eager_or_in_a_function():
             return self._value
         return self.current() if tf.executing_eagerly() else self.row_table.whole(self)
 
@@ -123,5 +125,12 @@ class RowVariable(keras.Variable):
     def _flushed(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """A call of Keras's that takes `value` for a `tf.Variable`, which it is with no row behind."""
         if keeper := self._keeper:
-            keeper.flush()
+            # TensorFlow is within a graph of its own here, which a thread of its own is not.
+            thread = threading.Thread(target=keeper.flush)
+            thread.start()
+            thread.join()
         return call(*args, **kwargs)
+
+
+def _eager_or_in_a_function() -> bool:
+    return tf.executing_eagerly() or tf.compat.v1.get_default_graph().building_function
