@@ -9,28 +9,25 @@ split. Nothing is selected by these figures. The bars at the 10 % ticket of Movi
 """
 
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-import pep_tf  # noqa: E402
-from benchmarks.serving_session import open_session  # noqa: E402
-from pep_tf.command_line import Command  # noqa: E402
-from pep_tf.data import CTRData  # noqa: E402
-from pep_tf.experiments.config import make_config  # noqa: E402
-from pep_tf.experiments.load_data import load_for_seed  # noqa: E402
-from pep_tf.experiments.report.reading import read_json  # noqa: E402
-from pep_tf.export.check import litert_answer  # noqa: E402
-from pep_tf.export.litert import MODEL  # noqa: E402
-from pep_tf.tables.packed.values import DTYPES  # noqa: E402
-from pep_tf.training.metrics import metrics_of  # noqa: E402
+import pep_tf
+from benchmarks.serving_session import open_session
+from pep_tf.command_line import Command
+from pep_tf.data import CTRData
+from pep_tf.experiments.config import make_config
+from pep_tf.experiments.load_data import load_for_seed
+from pep_tf.experiments.report.reading import read_json
+from pep_tf.export.check import litert_answer
+from pep_tf.export.litert import MODEL
+from pep_tf.tables.packed.values import DTYPES
+from pep_tf.training.metrics import metrics_of
 
 _ROWS = 8192
 

@@ -1,16 +1,13 @@
 """Memory that a SavedModel takes, measured in a process of its own: see `benchmarks.serving`."""
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from benchmarks.serving_session import open_session  # noqa: E402
+from benchmarks.serving_session import open_session
 
 
 def resident_mb(which: str = "VmRSS") -> float:

@@ -1,10 +1,12 @@
 """pep_tf: learnable embedding sizes (PEP) for Keras 3 and TensorFlow."""
 
 import os
+import sys
 
-# TensorFlow's C++ start-up notices (no GPU found, CPU features) read like errors; a level that the
-# user has set stays. Python exceptions are not affected.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Where a command of this package starts (`python -m pep_tf. ...`) TensorFlow's notices and warnings
+# are left out of what it prints, its errors not. Whoever imports the package has them all.
+if sys.argv[:1] == ["-m"]:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 # ruff: noqa: E402 - the imports below load TensorFlow, which reads the variable above.
 from pep_tf import data as data

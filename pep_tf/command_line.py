@@ -11,6 +11,7 @@ from typing import Any
 from absl import flags, logging
 
 from pep_tf.errors import PepError
+from pep_tf.notices import find_devices
 from pep_tf.numbers import real, split_list, whole, wholes
 from pep_tf.paths import resolve
 
@@ -235,7 +236,9 @@ class Command:
             flags.FLAGS([self.module])
         logging.use_absl_handler()
         try:
-            return main(self.read(arguments)) or 0
+            rest = self.read(arguments)
+            find_devices()
+            return main(rest) or 0
         except PepError as error:
             return _refuse(error)
         except MemoryError as error:

@@ -179,7 +179,9 @@ class SyntheticSplit:
             return ids.T[order], labels[order]
 
         def block_rows(block: tf.Tensor, skip: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            ids, labels = tf.numpy_function(make, [block, skip], (tf.int32, tf.float32))
+            types = (tf.int32, tf.float32)
+            # Where operations must be deterministic, a stateful one would not run in parallel.
+            ids, labels = tf.numpy_function(make, [block, skip], types, stateful=False)
             ids.set_shape([None, self.source.schema.num_fields])
             labels.set_shape([None])
             return ids, labels

@@ -155,7 +155,7 @@ def _blocks_of_text(source: RowSource, rows: int) -> Iterator[bytes]:
         return _text(source, int(block), min(BLOCK_ROWS, rows - int(block) * BLOCK_ROWS))
 
     blocks = tf.data.Dataset.range(-(-rows // BLOCK_ROWS)).map(
-        lambda block: tf.numpy_function(text, [block], tf.string),
+        lambda block: tf.numpy_function(text, [block], tf.string, stateful=False),
         num_parallel_calls=min(os.cpu_count() or 1, 8),
         deterministic=True,
     )

@@ -54,6 +54,8 @@ class Config:
     mlp_widths: tuple[int, ...] = (100, 100)
     dropout: float = 0.2
     attention_dropout: float = 0.4
+    cross_layers: int = 3
+    cross_rank: int | None = None
     updates: str = Settings.updates
     dense_below: int = Settings.dense_below
     table_device: str = AUTO
@@ -111,7 +113,14 @@ class Config:
         return Settings(**{k: v for k, v in vars(self).items() if k in names})
 
 
-_LEAST = {"embedding_dim": 1, "baseline_dims": 1, "mlp_widths": 1, "seeds": 1}
+_LEAST = {
+    "embedding_dim": 1,
+    "baseline_dims": 1,
+    "mlp_widths": 1,
+    "cross_layers": 1,
+    "cross_rank": 1,
+    "seeds": 1,
+}
 CHOICES = {
     "model": models_with("embedding"),
     "granularity": GRANULARITIES,

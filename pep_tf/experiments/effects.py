@@ -14,18 +14,17 @@ def _thresholds_decay(config: Values) -> bool:
     return (config["l2"] if own is None else own) > 0
 
 
+# Settings that go by another name among the arguments of a model.
+_OPTION = {"attention_dropout": "attention"}
+
+
+def models_taking(setting: str) -> tuple[str, ...]:
+    """The models that have a setting as an option; none for one that is not about the model."""
+    return models_with(_OPTION.get(setting, setting))
+
+
 # (settings, when they have an effect, why they have none otherwise)
 _RULES: tuple[tuple[tuple[str, ...], Callable[[Values], bool], str], ...] = (
-    (
-        ("mlp_widths", "dropout"),
-        lambda c: c["model"] in models_with("mlp_widths"),
-        f"model={{model}}, which has no MLP ({', '.join(models_with('mlp_widths'))})",
-    ),
-    (
-        ("attention_dropout",),
-        lambda c: c["model"] in models_with("attention"),
-        f"model={{model}}, which has no attention ({', '.join(models_with('attention'))})",
-    ),
     (
         ("threshold_target",),
         _thresholds_decay,
@@ -59,6 +58,12 @@ def check_effects(config: Values, given: Collection[str]) -> None:
     Raises:
         RunError: one of `given` that no other value of it would change anything for.
     """
+    for name in sorted(given):
+        if (models := models_taking(name)) and config["model"] not in models:
+            raise RunError(
+                f"`{name}` has no effect with model={config['model']}: it is for "
+                f"{', '.join(models)}. Leave it out."
+            )
     for names, has_effect, beside in _RULES:
         for name in names:
             if name in given and not has_effect(config):

@@ -6,10 +6,9 @@ from typing import Any
 
 from pep_tf.command_line import Command
 from pep_tf.experiments.config import CHOICES, LINEAR_AND_MORE, Config
-from pep_tf.models import models_with
+from pep_tf.experiments.effects import models_taking
 from pep_tf.numbers import type_name
 
-_MLP, _ATTENTION = (", ".join(models_with(option)) for option in ("mlp_widths", "attention"))
 _LINEAR = ", ".join(LINEAR_AND_MORE)
 DATA, HOW = "Data", "How to run"
 GROUPS = {
@@ -23,9 +22,11 @@ GROUPS = {
     "Model": {
         "model": "the model",
         "embedding_dim": "embedding dimension before pruning",
-        "mlp_widths": f"hidden units of the MLP ({_MLP}); click logs: 400,400,400",
-        "dropout": f"dropout of the MLP ({_MLP})",
-        "attention_dropout": f"dropout of the attention weights ({_ATTENTION}); click logs: 0",
+        "mlp_widths": "hidden units of the MLP; click logs: 400,400,400",
+        "dropout": "dropout of the MLP",
+        "attention_dropout": "dropout of the attention weights; click logs: 0",
+        "cross_layers": "number of cross layers",
+        "cross_rank": "rank of the matrices of the cross layers, if not full",
         "baseline_dims": "embedding dimensions of further uniform baselines to compare with",
         "precision": "arithmetic of the tower: float32, or bfloat16; weights and tables stay float32",
     },
@@ -86,12 +87,14 @@ def define(command: Command, *, without: Collection[str] = ()) -> None:
 
 def _define(command: Command, field: dataclasses.Field[Any], text: str) -> None:
     name, kind = field.name, type_name(field)
+    if models := models_taking(name):
+        text = f"{', '.join(models)}: {text}"
     default: Any = field.default
     if name in CHOICES:
         command.choice(name, default, CHOICES[name], text)
     elif kind == "bool":
         command.switch(name, default, text)
-    elif kind == "int":
+    elif kind in ("int", "int | None"):
         command.whole(name, default, text)
     elif kind in ("float", "float | None"):
         command.real(name, default, text)

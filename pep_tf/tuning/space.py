@@ -165,7 +165,7 @@ def declared(hypermodel: keras_tuner.HyperModel) -> keras_tuner.HyperParameters:
 
 _FIXED = {
     "embedding_dim": "a narrower table does not hold the largest budget",
-    "dropout": "model=fm has no MLP",
+    "dropout": "the model has none",
     **dict.fromkeys(
         ("l2", "threshold_l2", "threshold_init", "threshold_learning_rate"), "it was set to 0"
     ),

@@ -1,6 +1,5 @@
 """The commands, run as a user runs them."""
 
-import os
 import pathlib
 import subprocess
 import sys
@@ -15,8 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def run(module: str, *flags: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", f"data_prep.{module}.prepare", *flags]
-    env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 import textwrap
@@ -132,7 +133,12 @@ def test_killed_ten_times_ends_with_the_same_results(finished, tmp_path):
         (["--epochs=1e12"], "`epochs` must be at most 2,147,483,647"),
         (["--dropout=0.2"], "`dropout` has no effect with model=fm"),
         (["--mlp_widths=10", "--model=fm"], "`mlp_widths` has no effect with model=fm"),
-        (["--attention_dropout=0", "--model=deepfm"], "`attention_dropout` has no effect"),
+        (["--attention_dropout=0", "--model=deepfm"], "it is for autoint. Leave it out."),
+        (["--cross_layers=2", "--model=autoint"], "`cross_layers` has no effect with model=autoi"),
+        (["--cross_rank=2"], "`cross_rank` has no effect with model=fm: it is for dcn."),
+        (["--cross_rank=0", "--model=dcn"], "`cross_rank` must be at least 1"),
+        (["--cross_layers=0", "--model=dcn"], "`cross_layers` must be at least 1"),
+        (["--prune_linear", "--model=dcn"], "`model=dcn` has not"),
         (["--dense_below=5", "--updates=dense"], "`dense_below` has no effect with updates=dense"),
         (["--ticket_init=original", "--no_retrain"], "`ticket_init` has no effect with no_retrain"),
         (["--export_format=none", "--export_dtype=int8"], "`export_dtype` has no effect"),
@@ -190,3 +196,20 @@ def test_bfloat16(tmp_path):
     assert all(0.5 < row["test_auc"] < 1 for row in rows)
     assert b"mixed_bfloat16" in (folder / "tickets" / "ticket_1000.safetensors").read_bytes()
     assert len(list((folder / "export").glob("ticket_*/1/saved_model.pb"))) == 2
+
+
+def test_options_of_a_model(tmp_path):
+    folder = tmp_path / "run"
+    flags = ["--dataset=synthetic-avazu", "--rows=3000", "--num_features=300", "--embedding_dim=4"]
+    flags += ["--epochs=1", "--prune_epochs=1", "--budgets=20%", "--notensorboard"]
+    flags += ["--model=dcn", "--cross_layers=1", "--cross_rank=5", "--mlp_widths=8"]
+    code, _, err = run(*flags, f"--run_dir={folder}")
+    assert code == 0, err
+    rows = json.loads((folder / "results.json").read_text("utf-8"))
+    assert [row["model"] for row in rows] == ["dcn", "dcn"]
+    width = 22 * 4
+    cross, logit = 2 * width * 5 + width, width + 1
+    mlp = width * 8 + 8 + 4 * 8 + 8 + 1
+    assert {row["tower"] for row in rows} == {cross + logit + mlp}
+    assert "DCN on synthetic-avazu" in (folder / "report.html").read_text("utf-8")
+    assert not re.search("^[EW][0-9]{4}", err, re.MULTILINE)  # of TensorFlow's own

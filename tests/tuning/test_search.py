@@ -59,6 +59,13 @@ def test_the_record(found):
     assert Search.load(folder) == search
 
 
+def test_another_model(tmp_path):
+    search = tune(tmp_path / "s", model="dcn", tune=["dropout"], max_trials=1)
+    assert list(search.space) == ["dropout"]
+    assert search.trials[0].status == "COMPLETED"
+    assert search.pareto
+
+
 def test_the_front_is_retrained(found):
     folder, search = found
     aucs = [point.cut_validation_auc for point in search.pareto]

@@ -148,7 +148,9 @@ class RawSplit:
             return np.concatenate(ids), np.concatenate(labels)
 
         def window(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            ids, labels = tf.numpy_function(read, [index], (tf.int32, tf.float32))
+            types = (tf.int32, tf.float32)
+            # Where operations must be deterministic, a stateful one would not run in parallel.
+            ids, labels = tf.numpy_function(read, [index], types, stateful=False)
             ids, labels = tf.ensure_shape(ids, [None, num_fields]), tf.ensure_shape(labels, [None])
             return windows.mix_rows(ids, labels, mixing, index, at)
 
