@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from pep_tf.export.inspect import inspect, render
 from tests.experiments.command import SHORT, rows_without_times, run, start
 
 
@@ -182,11 +183,21 @@ def test_a_dry_run_says_what_to_expect(tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-def test_bfloat16(tmp_path):
+@pytest.mark.parametrize(
+    ("instructions", "model"),
+    [("AVX2", "autoint"), (None, "deepfm")],  # None: all that the processor has
+)
+def test_bfloat16(tmp_path, monkeypatch, instructions, model):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if instructions:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", instructions)
     folder = tmp_path / "run"
-    code, _, err = run(*SHORT, "--model=deepfm", "--precision=bfloat16", f"--run_dir={folder}")
+    flags = [*SHORT, "--epochs=1", "--prune_epochs=1", "--budgets=1000", f"--model={model}"]
+    flags += ["--precision=bfloat16", "--export_dtype=float16", f"--run_dir={folder}"]
+    code, _, err = run(*flags)
     assert code == 0, err
     rows = json.loads((folder / "results.json").read_text("utf-8"))
     assert all(0.5 < row["test_auc"] < 1 for row in rows)
     assert b"mixed_bfloat16" in (folder / "tickets" / "ticket_1000.safetensors").read_bytes()
-    assert len(list((folder / "export").glob("ticket_*/1/saved_model.pb"))) == 2
+    assert (folder / "export/ticket_1000/1/saved_model.pb").exists()
+    assert "computes in bfloat16" in render(inspect(folder / "export/ticket_1000"))
