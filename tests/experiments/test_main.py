@@ -1,7 +1,11 @@
 """The command line from end to end, as a subprocess."""
 
+import html
 import json
+import pathlib
 import random
+import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -59,6 +63,13 @@ def test_a_saved_model_needs_neither_the_package_nor_keras(finished):
         assert 0 < loaded(genres=tf.constant(["Drama"]), **raw)["probability"][0] < 1
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=300)
+
+
+def test_the_page_posts_raw_features_as_the_readme_does(finished):
+    page = html.unescape((finished[0] / "report.html").read_text("utf-8"))
+    [body] = re.findall(r"curl -d @(\S+) http://localhost:8501/v1/models/ctr:predict", page)
+    request = json.loads(pathlib.Path(shlex.split(body)[0]).read_text("utf-8"))
+    assert set(request["inputs"]) == {"user", "movie", "year", "genres", "timestamp"}
 
 
 def test_every_form_of_export(tmp_path):
