@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from pep_tf import training
 from pep_tf.data import CTRData, FeatureSchema
@@ -14,6 +13,7 @@ from pep_tf.data.dataset import require_data
 from pep_tf.errors import RunError
 from pep_tf.export.check import FORMATS, Check
 from pep_tf.export.litert import export_litert
+from pep_tf.export.precision import in_float32, whole_products
 from pep_tf.export.saved_model import export_saved_model
 from pep_tf.layers import PEPEmbedding, TicketEmbedding
 from pep_tf.seeding import seeded
@@ -151,11 +151,13 @@ def export(
         folder: gets version 1, or the latest version + 1; one folder for each format.
         data: what the model was trained on. With it `serving_default` takes raw features by name,
             and what was written is checked: its answers on a validation batch must be the model's,
-            within 1e-6 for float32 (1e-5 in LiteRT) and 1e-3 for float16; the largest difference
-            stands in the model card.
+            within 1e-6 for float32 (1e-5 in LiteRT) and 1e-3 for float16, and within 1e-2 for a model
+            that computes in bfloat16 and 2e-3 for one in float16; the largest difference stands in
+            the model card.
         dtype: `"float32"`, `"float16"` or `"int8"`, see `export_saved_model`.
-        format: `"savedmodel"` for TF Serving, or `"litert"` for a `.tflite` with the `ids`
-            signature.
+        format: `"savedmodel"` for TF Serving, or `"litert"` for a `.tflite` with the signature
+            `ids`. That computes in float32 whatever the model's dtype policy is, and is checked
+            against the model in float32; the card tells what the policy changes.
         metadata: JSON-ready facts for the model card.
 
     Returns:
@@ -164,7 +166,8 @@ def export(
     Raises:
         DataError: `data` that is no `CTRData`.
         RunError: a model without a PEPEmbedding, an unknown `dtype` or `format`, answers that
-            differ, or a folder that cannot be written. Nothing is left half-written.
+            differ or are not finite, a model that LiteRT cannot run, or a folder that cannot be
+            written. Nothing is left half-written.
     """
     if data is not None:
         require_data(data)
@@ -183,18 +186,30 @@ def export(
         "table": model.embedding.row_blocks(),
         "tower": model,
         "first_order": None if first_order is None else first_order.row_blocks(),
-        "metadata": metadata,
-        "check": None if data is None else _answers(model, data),
+        "metadata": dict(metadata or {}),
         "dtype": dtype,
     }
-    if format == "litert":
-        return export_litert(folder, **arguments)
-    if data is not None:
-        arguments |= {"transform": data.transform, "examples": data.examples}
-    return export_saved_model(folder, **arguments)
+    with whole_products():
+        if data is not None:
+            arguments["check"], told = _answers(model, data, format)
+            arguments["metadata"] |= told
+        if format == "litert":
+            return export_litert(folder, **arguments)
+        if data is not None:
+            arguments |= {"transform": data.transform, "examples": data.examples}
+        return export_saved_model(folder, **arguments)
 
 
-def _answers(model: keras.Model, data: CTRData) -> Check:
-    """What the model answers to the first validation rows."""
+def _answers(model: keras.Model, data: CTRData, format: str) -> tuple[Check, dict[str, Any]]:
+    """What a model answers to the first validation rows in what the format computes in.
+
+    With it, for the model card, what it was trained in where that is something else.
+    """
     ids, _ = next(iter(data.validation.batches(_ROWS_TO_CHECK)))
-    return Check(ids.numpy(), tf.sigmoid(model(ids, training=False))[:, 0].numpy())
+    check = Check.of(model, ids)
+    if format != "litert" or check.precision == "float32":
+        return check, {}
+    with in_float32(model):
+        whole = Check.of(model, ids)
+    difference = check.difference(whole.probability)
+    return whole, {"trained_in": {"precision": check.precision, "largest_difference": difference}}

@@ -4,7 +4,7 @@ import time
 
 from pep_tf import training
 from pep_tf.data import CTRData
-from pep_tf.experiments.config import Config
+from pep_tf.experiments.config import PRECISIONS, Config
 from pep_tf.experiments.placement import table_device
 from pep_tf.models import build_model
 from pep_tf.training.budgets import resolve_budgets
@@ -23,6 +23,7 @@ def describe(config: Config, data: CTRData) -> str:
         granularity=config.granularity,
         prune_linear=config.prune_linear,
         table_device=table_device(config, data.schema.num_features),
+        dtype=PRECISIONS[config.precision],
         **config.model_options(),
     )
     loop = Loop("dry run", model, settings.optimizer(model), data.train, settings)

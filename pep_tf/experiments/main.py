@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 from absl import logging
 
@@ -18,7 +17,7 @@ from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags
-from pep_tf.experiments.config import PRECISIONS, Config, load_study, make_config
+from pep_tf.experiments.config import Config, load_study, make_config
 from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.environment import MAIN, environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
@@ -85,7 +84,6 @@ class _Main:
         data = self.load(self.asked.seed)
         check_data(data)  # before a folder is made for the run
         config = self._config(data.name, data.train.num_rows)
-        keras.config.set_dtype_policy(PRECISIONS[config.precision])
         where = devices(config, data.schema.num_features)
         if options.dry_run:
             print(describe(config, data))

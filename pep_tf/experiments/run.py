@@ -13,7 +13,7 @@ import numpy as np
 from pep_tf import api, training
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
-from pep_tf.experiments.config import AUTO, Config
+from pep_tf.experiments.config import AUTO, PRECISIONS, Config
 from pep_tf.experiments.environment import versions
 from pep_tf.experiments.feature_counts import count_features, save_feature_counts
 from pep_tf.experiments.placement import table_device
@@ -33,7 +33,7 @@ class Run:
     """One run in its folder.
 
     Args:
-        config: what to compute.
+        config: what to compute; also in which precision, whatever Keras's global policy is.
         data: the data set.
         folder: where results go; opened with the configuration.
         reporter: receives the progress.
@@ -78,6 +78,7 @@ class Run:
             prune_linear=config.prune_linear,
             seed=config.seed,
             table_device=self.table_device,
+            dtype=PRECISIONS[config.precision],
             **config.model_options(),
         )
 
@@ -184,10 +185,16 @@ class Run:
             shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
             path = export(folder, dtype=dtype, format=kind, metrics=dataclasses.asdict(row))
             sizes.append(inspect(path)["bytes"]["total"])
+            card = read_card(path)
             if dtype != "float32":
-                difference = read_card(path)["check"]["largest_difference"]
+                difference = card["check"]["largest_difference"]
                 self.reporter.note(
                     f"{path}: {dtype} changes a probability by at most {difference:.1e}."
+                )
+            if trained := card.get("trained_in"):
+                self.reporter.note(
+                    f"{path}: computes in float32, which changes a probability of the tower in "
+                    f"{trained['precision']} by at most {trained['largest_difference']:.1e}."
                 )
         return dataclasses.replace(row, export_bytes=sizes[0] if sizes else None)
 

@@ -22,12 +22,13 @@ def build_module(
     first_order: Rows | None = None,
     transform: RawTransform | None = None,
     dtype: str = "float32",
-    tower_dtype: str | None = None,
+    lite: bool = False,
     packed: bool = True,
 ) -> ServingModule:
     """The `tf.Module` that is saved; arguments and errors are those of `export_saved_model`.
 
-    `tower_dtype` is that of the tower's matrices; None takes what goes with `dtype`.
+    With `lite` the tower is float32 in numbers and arithmetic, whatever `dtype` and model say: LiteRT
+    has no other kernels for it, and would unpack its matrices on load.
     """
     if dtype not in DTYPES or (dtype != "float32" and not packed):
         raise ValueError(
@@ -48,7 +49,8 @@ def build_module(
         num_fields=schema.num_fields,
         dim=tables.table.dim,
         has_first_order=first_order is not None,
-        dtype=tower_dtype or ("float32" if dtype == "float32" else "float16"),
+        dtype="float32" if lite or dtype == "float32" else "float16",
+        float32=lite,
     )
     return ServingModule(schema, tables, frozen, dtype, transform)
 

@@ -65,6 +65,7 @@ def _report(version: Path, card: dict[str, Any], sizes: dict[str, int]) -> dict[
         "version": str(version),
         "format": card["format"],
         "export_dtype": card["export_dtype"],
+        "precision": card.get("precision", "float32"),  # not in cards of before
         "bytes": parts,
         "table": table,
         "first_order": first_order,
@@ -91,7 +92,10 @@ def _version(path: Path) -> Path:
 def render(report: dict[str, Any]) -> str:
     """The report as lines of text."""
     total, dense = report["bytes"]["total"], report["dense_bytes"]
-    lines = [f"{report['version']} ({report['format']}, {report['export_dtype']})"]
+    form = [report["format"], report["export_dtype"]]
+    if report["precision"] != "float32":
+        form.append(f"tower computes in {report['precision']}")
+    lines = [f"{report['version']} ({', '.join(form)})"]
     for name, size in report["bytes"].items():
         lines.append(f"  {name:<12}{size:>15,} bytes {100 * size / total:6.1f} %")
     lines.append(f"  {'dense model':<12}{dense:>15,} bytes {100 * total / dense:6.2f} % of it here")

@@ -24,9 +24,16 @@ def model_card(module: ServingModule, metadata: Mapping[str, Any] | None) -> dic
     card: dict[str, Any] = {
         **(metadata or {}),
         "fields": schema.get_config(),
+        "ids": {
+            "signature": "ids",
+            "dtype": "int32",
+            "shape": [None, schema.num_fields],
+            "range": "[0, size of the field)",
+        },
         "num_features": schema.num_features,
         "embedding_dim": module.table.dim,
         "export_dtype": module.dtype,
+        "precision": module.tower.precision,
         "table": _describe(module.table),
         "first_order": None if module.first_order is None else _describe(module.first_order),
         "tower_bytes": sum(tensor_bytes(v) for v in module.tower.variables),

@@ -23,6 +23,7 @@ def build_model(
     seed: int = 0,
     embedding: keras.layers.Layer | None = None,
     table_device: str | None = None,
+    dtype: Any = None,
     **options: Any,
 ) -> CTRModel:
     """Builds a model of `pep_tf.models` with weights that depend on `seed` alone.
@@ -38,6 +39,7 @@ def build_model(
         table_device: where the tables are kept, as `tf.device` names it; None leaves that to
             TensorFlow. `"CPU"` is for tables that do not fit the GPU: moments stay beside them, and
             the GPU receives the rows of each batch.
+        dtype: dtype policy of the model, such as `"mixed_bfloat16"`; None takes Keras's global one.
         **options: other arguments of the model's class, for example `mlp_widths` and `dropout`.
 
     Returns:
@@ -55,6 +57,7 @@ def build_model(
         "threshold_init": threshold_init,
         "pruning": pruning,
         "field_sizes": tuple(fields.values()),
+        "dtype": dtype,
     }
     tables: dict[str, keras.layers.Layer] = {}
     with seeded(seed):
@@ -64,7 +67,7 @@ def build_model(
             )
         if prune_linear:
             tables["first_order"] = first_order_weights(fields, **pruned)
-        model = model_class(name)(fields, **tables, **options)
+        model = model_class(name)(fields, **tables, dtype=dtype, **options)
         model.table_device = table_device
         model.build()
     return model

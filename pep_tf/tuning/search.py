@@ -9,14 +9,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import pandas as pd
 import tensorflow as tf
 from absl import logging
 
 from pep_tf.command_line import Command
 from pep_tf.experiments import flags
-from pep_tf.experiments.config import PRECISIONS, Config, load_study, make_config
+from pep_tf.experiments.config import Config, load_study, make_config
 from pep_tf.experiments.load_data import load_for_seed
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report.search import STUDY
@@ -117,7 +116,6 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     config = make_config(data.name, data.train.num_rows, study, changes, given=by_hand)
     stem = f"search-{data.name}-{config.model}"
     path = given.run_dir or next_run_dir(resolve("runs"), stem, given.resume)
-    keras.config.set_dtype_policy(PRECISIONS[config.precision])
     where = devices(config, data.schema.num_features)
     reporter = Silent() if given.quiet else TerminalReporter(config.batch_size)
     tune = given.tune if given["tune"].present else None

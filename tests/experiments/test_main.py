@@ -1,8 +1,11 @@
 """The command line from end to end, as a subprocess."""
 
+import html
 import json
+import pathlib
 import random
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -10,6 +13,7 @@ import time
 
 import pytest
 
+from pep_tf.export.inspect import inspect, render
 from tests.experiments.command import SHORT, rows_without_times, run, start
 
 
@@ -59,6 +63,13 @@ def test_a_saved_model_needs_neither_the_package_nor_keras(finished):
         assert 0 < loaded(genres=tf.constant(["Drama"]), **raw)["probability"][0] < 1
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=300)
+
+
+def test_the_page_posts_raw_features_as_the_readme_does(finished):
+    page = html.unescape((finished[0] / "report.html").read_text("utf-8"))
+    [body] = re.findall(r"curl -d @(\S+) http://localhost:8501/v1/models/ctr:predict", page)
+    request = json.loads(pathlib.Path(shlex.split(body)[0]).read_text("utf-8"))
+    assert set(request["inputs"]) == {"user", "movie", "year", "genres", "timestamp"}
 
 
 def test_every_form_of_export(tmp_path):
@@ -188,14 +199,24 @@ def test_a_dry_run_says_what_to_expect(tmp_path):
     assert not (tmp_path / "r").exists()
 
 
-def test_bfloat16(tmp_path):
+@pytest.mark.parametrize(
+    ("instructions", "model"),
+    [("AVX2", "autoint"), (None, "deepfm")],  # None: all that the processor has
+)
+def test_bfloat16(tmp_path, monkeypatch, instructions, model):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if instructions:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", instructions)
     folder = tmp_path / "run"
-    code, _, err = run(*SHORT, "--model=deepfm", "--precision=bfloat16", f"--run_dir={folder}")
+    flags = [*SHORT, "--epochs=1", "--prune_epochs=1", "--budgets=1000", f"--model={model}"]
+    flags += ["--precision=bfloat16", "--export_dtype=float16", f"--run_dir={folder}"]
+    code, _, err = run(*flags)
     assert code == 0, err
     rows = json.loads((folder / "results.json").read_text("utf-8"))
     assert all(0.5 < row["test_auc"] < 1 for row in rows)
     assert b"mixed_bfloat16" in (folder / "tickets" / "ticket_1000.safetensors").read_bytes()
-    assert len(list((folder / "export").glob("ticket_*/1/saved_model.pb"))) == 2
+    assert (folder / "export/ticket_1000/1/saved_model.pb").exists()
+    assert "computes in bfloat16" in render(inspect(folder / "export/ticket_1000"))
 
 
 def test_options_of_a_model(tmp_path):

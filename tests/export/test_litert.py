@@ -3,11 +3,12 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from pep_tf.data import load
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.build_module import build_module
-from pep_tf.export.litert import MODEL, convert, export_litert
+from pep_tf.export.litert import MODEL, OUTSIDE, convert, export_litert
 from pep_tf.export.model_card import read_card
 from tests.data.clicklogs.rows_for_tests import REAL_AVAZU, REAL_CRITEO
 from tests.export.towers import (
@@ -47,7 +48,7 @@ def exported(request, tower, tmp_path_factory):
 def test_same_probabilities(exported, tower):
     dtype, folder, loaded = exported
     ids = random_ids(SCHEMA, 257)
-    answer = loaded.get_signature_runner()(ids=ids)
+    answer = loaded.get_signature_runner("ids")(ids=ids)
     probability, _ = expected(tower, SCHEMA, TABLE, FIRST_ORDER, ids)
     tolerance = {"float32": 1e-5, "float16": 1e-3, "int8": 1e-2}[dtype]
     np.testing.assert_allclose(answer["probability"], probability, rtol=0, atol=tolerance)
@@ -85,12 +86,64 @@ def test_empty_batch_gives_an_empty_answer(exported):
     assert answer["probability"].shape == answer["logit"].shape == (0,)
 
 
+def test_the_signature_is_ids_as_in_a_saved_model(exported):
+    _, folder, loaded = exported
+    assert loaded.get_signature_list() == {
+        "ids": {"inputs": ["ids"], "outputs": ["logit", "probability"]}
+    }
+    told, fields = read_card(folder)["ids"], read_card(folder)["fields"]
+    [given] = loaded.get_signature_runner("ids").get_input_details().values()
+    assert told["signature"] == "ids"
+    assert told["dtype"] == given["dtype"].__name__
+    assert told["shape"] == [None, len(fields)] == [None, given["shape_signature"][1]]
+    assert told["range"] == "[0, size of the field)"
+    assert f"`{OUTSIDE}`" in told["outside"]
+
+
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_the_range_of_an_id_is_its_fields(exported, column):
+    run = exported[2].get_signature_runner("ids")
+    ids = np.zeros((2, 3), np.int32)
+    for inside in (0, SCHEMA.sizes[column] - 1):
+        ids[1, column] = inside
+        assert np.isfinite(run(ids=ids)["logit"]).all()
+    for outside in (-1, SCHEMA.sizes[column], 2**31 - 1, -(2**31)):
+        ids[1, column] = outside
+        with pytest.raises(RuntimeError, match=OUTSIDE):
+            run(ids=ids)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    hnp.arrays(
+        np.int32,
+        st.tuples(st.integers(0, 6), st.just(3)),
+        elements=st.one_of(st.integers(-1, 51), st.integers(-(2**31), 2**31 - 1)),
+    )
+)
+def test_any_ids_are_answered_or_refused(exported, ids):
+    run = exported[2].get_signature_runner("ids")
+    if ((ids >= 0) & (ids < SCHEMA.sizes)).all():
+        probability = run(ids=ids)["probability"]
+        assert probability.shape == (len(ids),)
+        assert ((probability >= 0) & (probability <= 1)).all()
+    else:
+        with pytest.raises(RuntimeError, match=OUTSIDE):
+            run(ids=ids)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint32", "uint8", "float32", "bool"])
+def test_ids_of_another_type_are_refused(exported, dtype):
+    run = exported[2].get_signature_runner("ids")
+    with pytest.raises(ValueError, match=f"type {dtype.upper()} but expected type INT32"):
+        run(ids=np.zeros((1, 3), dtype))
+
+
 @pytest.mark.parametrize(
     "ids",
     [
-        [[50, 0, 0]],
-        [[0, 0, 0], [0, -1, 0]],
-        [[0, 0, 2**31 - 1]],
+        [0, 0, 0],
+        [[[0, 0, 0]]],
         [[0, 0]],
         [[0], [1]],
         [[0], [0], [0]],

@@ -116,9 +116,10 @@ def test_smaller_numbers_give_nearly_the_same(tower, tmp_path, dtype, tolerance)
     assert 0 < np.abs(answer - exact).max() < tolerance
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+# A tower in bfloat16 is rounded in other places by processors that have products of such numbers.
+@pytest.mark.parametrize(("policy", "tolerance"), [("float32", 1e-6), ("mixed_bfloat16", 1e-2)])
 @pytest.mark.parametrize("name", models_with("embedding"))
-def test_the_models_of_the_package(tmp_path, name, policy, dtype_policy):
+def test_the_models_of_the_package(tmp_path, name, policy, tolerance, dtype_policy):
     dtype_policy(policy)
     fields = {"user": 50, "device": 3, "hour": 24}
     model = build_model(name, fields, embedding_dim=8, threshold_init=-3.5, seed=1)
@@ -138,9 +139,9 @@ def test_the_models_of_the_package(tmp_path, name, policy, dtype_policy):
     ids = random_ids(SCHEMA, 100)
     answer = tf.saved_model.load(str(folder)).signatures["ids"](ids=tf.constant(ids))
     logit = model(ids, training=False).numpy()[:, 0]
-    np.testing.assert_allclose(answer["logit"], logit, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(answer["logit"], logit, rtol=0, atol=4 * tolerance)
     probability = tf.sigmoid(logit).numpy()
-    np.testing.assert_allclose(answer["probability"], probability, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(answer["probability"], probability, rtol=0, atol=tolerance)
 
 
 def test_the_dense_form_answers_alike(tower, tmp_path, signature):

@@ -70,7 +70,7 @@ def serve(record: Record, budget: int | None) -> list[Command]:
         return []
     chosen = next((e for e in exports if e.parent.name == f"ticket_{budget}"), exports[0])
     folder = chosen.parent
-    request = chosen / "assets.extra" / "requests" / "ids.json"
+    request = chosen / "assets.extra" / "requests" / "serving_default.json"
     found = [
         Command(
             f"Serve {clean(folder.name)}",

@@ -211,7 +211,7 @@ def hostile_run(folder: pathlib.Path) -> pathlib.Path:
     folders.write_ticket(folder, np.eye(19, folders.DIM, dtype=bool), fields)
     request = folder / "export" / "ticket_8" / "1"
     (request / "assets.extra" / "requests").mkdir(parents=True)
-    (request / "assets.extra" / "requests" / "ids.json").write_text("{}")
+    (request / "assets.extra" / "requests" / "serving_default.json").write_text("{}")
     (request / "saved_model.pb").write_bytes(b"")
     return folder
 

@@ -1,0 +1,62 @@
+"""A run made from Python."""
+
+import pytest
+
+from pep_tf import Ticket
+from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.dry_run import describe
+from pep_tf.experiments.run import Run
+from pep_tf.experiments.run_folder import RunFolder
+from pep_tf.export.model_card import read_card
+from pep_tf.training import Silent
+from pep_tf.tuning.space import PruningHyperModel, declared
+from tests import tiny
+from tests.training.interrupted import Diary
+
+
+def small(**changes) -> Config:
+    options = {"model": "deepfm", "embedding_dim": 4, "mlp_widths": [6], "budgets": ["50%"]}
+    return make_config("tiny", 200, {**options, "epochs": 1, "prune_epochs": 1, **changes})
+
+
+def run(folder, config: Config, reporter=None) -> Run:
+    return Run(config, tiny.DATA, RunFolder(folder), reporter or Silent())
+
+
+@pytest.mark.parametrize("world", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_precision_is_the_configurations(tmp_path, precision, world, dtype_policy):
+    dtype_policy(world)  # Keras's global policy
+    config = small(precision=precision)
+    assert run(tmp_path, config).model("none").compute_dtype == precision
+    searched = PruningHyperModel(config, tiny.DATA)
+    assert searched.build(declared(searched)).compute_dtype == precision
+
+
+def test_a_run_in_bfloat16(tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="needs requirements-export.txt")
+    diary = Diary()
+    rows = run(tmp_path, small(precision="bfloat16", export_format="both"), diary)().rows
+    assert [row.stage for row in rows] == ["baseline", "ticket"]
+    [path] = (tmp_path / "tickets").glob("*.safetensors")
+    assert Ticket.load(path).rebuild().compute_dtype == "bfloat16"
+    exports = {p.parent.name: read_card(p)["precision"] for p in tmp_path.glob("export/*/1")}
+    assert exports == {
+        "baseline": "bfloat16",
+        "baseline_litert": "float32",
+        "ticket_32": "bfloat16",
+        "ticket_32_litert": "float32",
+    }
+    told = [note for note in diary.notes if "a probability of the tower in bfloat16" in note]
+    assert len(told) == 2
+
+
+def test_a_dry_run_measures_the_precision(monkeypatch):
+    made = []
+    from pep_tf.experiments import dry_run
+
+    monkeypatch.setattr(
+        dry_run, "build_model", lambda *a, **k: made.append(k) or tiny.build_model(*a, **k)
+    )
+    assert "ms a step" in describe(small(precision="bfloat16"), tiny.DATA)
+    assert made[0]["dtype"] == "mixed_bfloat16"
