@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
-from pep_tf.data.synthetic_shape import get_shape
+from pep_tf.data.synthetic_shape import Column, get_shape
 from pep_tf.errors import DataError
 
 MAX_INTEGER_ID = 1900  # its token still fits a 64-bit integer
@@ -97,10 +97,24 @@ def ids_of(shape: str, field: int, raw: np.ndarray) -> np.ndarray:
     """The ids, int64, that `tokens` spells as `raw` (bytes) in a field (index).
 
     Raises:
-        DataError: an unknown shape, or a text that no id of an integer column has.
+        DataError: an unknown shape, or a text that no id has.
     """
     column = get_shape(shape).columns[field]
     raw = np.asarray(raw, "S")
+    try:
+        ids = _ids_of(column, raw)
+        strange = raw[tokens(shape, field, ids) != raw]
+    except ValueError:
+        strange = raw
+    if strange.size:
+        raise DataError(
+            f"Column {column.name} must hold tokens of ids. Received: {strange.ravel()[:3].tolist()}"
+        )
+    return ids
+
+
+def _ids_of(column: Column, raw: np.ndarray) -> np.ndarray:
+    """The same; ValueError, or some other id, for what is no token."""
     if column.kind == "hex":
         value = np.array([int(token, 16) for token in raw.ravel()], np.uint64).reshape(raw.shape)
         shifted = value - np.uint64(zlib.crc32(column.name.encode()))  # wraps, as it should
@@ -112,9 +126,7 @@ def ids_of(shape: str, field: int, raw: np.ndarray) -> np.ndarray:
         iso = [f"20{t[:2]}-{t[2:4]}-{t[4:6]}T{t[6:]}" for t in raw.ravel().astype(str)]
         return (np.array(iso, "M8[h]") - _FIRST_HOUR).astype(np.int64).reshape(raw.shape)
     known = {token: k for k, token in enumerate(_table("integer", MAX_INTEGER_ID + 1).tolist())}
-    if unknown := sorted(set(raw.ravel().tolist()) - known.keys()):
-        raise DataError(f"Column {column.name} must hold tokens of ids. Received: {unknown[:3]}")
-    return np.array([known[t] for t in raw.ravel().tolist()], np.int64).reshape(raw.shape)
+    return np.array([known.get(t, 0) for t in raw.ravel().tolist()], np.int64).reshape(raw.shape)
 
 
 def _hex(ids: np.ndarray, name: str) -> np.ndarray:
