@@ -113,14 +113,10 @@ def rated_data(
             "split_seed": seed,
         },
         transform=transform,
-<<<<<<< HEAD
         known=Identity(
             split={"split seed": seed},
             options={"features": str(details.get("features"))},
             source=f"the ratings of {name}",
         ),
-        examples={name: kept[name].iloc[:2].to_numpy() for name in transform.raw_spec()},
-=======
         examples={name: kept[name].iloc[:2].to_numpy() for name in transform.raw_columns()},
->>>>>>> eac024d (Serving reads raw values by the rule of training: 5.0 is 5, what a file may not hold fails the request by column)
     )

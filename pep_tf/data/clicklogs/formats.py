@@ -7,7 +7,7 @@ from pep_tf.errors import DataError
 
 MAX_LINE_BYTES = 65_536
 # Of what a store holds; raised when the content for the same input changes.
-STORE_VERSION = "1.0.0"
+STORE_VERSION = "1.1.0"
 
 
 @dataclasses.dataclass(frozen=True)
