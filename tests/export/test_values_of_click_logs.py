@@ -63,30 +63,30 @@ def test_click_logs(log, data):
     log.served.check(log.row, [(c, v, log.trained(c, v)) for c, v in drawn])
 
 
-@pytest.mark.parametrize(
-    ("column", "same", "other"),
-    [
-        ("I1", [b"5", b"5.0", b"5.", b"005", b"5.000000000000000"], [b"", b"6", b"-5"]),
-        ("hour", [b"14102923", b"14102923.0", b"14102923.00"], [b"14102922", b"15102923"]),
-        ("device_type", [b"79", b"79.0", b"79."], [b"079", b"79.5", b"79 ", b""]),
-        ("site_id", [b"79"], [b"79.0"]),
-    ],
-)
-def test_numbers_that_a_program_wrote_with_a_point(log, column, same, other):
-    if column not in log.row or isinstance(log.transform.encoding, VocabularyEncoding):
-        pytest.skip("a column of the other log, or one id for all that is unknown")
-    answers = log.served(
-        {n: [v] * len(same + other) for n, v in log.row.items()} | {column: same + other}
-    )
-    assert np.ptp(answers[: len(same)]) == 0
-    assert np.abs(answers[len(same) :] - answers[0]).min() > 1e-5
-    for value in same:
-        np.testing.assert_array_equal(log.trained(column, value), log.trained(column, same[0]))
+# By log and column: values that are the same one, and values that are others.
+ALIKE = {
+    "criteo": {"I1": ([b"5", b"5.0", b"5.", b"005", b"5.000000000000000"], [b"", b"6", b"-5"])},
+    "avazu": {
+        "hour": ([b"14102923", b"14102923.0", b"14102923.00"], [b"14102922", b"15102923"]),
+        "device_type": ([b"79", b"79.0", b"79."], [b"079", b"79.5", b"79 ", b""]),
+        "site_id": ([b"79"], [b"79.0"]),
+    },
+}
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "words"),
-    [
+def test_numbers_that_a_program_wrote_with_a_point(log):
+    for column, (same, other) in ALIKE[log.fmt.name].items():
+        for value in same:
+            np.testing.assert_array_equal(log.trained(column, value), log.trained(column, same[0]))
+        raw = {name: [v] * len(same + other) for name, v in log.row.items()}
+        answers = log.served({**raw, column: same + other})
+        assert np.ptp(answers[: len(same)]) == 0
+        if isinstance(log.transform.encoding, HashEncoding):  # else one id for all that is unknown
+            assert np.abs(answers[len(same) :] - answers[0]).min() > 1e-5
+
+
+TOLD = {
+    "criteo": [
         (
             "I1",
             b" 5",
@@ -97,25 +97,24 @@ def test_numbers_that_a_program_wrote_with_a_point(log, column, same, other):
         (
             "C4",
             b"a\tb",
-            "text of at most 32 bytes without tab, line break, quote or NUL byte, or empty",
+            "text of at most 32 bytes without tab, line break, quote or NUL byte, or em",
         ),
         ("C5", b"x" * 33, "text of at most 32 bytes"),
+    ],
+    "avazu": [
         ("hour", b"", "a date and hour YYMMDDHH. Received: `` in row 1"),
-        (
-            "hour",
-            b"2014-10-29 23:00",
-            "a date and hour YYMMDDHH. Received: `2014-10-29 23:00` in row 1",
-        ),
+        ("hour", b"2014-10-29", "a date and hour YYMMDDHH. Received: `2014-10-29` in row 1"),
         ("site_id", b'"a"', "text of at most 32 bytes without comma, .*quote"),
     ],
-)
-def test_a_value_that_no_file_may_hold_is_told(log, column, value, words):
-    if column not in log.row:
-        pytest.skip("a column of the other log")
-    raw = {name: [v, v, v] for name, v in log.row.items()}
-    raw[column][1] = value
-    with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{column}` must be {words}"):
-        log.served(raw)
+}
+
+
+def test_a_value_that_no_file_may_hold_is_told(log):
+    for column, value, words in TOLD[log.fmt.name]:
+        raw = {name: [v, v, v] for name, v in log.row.items()}
+        raw[column][1] = value
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{column}` must be {words}"):
+            log.served(raw)
 
 
 def test_the_card_says_what_a_column_holds_and_what_says_that_it_does_not(log):
