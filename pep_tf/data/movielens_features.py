@@ -118,5 +118,5 @@ def rated_data(
             options={"features": str(details.get("features"))},
             source=f"the ratings of {name}",
         ),
-        examples={name: kept[name].iloc[:2].to_numpy() for name in transform.raw_spec()},
+        examples={name: kept[name].iloc[:2].to_numpy() for name in transform.raw_columns()},
     )

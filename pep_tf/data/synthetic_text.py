@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
-from pep_tf.data.synthetic_shape import get_shape
+from pep_tf.data.synthetic_shape import Column, get_shape
 from pep_tf.errors import DataError
 
 MAX_INTEGER_ID = 1900  # its token still fits a 64-bit integer
@@ -19,6 +20,7 @@ AVAZU_FIRST_ROW_ID = 10**18
 
 HEX_FACTOR = 2654435761  # odd, so multiplication modulo 2**32 can be undone
 _FIRST_HOUR = np.datetime64("2014-10-21T00", "h")
+_SPELLED = {"hex": b"[0-9a-f]{8}", "decimal": b"0|[1-9][0-9]{0,17}", "hour": b"[0-9]{8}"}
 
 
 def write_raw_text(
@@ -97,24 +99,39 @@ def ids_of(shape: str, field: int, raw: np.ndarray) -> np.ndarray:
     """The ids, int64, that `tokens` spells as `raw` (bytes) in a field (index).
 
     Raises:
-        DataError: an unknown shape, or a text that no id of an integer column has.
+        DataError: an unknown shape, or a text that no id has.
     """
     column = get_shape(shape).columns[field]
     raw = np.asarray(raw, "S")
-    if column.kind == "hex":
-        value = np.array([int(token, 16) for token in raw.ravel()], np.uint64).reshape(raw.shape)
-        shifted = value - np.uint64(zlib.crc32(column.name.encode()))  # wraps, as it should
-        factor = np.uint64(pow(HEX_FACTOR, -1, 2**32))
-        return (shifted * factor & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    texts = raw.ravel().tolist()
+    ids = [_id_of(column, text) for text in texts]
+    if strange := [text for text, k in zip(texts, ids, strict=True) if k is None]:
+        raise DataError(f"Column {column.name} must hold tokens of ids. Received: {strange[:3]}")
+    return np.array(ids, np.int64).reshape(raw.shape)
+
+
+def _id_of(column: Column, text: bytes) -> int | None:
+    """The id that has this token in a column of any size, or None."""
+    if column.kind == "integer":
+        return _integer_ids().get(text)
+    if not re.fullmatch(_SPELLED[column.kind], text):
+        return None
     if column.kind == "decimal":
-        return raw.astype(np.int64)
-    if column.kind == "hour":
-        iso = [f"20{t[:2]}-{t[2:4]}-{t[4:6]}T{t[6:]}" for t in raw.ravel().astype(str)]
-        return (np.array(iso, "M8[h]") - _FIRST_HOUR).astype(np.int64).reshape(raw.shape)
-    known = {token: k for k, token in enumerate(_table("integer", MAX_INTEGER_ID + 1).tolist())}
-    if unknown := sorted(set(raw.ravel().tolist()) - known.keys()):
-        raise DataError(f"Column {column.name} must hold tokens of ids. Received: {unknown[:3]}")
-    return np.array([known[t] for t in raw.ravel().tolist()], np.int64).reshape(raw.shape)
+        return int(text)
+    if column.kind == "hex":
+        shifted = int(text, 16) - zlib.crc32(column.name.encode())
+        return shifted * pow(HEX_FACTOR, -1, 2**32) % 2**32
+    year, month, day, hour = re.findall("..", text.decode())
+    try:
+        since = np.datetime64(f"20{year}-{month}-{day}T{hour}", "h") - _FIRST_HOUR
+    except ValueError:  # a day that no month has
+        return None
+    return int(since.astype(np.int64)) if since >= 0 else None
+
+
+@functools.cache
+def _integer_ids() -> dict[bytes, int]:
+    return {token: k for k, token in enumerate(_table("integer", MAX_INTEGER_ID + 1).tolist())}
 
 
 def _hex(ids: np.ndarray, name: str) -> np.ndarray:

@@ -6,20 +6,34 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.clicklogs.column_rules import HOUR, HOUR_WORDS
+from pep_tf.data.clicklogs.whole_numbers import ZEROS, without_zeros
 from pep_tf.data.lookup import TextLookup
-from pep_tf.data.raw import UNKNOWN
+from pep_tf.data.raw import UNKNOWN, RawColumn, refuse
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.synthetic_shape import Column, get_shape
 from pep_tf.data.synthetic_text import HEX_FACTOR, tokens
 
 _DIGITS = 8
 _NO_DIGIT = 16
+_INTEGER = "-?[0-9]{1,19}"  # `tokens` gives numbers that fit 64 bits
+_INTEGER_WORDS = "an integer of at most 19 digits (5.0 is 5)"
+# What may be written in a column of each kind, the empty text aside.
+_WRITTEN = {
+    "integer": (f"{_INTEGER}(?:{ZEROS})?", _INTEGER_WORDS),
+    "decimal": (f"{_INTEGER}(?:{ZEROS})?", _INTEGER_WORDS),
+    "hour": (f"{HOUR}(?:{ZEROS})?", HOUR_WORDS),
+    "hex": (f"[0-9a-f]{{{_DIGITS}}}", f"{_DIGITS} hexadecimal digits, 0-9 and a-f"),
+}
 
 
 class SyntheticTransform(tf.Module):
-    """Raw columns, texts all of them, to per-field ids; a text that spells no id is `UNKNOWN`.
+    """Raw columns, texts all of them, to per-field ids.
 
-    A missing value, the empty text, is id 0 of Criteo's integer columns and `UNKNOWN` elsewhere.
+    - A text that is not of its column's kind fails the batch, the column named: no row has such.
+    - One that is, but spells no id, is `UNKNOWN`. A number is the same however it is written: "5.0" and
+      "05" are 5.
+    - A missing value, the empty text, is id 0 of Criteo's integer columns and `UNKNOWN` elsewhere.
 
     Args:
         shape: `"criteo"` or `"avazu"`.
@@ -32,12 +46,12 @@ class SyntheticTransform(tf.Module):
     def __init__(self, shape: str, schema: FeatureSchema) -> None:
         super().__init__(name="synthetic")
         self.schema = schema
-        columns = get_shape(shape).columns
+        self._columns = columns = get_shape(shape).columns
         with tf.device("CPU"):
             self._fields = [
                 _HexIds(column, size)
                 if column.kind == "hex"
-                else TextLookup(tokens(shape, field, np.arange(size)), column.name)
+                else _Tokens(column, tokens(shape, field, np.arange(size)))
                 for field, (column, size) in enumerate(zip(columns, schema.sizes, strict=True))
             ]
 
@@ -46,16 +60,37 @@ class SyntheticTransform(tf.Module):
         del empty
         return self
 
-    def raw_spec(self) -> dict[str, tf.TensorSpec]:
-        """Type of each column: string [None]."""
-        names = self.schema.names
-        return {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
+    def raw_columns(self) -> dict[str, RawColumn]:
+        """The columns that it reads, string [B]."""
+        return {
+            c.name: RawColumn(tf.string, _WRITTEN[c.kind][1], missing="") for c in self._columns
+        }
 
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """int32 [B, F], per-field ids or `UNKNOWN`, of `{column: string [B]}`."""
         with tf.device("CPU"):
-            named = zip(self.schema.names, self._fields, strict=True)
-            return tf.stack([field(raw[name]) for name, field in named], axis=1)
+            values = [raw[column.name] for column in self._columns]
+            refused = [
+                ~tf.strings.regex_full_match(texts, f"(?:{_WRITTEN[column.kind][0]})?")
+                for column, texts in zip(self._columns, values, strict=True)
+            ]
+            with tf.control_dependencies([refuse(self.raw_columns(), values, refused)]):
+                named = zip(self._fields, values, strict=True)
+                return tf.stack([field(texts) for field, texts in named], axis=1)
+
+
+class _Tokens(tf.Module):
+    """Numbers and hours to the ids whose tokens they are, whatever zeros are written with them."""
+
+    def __init__(self, column: Column, known: np.ndarray) -> None:
+        super().__init__(name=column.name)
+        self._kind, self._lookup = column.kind, TextLookup(known, column.name)
+
+    def __call__(self, texts: tf.Tensor) -> tf.Tensor:
+        if self._kind == "hour":
+            return self._lookup(without_zeros(texts, HOUR))
+        texts = tf.strings.regex_replace(without_zeros(texts, _INTEGER), "^(-?)0+([0-9])", r"\1\2")
+        return self._lookup(tf.strings.regex_replace(texts, "^-0$", "0"))
 
 
 class _HexIds(tf.Module):

@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pep_tf.data.raw import MISSING
 from pep_tf.errors import DataError
 from pep_tf.export.serving_module import ServingModule
 from pep_tf.tables.packed import StoredTable
@@ -46,9 +45,10 @@ def model_card(module: ServingModule, metadata: Mapping[str, Any] | None) -> dic
         },
     }
     if module.transform is not None:
-        spec = module.transform.raw_spec()
-        card["raw_columns"] = {name: column.dtype.name for name, column in spec.items()}
-        card["missing_values"] = {name: MISSING[column.dtype] for name, column in spec.items()}
+        columns = module.transform.raw_columns().items()
+        card["raw_columns"] = {name: column.dtype.name for name, column in columns}
+        card["raw_values"] = {name: column.must_be for name, column in columns}
+        card["missing_values"] = {name: column.missing for name, column in columns}
     return card
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.raw import MISSING, Examples
+from pep_tf.data.raw import Examples
 from pep_tf.export.serving_module import ServingModule
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
@@ -25,7 +25,8 @@ def sample_inputs(module: ServingModule, examples: Examples | None = None) -> di
     Args:
         module: gives the rows of `ids`, the first and the last id of every field, and the type of
             each raw column.
-        examples: `{column: values}`, some rows of the log; else all values are missing.
+        examples: `{column: values}`, some rows of the log; else all values are missing
+            that may be.
     """
     sizes = np.array(module.schema.sizes, np.int32)
     ids = {"ids": np.stack([np.zeros_like(sizes), sizes - 1])}
@@ -33,10 +34,10 @@ def sample_inputs(module: ServingModule, examples: Examples | None = None) -> di
         return {"ids": ids, "serving_default": ids}
     raw = {
         name: np.array(
-            list(examples[name]) if examples is not None else [MISSING[spec.dtype]] * 2,
-            object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype,
+            list(examples[name]) if examples is not None else [column.blank] * 2,
+            object if column.dtype == tf.string else column.dtype.as_numpy_dtype,
         )
-        for name, spec in module.transform.raw_spec().items()
+        for name, column in module.transform.raw_columns().items()
     }
     return {"ids": ids, "serving_default": raw}
 

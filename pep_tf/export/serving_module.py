@@ -48,12 +48,15 @@ class ServingModule(tf.Module):
 
     def signatures(self) -> dict[str, Any]:
         """The functions to save by name: `ids`, and `serving_default` on raw columns if it can."""
-        from_ids = tf.function(lambda ids: self.answer(*self.rows(ids)))
+        # Nothing here is Python to be turned into a graph, and looking for it takes seconds.
+        from_ids = tf.function(lambda ids: self.answer(*self.rows(ids)), autograph=False)
         ids = from_ids.get_concrete_function(ids=self._ids_spec)
         if self.transform is None:
             return {"serving_default": ids, "ids": ids}
-        from_raw = tf.function(self._from_raw).get_concrete_function(**self.transform.raw_spec())
-        return {"serving_default": from_raw, "ids": ids}
+        columns = self.transform.raw_columns().items()
+        spec = {name: tf.TensorSpec([None], column.dtype, name=name) for name, column in columns}
+        from_raw = tf.function(self._from_raw, autograph=False)
+        return {"serving_default": from_raw.get_concrete_function(**spec), "ids": ids}
 
     def _from_raw(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         assert self.transform is not None

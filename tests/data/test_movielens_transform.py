@@ -39,7 +39,24 @@ def test_ids_by_hand():
 def test_unknown_and_missing_values_have_no_id():
     assert ids([FIRST], ["55"], [2]) == [[0, -1, -1]]
     assert ids([-1], [""], [-1]) == [[-1, -1, -1]]
-    assert ids([FIRST], [b"\xff\xfe"], [2**63 - 1]) == [[0, -1, -1]]
+    assert ids([FIRST], ["\u017d"], [2**63 - 1]) == [[0, -1, -1]]
+
+
+@pytest.mark.parametrize(
+    ("time", "zip_code", "age", "name"),
+    [(-2, "9", 1, "timestamp"), (FIRST, b"\xff\xfe", 1, "zip"), (FIRST, "9", -(2**63), "age")],
+)
+def test_what_no_file_may_hold_is_refused(time, zip_code, age, name):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{name}` must be .* in row 1"):
+        ids([FIRST, time], ["9", zip_code], [1, age])
+
+
+def test_a_missing_year_is_that_of_training():
+    with_none = MovieLensTransform({"year": np.array([0, 1995])}, FIRST)
+    years = tf.constant([-1, 0, 1995, 1996], tf.int64)
+    assert with_none({"year": years}).numpy()[:, 0].tolist() == [0, 0, 1, -1]
+    without = MovieLensTransform({"year": np.array([1994, 1995])}, FIRST)
+    assert without({"year": years}).numpy()[:, 0].tolist() == [-1, -1, 1, -1]
 
 
 def test_times_outside_those_of_training_get_the_nearest_bucket():
@@ -50,9 +67,9 @@ def test_times_outside_those_of_training_get_the_nearest_bucket():
     ]
 
 
-def test_the_spec():
-    spec = transform().raw_spec()
-    assert {name: column.dtype for name, column in spec.items()} == {
+def test_the_columns():
+    columns = transform().raw_columns()
+    assert {name: column.dtype for name, column in columns.items()} == {
         "timestamp": tf.int64,
         "zip": tf.string,
         "age": tf.int64,
@@ -73,7 +90,7 @@ def assert_same_as_the_reader(data, frame):
     """The transform of each raw row is what the training split holds of it."""
     kept = frame[frame["rating"] != NEUTRAL_RATING]
     rows = random_split(len(kept), 0)
-    raw = {name: kept[name].to_numpy() for name in data.transform.raw_spec()}
+    raw = {name: kept[name].to_numpy() for name in data.transform.raw_columns()}
     for split, taken in zip((data.train, data.validation, data.test), rows, strict=True):
         served = data.transform({n: tf.constant(v[taken]) for n, v in raw.items()})
         np.testing.assert_array_equal(served, split.ids)

@@ -104,9 +104,26 @@ def test_tokens_keep_the_shape_of_ids():
     assert tokens("criteo", 0, np.zeros(0, int)).shape == (0,)
 
 
-def test_an_unknown_integer_token_is_named():
-    with pytest.raises(DataError, match="Column I1 must hold tokens of ids.*b'3'"):
-        ids_of("criteo", 0, np.array([b"0", b"3"]))
+@pytest.mark.parametrize(
+    ("shape", "field", "known", "strange", "column"),
+    [
+        ("criteo", 0, b"0", [b"3", b"00", b"1.0"], "I1"),
+        (
+            "criteo",
+            13,
+            b"cb530e03",
+            [b"CB530E03", b"0xcb530e", b"+cb530e0", b"cb_530e0", b"1"],
+            "C1",
+        ),
+        ("avazu", 1, b"17", [b"", b"017", b"-1", b" 1", b"1_0", b"9" * 40], "C1"),
+        ("avazu", 0, b"14102100", [b"14102023", b"14113100", b"1410210", b"14102124"], "hour"),
+    ],
+)
+def test_a_text_that_no_id_has_is_named(shape, field, known, strange, column):
+    for text in strange:
+        with pytest.raises(DataError, match=f"Column {column} must hold tokens of ids.*b'") as e:
+            ids_of(shape, field, np.array([known, text]))
+        assert str(e.value).endswith(f"[{text!r}]")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def test_undoes_the_spelling(shape):
         name: tf.constant(tokens(shape, field, ids[:, field]))
         for field, name in enumerate(data.schema.names)
     }
-    assert raw.keys() == data.transform.raw_spec().keys()
+    assert raw.keys() == data.transform.raw_columns().keys()
     np.testing.assert_array_equal(data.transform(raw), ids)
     examples = data.transform({n: tf.constant(v) for n, v in data.examples.items()})
     np.testing.assert_array_equal(examples, next(iter(data.train.batches(2)))[0])
@@ -26,13 +26,22 @@ def test_undoes_the_spelling(shape):
 def test_what_spells_no_id_is_unknown():
     schema = get_shape("criteo").schema(5000)
     served = SyntheticTransform("criteo", schema)
-    integers = ["", "0", "00", "-1", "x", "9" * 40]
+    integers = ["", "0", "00", "-0.0", "1.", "-1", "3", "9" * 19]
     large = tokens("criteo", 15, np.array([schema.sizes[15]]))[0]
-    hexes = ["", "CB530E03", "cb530e0", "cb530e030", b"\xff" * 8, large]
+    hexes = ["", large] * 4
     raw = {n: ["" for _ in integers] for n in schema.names} | {"I1": integers, "C3": hexes}
     ids = served({name: tf.constant(values) for name, values in raw.items()}).numpy()
-    assert ids[:, 0].tolist() == [0, 1, -1, -1, -1, -1]
-    assert ids[:, 15].tolist() == [-1] * 6
+    assert ids[:, 0].tolist() == [0, 1, 1, 1, 2, -1, -1, -1]
+    assert ids[:, 15].tolist() == [-1] * 8
+
+
+@pytest.mark.parametrize("column", ["I1", "C3"])
+@pytest.mark.parametrize("text", ["x", " 0", "CB530E03", "cb530e0", "cb530e030", b"\xff" * 8])
+def test_what_no_row_may_hold_is_refused(column, text):
+    schema = get_shape("criteo").schema(5000)
+    raw = {name: tf.constant([text if name == column else ""]) for name in schema.names}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{column}` must be "):
+        SyntheticTransform("criteo", schema)(raw)
 
 
 def test_integers_too_large_for_a_text_leave_no_transform(monkeypatch):

@@ -42,7 +42,7 @@ def test_raw_rows_have_ids_of_the_schema_and_some_are_frequent():
     transform = ticket.transform()
     assert transform.schema.sizes == ticket.schema.sizes
     raw = ticket.raw(300, np.random.default_rng(0))
-    assert raw.keys() == transform.raw_spec().keys()
+    assert raw.keys() == transform.raw_columns().keys()
     ids = transform({name: tf.constant(values) for name, values in raw.items()}).numpy()
     assert ((ids >= 0) & (ids < ticket.schema.sizes)).all()
     _, counts = np.unique(ids[:, -1], return_counts=True)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.raw import RawColumn
 from pep_tf.data.schema import FeatureSchema
 
 SCHEMA = FeatureSchema.of({"user": 50, "device": 3, "hour": 24})
@@ -68,9 +69,12 @@ class BucketTransform(tf.Module):
 
     schema = SCHEMA
 
-    def raw_spec(self):
-        columns = {"user": tf.string, "device": tf.string, "hour": tf.int64}
-        return {name: tf.TensorSpec([None], dtype, name=name) for name, dtype in columns.items()}
+    def raw_columns(self):
+        return {
+            "user": RawColumn(tf.string, "text", missing=""),
+            "device": RawColumn(tf.string, "text", missing=""),
+            "hour": RawColumn(tf.int64, "an hour", missing=-1),
+        }
 
     def without(self, empty):
         return self

@@ -154,7 +154,7 @@ def test_movielens(program, tmp_path, dtype, tolerance):
     )
     code, answers = ask(program, version, "serving_default", request)
     assert code == 0
-    types = data.transform.raw_spec()
+    types = data.transform.raw_columns()
     inputs = {name: tf.constant(values, types[name].dtype) for name, values in raw.items()}
     exact = in_memory(data.transform(inputs).numpy())
     np.testing.assert_allclose(np.float32(answers[0][1:]), exact, rtol=0, atol=tolerance)

@@ -7,7 +7,7 @@ from pep_tf.errors import DataError
 
 MAX_LINE_BYTES = 65_536
 # Of what a store holds; raised when the content for the same input changes.
-STORE_VERSION = "1.0.0"
+STORE_VERSION = "1.1.0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Format:
         label: the column that holds 0 or 1.
         header: whether line 1 holds the column names.
         integers: columns of decimal integers (or empty).
+        numbered: columns of categories that are written as whole numbers.
         hours: columns YYMMDDHH.
         source: where the raw file comes from.
     """
@@ -45,6 +46,7 @@ class Format:
     label: str
     header: bool
     integers: tuple[str, ...]
+    numbered: tuple[str, ...]
     hours: tuple[str, ...]
     source: str
 
@@ -55,6 +57,10 @@ class Format:
 
 _CRITEO_INTEGERS = tuple(f"I{i}" for i in range(1, 14))
 _CRITEO_CATEGORIES = tuple(f"C{i}" for i in range(1, 27))
+_AVAZU_NUMBERED = (
+    *("C1", "banner_pos", "device_type", "device_conn_type"),
+    *(f"C{i}" for i in range(14, 22)),
+)
 
 CRITEO = Format(
     name="criteo",
@@ -63,6 +69,7 @@ CRITEO = Format(
     label="label",
     header=False,
     integers=_CRITEO_INTEGERS,
+    numbered=(),
     hours=(),
     source="Criteo Labs, Display Advertising Challenge (Kaggle, 2014): train.txt",
 )
@@ -73,22 +80,12 @@ AVAZU = Format(
     columns=(
         *("id", "click", "hour", "C1", "banner_pos", "site_id", "site_domain", "site_category"),
         *("app_id", "app_domain", "app_category", "device_id", "device_ip", "device_model"),
-        *(
-            "device_type",
-            "device_conn_type",
-            "C14",
-            "C15",
-            "C16",
-            "C17",
-            "C18",
-            "C19",
-            "C20",
-            "C21",
-        ),
+        *_AVAZU_NUMBERED[2:],
     ),
     label="click",
     header=True,
     integers=(),
+    numbered=_AVAZU_NUMBERED,
     hours=("hour",),
     source="Avazu, Click-Through Rate Prediction (Kaggle, 2014): train.csv",
 )

@@ -174,7 +174,7 @@ def _load_raw(fmt: Format, path: pathlib.Path, options: Options) -> CTRData:
         "lines": index.counts.to_dict(),
         "transform_md5": transform.fingerprint,
     }
-    examples = raw.examples(list(transform.raw_spec()))
+    examples = raw.examples(list(transform.raw_columns()))
     known = click_log_identity(fmt, options, RAW, index.content, path.name)
     return CTRData(
         fmt.name, transform.schema, train, validation, test, details, transform, examples, known

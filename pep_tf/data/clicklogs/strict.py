@@ -3,12 +3,10 @@
 import dataclasses
 import re
 
+from pep_tf.data.clicklogs.column_rules import NumberRule, rule_of
 from pep_tf.data.clicklogs.formats import FORMATS, MAX_LINE_BYTES, Format
-from pep_tf.data.clicklogs.keys import MAX_DIGITS
 from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES
 
-_HOUR = rb"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])"
-_INTEGER = rb"(?:-?[0-9]{1,%d})?" % MAX_DIGITS
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -26,17 +24,14 @@ class LineRule:
 
     def __init__(self, fmt: Format) -> None:
         self._format = fmt
+        self._rules = {c: rule_of(fmt, c) for c in fmt.columns if c != fmt.label}
         self._patterns = [re.compile(self._pattern(c)) for c in fmt.columns]
         self._line = re.compile(re.escape(fmt.delimiter).join(p.pattern for p in self._patterns))
 
     def _pattern(self, column: str) -> bytes:
         if column == self._format.label:
             return rb"[01]"
-        if column in self._format.integers:
-            return _INTEGER
-        if column in self._format.hours:
-            return _HOUR
-        return rb'[^\n\r\x00"%b]{0,%d}' % (re.escape(self._format.delimiter), MAX_TOKEN_BYTES)
+        return self._rules[column].pattern.encode()
 
     def fault(self, line: bytes) -> str | None:
         """Why `line` (without its newline) is bad, or None when it is good."""
@@ -70,12 +65,9 @@ class LineRule:
         shown = token[:40].decode("utf-8", "replace")
         if name == self._format.label:
             return f"label {name!r} must be 0 or 1, not {shown!r}"
-        if name in self._format.integers:
-            return (
-                f"field {name!r} must be an integer of at most {MAX_DIGITS} digits, not {shown!r}"
-            )
-        if name in self._format.hours:
-            return f"field {name!r} must be a date and hour YYMMDDHH, not {shown!r}"
+        rule = self._rules[name]
+        if isinstance(rule, NumberRule):
+            return f"field {name!r} must be {rule.column.must_be}, not {shown!r}"
         return f"field {name!r} must have at most {MAX_TOKEN_BYTES} bytes, not {len(token)}"
 
 

@@ -15,7 +15,9 @@ from pep_tf.data.clicklogs.backends import NUMPY, TENSORFLOW
 from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding, encoding_from
 from pep_tf.data.clicklogs.feature_keys import FeatureKeys
 from pep_tf.data.clicklogs.formats import FORMATS, Feature
+from pep_tf.data.clicklogs.request_rows import RequestRows
 from pep_tf.data.clicklogs.tokens import tokens_of_strings
+from pep_tf.data.raw import RawColumn
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import DataError
 
@@ -54,6 +56,9 @@ class Transform(tf.Module):
         self.features = features
         self.encoding = encoding
         self.feature_keys = FeatureKeys(features)
+        columns = tuple(dict.fromkeys(self.feature_keys.columns))
+        self._requests = RequestRows(FORMATS[format_name], columns)
+        self._places = [columns.index(c) for c in self.feature_keys.columns]
         if len(encoding.sizes) != len(features):
             raise DataError(
                 f"`encoding` must have one size a field ({len(features)}). "
@@ -69,10 +74,9 @@ class Transform(tf.Module):
         """Ids int32 [n, F] of the keys uint64 [n, F] that a `Parser` found."""
         return self.encoding.ids(NUMPY, keys)
 
-    def raw_spec(self) -> dict[str, tf.TensorSpec]:
-        """Type of each column that `__call__` reads: strings [None], as the log has them."""
-        columns = self.feature_keys.columns
-        return {name: tf.TensorSpec([None], tf.string, name=name) for name in columns}
+    def raw_columns(self) -> dict[str, RawColumn]:
+        """The columns that `__call__` reads: strings [B], as the log has them."""
+        return self._requests.columns
 
     def without(self, empty: np.ndarray) -> "Transform":
         """See `RawTransform.without`; a hash has nothing to leave out."""
@@ -85,11 +89,11 @@ class Transform(tf.Module):
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Ids of a batch of raw columns, for serving graphs.
 
+        - The values are those of a file, by the rules of `column_rules.py`: what preparation would
+          refuse fails the batch, the column named in the message.
         - An empty string is "missing": the same id as an empty field of the training text.
         - A value not seen in training goes where preparation would have put it: its own bucket
           (`hash`), or the out-of-vocabulary id 0 of its field (`vocabulary`).
-        - What is no integer in an integer column, or no date in a column of hours, is "missing":
-          a batch of requests does not fail for one bad row. (Preparation refuses such rows.)
         - Integer tensors are taken as their decimal text.
 
         Args:
@@ -100,14 +104,17 @@ class Transform(tf.Module):
             int32 [B, F], ids per field, without offsets.
 
         Raises:
-            DataError: a column is absent.
+            DataError: a column is absent, or neither text nor integers.
+            InvalidArgumentError: a value that preparation would refuse.
         """
-        columns = self.feature_keys.columns
+        columns = self.raw_columns()
         if absent := sorted(set(columns) - set(raw)):
             raise DataError(f"`raw` must hold every column of the transform. Missing: {absent}")
         with tf.device("CPU"):
-            strings = tf.stack([_as_text(raw[c]) for c in columns], axis=1)
-            keys, _ = self.feature_keys(TENSORFLOW, tokens_of_strings(strings))
+            rows = self._requests(tf.stack([_as_text(raw[c], c) for c in columns], axis=1))
+            if self._places != list(range(len(columns))):  # hour of day and weekday read one column
+                rows = tf.gather(rows, self._places, axis=1)
+            keys, _ = self.feature_keys(TENSORFLOW, tokens_of_strings(rows))
             return self.encoding.ids(TENSORFLOW, keys)
 
     @property
@@ -165,6 +172,10 @@ class Transform(tf.Module):
         return transform
 
 
-def _as_text(column: tf.Tensor) -> tf.Tensor:
-    column = tf.convert_to_tensor(column)
-    return tf.strings.as_string(column) if column.dtype.is_integer else column
+def _as_text(values: tf.Tensor, column: str) -> tf.Tensor:
+    values = tf.convert_to_tensor(values)
+    if values.dtype.is_integer:
+        return tf.strings.as_string(values)
+    if values.dtype != tf.string:
+        raise DataError(f"`{column}` must be text or integers. Received: {values.dtype.name}")
+    return values

@@ -79,17 +79,16 @@ def test_no_skew_on_real_rows(fmt: Format, hour: str, encoding: str, tmp_path):
     assert (served < np.array(made.schema.sizes)).all()
 
 
-def test_missing_unknown_and_malformed_when_serving():
+def test_missing_and_unknown_when_serving():
     lines = criteo_lines(50)
     transform = vocabulary(CRITEO, lines, 1)
     raw = raw_columns(CRITEO, lines[:1])
     names = transform.schema.names
-    raw |= {"I1": tf.constant([""]), "I2": tf.constant(["abc"]), "C1": tf.constant(["never seen"])}
+    raw |= {"I1": tf.constant([""]), "C1": tf.constant(["never seen"])}
     ids = transform(raw).numpy()[0]
     blank = dict.fromkeys(names, tf.constant([""]))
     missing = transform(blank).numpy()[0]
     assert ids[names.index("I1")] == missing[names.index("I1")] == 1
-    assert ids[names.index("I2")] == missing[names.index("I2")]
     assert ids[names.index("C1")] == 0
 
 
@@ -106,6 +105,14 @@ def test_integer_tensors_are_their_decimal_text():
     np.testing.assert_array_equal(
         transform(raw | {"I3": tf.constant([17])}), transform(raw | {"I3": tf.constant(["17"])})
     )
+    with pytest.raises(DataError, match="`I3` must be text or integers. Received: float32"):
+        transform(raw | {"I3": tf.constant([17.0])})
+
+
+def test_what_no_file_may_hold_fails_outside_a_graph_as_well():
+    raw = raw_columns(CRITEO, criteo_lines(2)) | {"I3": tf.constant(["17", "1e3"])}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`I3` must be an integer.*1e3"):
+        hashing(CRITEO)(raw)
 
 
 def test_another_seed_parts_what_collided():

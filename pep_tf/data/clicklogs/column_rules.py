@@ -1,0 +1,113 @@
+"""What a value of each column must be: one rule, for the lines of a file and for requests.
+
+| column            | a value                                                                  | missing |
+|-------------------|--------------------------------------------------------------------------|---------|
+| integers          | at most 15 digits, with `-` before them or not; `5.0` is 5               | empty   |
+| hours             | YYMMDDHH, a possible month, day and hour; `14102900.0` is 14102900       | never   |
+| numbered          | a category, any text; `1005.0` is 1005, as an integer may be written     | empty   |
+| all others        | a category, any text, as it is                                           | empty   |
+
+A text has at most 32 bytes, which need not be UTF-8: no tab (Criteo) or comma (Avazu), line break,
+carriage return, quote or NUL byte.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from pep_tf.data.clicklogs.formats import Format
+from pep_tf.data.clicklogs.keys import MAX_DIGITS
+from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES
+from pep_tf.data.clicklogs.whole_numbers import DIGITS, ZEROS, without_zeros
+from pep_tf.data.raw import RawColumn
+
+HOUR = "[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])"
+INTEGER_WORDS = f"an integer of at most {MAX_DIGITS} digits (5.0 is 5)"
+HOUR_WORDS = "a date and hour YYMMDDHH"
+_DELIMITERS = {b"\t": "tab", b",": "comma"}
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberRule:
+    """A column of nothing but numbers.
+
+    Patterns are written so that Python's `re` and TensorFlow's RE2 read them alike.
+
+    Attributes:
+        column: the rule in words, and whether a value may be missing.
+        digits: matches a number without a point.
+    """
+
+    column: RawColumn
+    digits: str
+
+    @property
+    def pattern(self) -> str:
+        """Matches every value that a file may hold."""
+        return f"(?:{self.digits}(?:{ZEROS})?){self._optional}"
+
+    @property
+    def plain(self) -> str:
+        """Matches those of them that are read as they are."""
+        return f"(?:{self.digits}){self._optional}"
+
+    @property
+    def _optional(self) -> str:
+        return "" if self.column.missing is None else "?"
+
+    def refused(self, values: tf.Tensor) -> tf.Tensor:
+        """bool [B], whether string [B] are values that no file may hold."""
+        return ~tf.strings.regex_full_match(values, self.pattern)
+
+    def read(self, values: tf.Tensor) -> tf.Tensor:
+        """Good values as they are without a point and zeros, string [B]."""
+        return without_zeros(values, self.digits)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextRule:
+    """A column of categories.
+
+    Attributes:
+        column: the rule in words.
+        forbidden: bytes that no value has, as the inside of a regular expression's `[...]`.
+        numbered: whether a whole number may have its point and zeros.
+    """
+
+    column: RawColumn
+    forbidden: str
+    numbered: bool
+
+    @property
+    def pattern(self) -> str:
+        """As `NumberRule.pattern`, for bytes in Python."""
+        return f"[^{self.forbidden}]{{0,{MAX_TOKEN_BYTES}}}"
+
+    @property
+    def plain(self) -> str:
+        """As `NumberRule.plain`, but for the length; RE2 matches no byte with it that is not UTF-8."""
+        return f"[^{self.forbidden}{'.' if self.numbered else ''}]*"
+
+    def refused(self, values: tf.Tensor) -> tf.Tensor:
+        """As `NumberRule.refused`; `\\C` of RE2 is any byte, UTF-8 or not."""
+        forbidden = tf.strings.regex_full_match(values, rf"\C*[{self.forbidden}]\C*")
+        return forbidden | (tf.strings.length(values) > MAX_TOKEN_BYTES)
+
+    def read(self, values: tf.Tensor) -> tf.Tensor:
+        """As `NumberRule.read`."""
+        return without_zeros(values) if self.numbered else values
+
+
+def rule_of(fmt: Format, column: str) -> NumberRule | TextRule:
+    """The rule of a column that holds a feature."""
+    if column in fmt.integers:
+        return NumberRule(RawColumn(tf.string, INTEGER_WORDS, missing=""), DIGITS)
+    if column in fmt.hours:
+        return NumberRule(RawColumn(tf.string, HOUR_WORDS, None, example="14102100"), HOUR)
+    delimiter, numbered = fmt.delimiter, column in fmt.numbered
+    words = (
+        f"text of at most {MAX_TOKEN_BYTES} bytes without {_DELIMITERS[delimiter]}, line break, "
+        f"quote or NUL byte{' (5.0 is 5)' if numbered else ''}"
+    )
+    forbidden = rf'{delimiter.decode()}\n\r\x00"'
+    return TextRule(RawColumn(tf.string, words, missing=""), forbidden, numbered)
