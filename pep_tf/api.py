@@ -64,11 +64,12 @@ class Ticket(training.Ticket):
 
         Raises:
             DataError: data that cannot be trained on or scored.
-            TicketError: data with other fields than the ticket's table.
+            TicketError: data with other fields, another mapping of features to ids, or another split of
+                the same rows than the ticket was pruned on.
             RunError: a loss that is not finite.
         """
         require_data(data)
-        self.check_fields(data.schema.size_by_name)
+        self.check_data(data)
         settings = dataclasses.replace(settings or Settings(), **changes)
         # For dropout, and for random weights, which must not be those that were pruned.
         with seeded(settings.seed + (init == "random")):
@@ -165,9 +166,10 @@ def export(
 
     Raises:
         DataError: `data` that is no `CTRData`.
-        RunError: a model without a PEPEmbedding, an unknown `dtype` or `format`, answers that
-            differ or are not finite, a model that LiteRT cannot run, or a folder that cannot be
-            written. Nothing is left half-written.
+        RunError: data under another mapping of features to ids, or another split of the same rows,
+            than `fit` or `prune` trained the model on; a model without a PEPEmbedding, an unknown
+            `dtype` or `format`, answers that differ or are not finite, a model that LiteRT cannot
+            run, or a folder that cannot be written. Nothing is left half-written.
     """
     if data is not None:
         require_data(data)
@@ -180,6 +182,13 @@ def export(
     for name, value, allowed in (("dtype", dtype, DTYPES), ("format", format, FORMATS)):
         if value not in allowed:
             raise RunError(f"`{name}` must be one of {list(allowed)}. Received: {value!r}")
+    known = training.trained_on(model)
+    if data is not None:
+        then = "Export with the data that it was trained on."
+        training.refuse_other_data(known, data, "`model`", then)
+        known = data.identity
+    if known is not None:
+        metadata = {**(metadata or {}), "identity": known.get_config()}
     first_order = model.first_order
     arguments: dict[str, Any] = {
         "schema": FeatureSchema.of(model.fields),

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
+from pep_tf.differences import differs, one_line
+
 PARTS = ("options", "content", "mapping", "split")
 # Digests by part and name, and what to say where they differ.
 _DIGESTS = {
@@ -16,7 +18,6 @@ _DIGESTS = {
 }
 # Where something else differs, these follow from it and are not told.
 _DERIVED = {"sizes", "ids", "assignment"}
-_MOST = 4  # differences told in one line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +56,7 @@ class Identity:
         found = [told for part in parts for told in self._differences(part, other)]
         plain = [text for name, text in found if name not in _DERIVED]
         told = list(dict.fromkeys(plain or [text for _, text in found]))
-        more = f"; and {len(told) - _MOST} more" if len(told) > _MOST else ""
-        return "; ".join(told[:_MOST]) + more if told else None
+        return one_line(told) if told else None
 
     def trained_otherwise(self, other: "Identity") -> str | None:
         """What keeps a model that was trained on `self` from being used with `other`, in one line.
@@ -85,7 +85,7 @@ class Identity:
             elif digest:
                 yield name, prefix + digest.format(source=self.source)
             else:
-                yield name, f"{prefix}{name} {_shown(there)}, here {_shown(here)}"
+                yield name, prefix + differs(name, there, here)
             if part == "content" or name == "encoding":
                 return  # what follows in this part differs because of this
 
@@ -116,7 +116,7 @@ def _by_field(name: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> I
         return
     for field, value in there.items():
         if value != here[field]:
-            yield f"{name} of {field} {_shown(value)}, here {_shown(here[field])}"
+            yield differs(f"{name} of {field}", value, here[field])
 
 
 def _order(value: Any) -> Any:
@@ -127,7 +127,3 @@ def _order(value: Any) -> Any:
 def _plain(value: Any) -> Any:
     """Mappings as dicts, for JSON."""
     return {k: _plain(v) for k, v in value.items()} if isinstance(value, Mapping) else value
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)

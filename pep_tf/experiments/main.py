@@ -91,7 +91,7 @@ class _Main:
         stem = f"{data.name}-{config.model}"
         path = options.run_dir or next_run_dir(resolve("runs"), stem, options.resume)
         folder = RunFolder(path)
-        folder.open({**dataclasses.asdict(config), "data": data.details}, options.resume)
+        folder.open(dataclasses.asdict(config), data, options.resume)
         folder.note_environment(environment(self.arguments))
         tf.config.experimental.enable_op_determinism()
         with folder.locked():

@@ -30,8 +30,10 @@ class Row:
         embedding_dim: width of the table that was trained.
         first_order, tower: the numbers in `parameters` that are not in the table.
         export_bytes: size of the exported model, all its files together; None without an export.
+        data_md5: of the data's content, mapping, split and options, see `Identity`: equal ones are the
+            same rows, whatever the file's name.
 
-    The last four are None in results of versions that did not record them.
+    The last five are None in results of versions that did not record them.
     """
 
     stage: str
@@ -58,6 +60,7 @@ class Row:
     first_order: int | None = None
     tower: int | None = None
     export_bytes: int | None = None
+    data_md5: dict[str, str] | None = None
 
 
 @dataclasses.dataclass

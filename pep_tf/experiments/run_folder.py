@@ -6,12 +6,17 @@ import fcntl
 import json
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pep_tf.data import CTRData, Identity
+from pep_tf.differences import differences, one_line
 from pep_tf.errors import RunError
 from pep_tf.experiments.results import Row
+from pep_tf.training import refuse_to_resume
 from pep_tf.training.state import save_text
+
+_PLACES = {"data_dir", "source", "fallback", "tool"}  # of a data set's details: not what it holds
 
 
 class RunFolder:
@@ -38,15 +43,22 @@ class RunFolder:
         self.export = path / "export"
         self.work = path / "work"
 
-    def open(self, config: dict[str, Any], resume: bool) -> None:
+    def open(self, config: Mapping[str, Any], data: CTRData, resume: bool) -> None:
         """Begins a run, or takes it up again.
 
+        Args:
+            config: what is computed.
+            data: what it is computed on; its identity is kept, and compared.
+            resume: take up the run that the folder holds.
+
         Raises:
-            RunError: a folder that holds another run, or the same one without `resume`, or that
-                cannot be written.
+            RunError: a folder that holds another run, a run on other data, or the same one without
+                `resume`, or that cannot be written.
         """
         path = self.path / "config.json"
-        config = json.loads(json.dumps(config))  # as it will be read back: tuples become lists
+        origin = {**data.details, "identity": data.identity.get_config()}
+        # As it will be read back: tuples become lists.
+        config = json.loads(json.dumps({**config, "data": origin}))
         if not path.exists():
             if self.path.exists() and any(self.path.iterdir()):
                 raise RunError(
@@ -56,21 +68,37 @@ class RunFolder:
             return
         try:
             found = json.loads(path.read_text("utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("not an object")
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}. Choose another --run_dir.") from error
-        if differing := [k for k in sorted({*found, *config}) if found.get(k) != config.get(k)]:
-            pairs = "; ".join(
-                f"{k}: {found.get(k)!r} there, {config.get(k)!r} here" for k in differing
-            )
-            raise RunError(
-                f"--run_dir={self.path} holds a run of another configuration ({pairs}). "
-                "Choose another folder, or give the same flags."
-            )
+        self._refuse_other(found, config)
+        self._refuse_other_data(found.get("data"), config["data"], data)
         if not resume:
             raise RunError(
                 f"--run_dir={self.path} already holds this run. Add --resume to continue it, or "
                 "choose another folder."
             )
+
+    def _refuse_other(self, found: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        there, here = ({k: v for k, v in x.items() if k != "data"} for x in (found, config))
+        if told := differences(there, here):
+            raise RunError(
+                f"--run_dir={self.path} holds a run of another configuration: {one_line(told)}. "
+                "Choose another folder, or give the same flags."
+            )
+
+    def _refuse_other_data(self, found: Any, origin: dict[str, Any], data: CTRData) -> None:
+        found = found if isinstance(found, dict) else {}
+        where = f"The run in --run_dir={self.path}"
+        refuse_to_resume(Identity.from_config(found.get("identity")), data.identity, where)
+        if "identity" in found:
+            return
+        # What versions recorded that kept no digest of the content.
+        kept = {name for name in found if name in origin and name not in _PLACES}
+        there, here = ({name: x[name] for name in kept} for x in (found, origin))
+        if told := differences(there, here):
+            raise RunError(f"{where} was begun on other data: {one_line(told)}.")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -48,6 +48,8 @@ class CTRModel(keras.Model):
     Attributes:
         table_device: where `build` puts what is looked up, as `tf.device` names it; None leaves it
             to TensorFlow.
+        trained_on: the data that it was trained on, as `pep_tf.training` notes it; None where that is
+            not known.
 
     Call arguments:
         ids: integers [B, F], ids per field.
@@ -60,6 +62,7 @@ class CTRModel(keras.Model):
     """
 
     table_device: str | None = None
+    trained_on: str | None = None
 
     def __init__(
         self,
@@ -115,7 +118,9 @@ class CTRModel(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
+        noted = {} if self.trained_on is None else {"trained_on": self.trained_on}
         return {
+            **noted,
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "fields": self.fields,
@@ -126,7 +131,10 @@ class CTRModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "CTRModel":
         config = dict(config)
+        noted = config.pop("trained_on", None)
         for name in ("embedding", "first_order"):
             if config.get(name) is not None:
                 config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
-        return cls(**config)
+        model = cls(**config)
+        model.trained_on = noted
+        return model

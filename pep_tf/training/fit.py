@@ -12,6 +12,7 @@ from pep_tf.training.loop import Loop
 from pep_tf.training.metrics import Evaluator, Metrics
 from pep_tf.training.progress import Reporter, Silent
 from pep_tf.training.settings import Settings
+from pep_tf.training.trained_on import note_trained_on
 from pep_tf.training.weights import assign, snapshot
 
 
@@ -60,11 +61,13 @@ def fit(
 
     Raises:
         DataError: data that cannot be trained on or scored, before the first step.
-        RunError: a loss that is not finite, or a checkpoint that does not belong to the model.
+        RunError: a loss that is not finite, a checkpoint that does not belong to the model or to the
+            data, or a model that was trained under another mapping or on another split.
     """
     check_inputs(model, data)
+    note_trained_on(model, data)
     reporter = reporter or Silent()
-    loop = Loop(stage, model, settings.optimizer(model), data.train, settings)
+    loop = Loop(stage, model, settings.optimizer(model), data.train, settings, data.identity)
     evaluate = Evaluator(model)
     started, best_auc, best_epoch, best = time.perf_counter(), -1.0, 0, snapshot(model)
     history: list[dict[str, float]] = []

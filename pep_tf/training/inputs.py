@@ -5,8 +5,10 @@ from typing import Any
 
 import keras
 
+from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
 from pep_tf.errors import RunError
+from pep_tf.training.trained_on import refuse_other_data, trained_on
 
 
 def check_inputs(model: keras.Model, data: Any) -> None:
@@ -16,9 +18,15 @@ def check_inputs(model: keras.Model, data: Any) -> None:
 
     Raises:
         DataError: data that is no `CTRData`, or that cannot be trained on or scored.
-        RunError: a model of other fields.
+        RunError: a model of other fields, or one that was trained before under another mapping, or on
+            another split of the same rows.
     """
     check_data(data)
+    _check_fields(model, data)
+    refuse_other_data(trained_on(model), data, "`model`", "Build a new one for this data.")
+
+
+def _check_fields(model: keras.Model, data: CTRData) -> None:
     fields = getattr(model, "fields", None)
     if not isinstance(fields, Mapping):
         return

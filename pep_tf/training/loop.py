@@ -8,12 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data import Split
+from pep_tf.data import Identity, Split
+from pep_tf.differences import differs, one_line
 from pep_tf.errors import DivergedError, RunError
 from pep_tf.optimizers import CoupledAdam
 from pep_tf.training.settings import Settings
 from pep_tf.training.state import load_state, save_state
 from pep_tf.training.step import train_step
+from pep_tf.training.trained_on import refuse_to_resume
 
 _STEPS_A_CALL = 50  # steps between two looks of Python at what the graph does
 
@@ -31,6 +33,7 @@ class Loop:
         optimizer: built for the model.
         split: rows to train on.
         settings: batch size and seed are taken from here.
+        data: identity of the data set; checkpoints carry it.
     """
 
     def __init__(
@@ -40,11 +43,12 @@ class Loop:
         optimizer: CoupledAdam,
         split: Split,
         settings: Settings,
+        data: Identity | None = None,
     ) -> None:
         self.stage, self.model, self.optimizer = stage, model, optimizer
         self.epoch = self.batch = self.step = 0
         self.batches_per_epoch = math.ceil(split.num_rows / settings.batch_size)
-        self._split, self._settings = split, settings
+        self._split, self._settings, self._data = split, settings, data
         self._batches: Any = None
         self._train = tf.function(self._train_steps, reduce_retracing=True)
 
@@ -108,6 +112,7 @@ class Loop:
                 "place": place,
                 "facts": facts,
                 "settings": self._settings.get_config(),
+                "data": self._data and self._data.get_config(),
             },
         )
 
@@ -115,7 +120,7 @@ class Loop:
         """Takes up a checkpoint; returns its extra arrays and facts.
 
         Raises:
-            RunError: a damaged file, or a checkpoint of another model, stage or settings.
+            RunError: a damaged file, or a checkpoint of another model, stage, settings or data.
         """
         arrays, saved = load_state(path, "a checkpoint")
         stage = saved.get("stage") if isinstance(saved, dict) else None
@@ -130,11 +135,13 @@ class Loop:
                 f"{self.stage!r}). Use the run folder's own configuration, or another folder."
             )
         if wrong := self._settings.difference(saved.get("settings", {})):
-            told = ", ".join(f"{k}={a!r} (there {b!r})" for k, (a, b) in wrong.items())
+            told = one_line([differs(name, there, here) for name, (here, there) in wrong.items()])
             raise RunError(
                 f"{path} was written with other settings: {told}. Resume with the settings of "
                 "the checkpoint, or start in another folder."
             )
+        if self._data is not None:
+            refuse_to_resume(Identity.from_config(saved.get("data")), self._data, path)
         for name, variable in current.items():
             value = arrays[f"variable/{name}"].reshape(variable.shape)
             # Rows are as they were stored, not up to date: the optimizer's state goes with them.

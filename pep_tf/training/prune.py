@@ -30,6 +30,7 @@ from pep_tf.training.pruned_tables import (
 )
 from pep_tf.training.settings import Settings
 from pep_tf.training.ticket import Ticket
+from pep_tf.training.trained_on import note_trained_on
 from pep_tf.training.weights import snapshot
 
 _ROWS_TO_JUDGE = 1 << 16
@@ -64,7 +65,7 @@ def prune(
     folder: pathlib.Path | None = None,
     reporter: Reporter | None = None,
     until: int | None = None,
-    identity: str = "",
+    run_id: str = "",
 ) -> PruneResult:
     """Trains table, thresholds and tower together until the last budget is cut.
 
@@ -85,15 +86,17 @@ def prune(
         until: epochs to halt after: the budgets that are not reached are cut from the state there,
             and a later call with a higher `until`, or none, goes on from `folder` as if there had
             been no halt.
-        identity: of the run, if its folder might hold another one; checkpoints carry it.
+        run_id: of the run, if its folder might hold another one; checkpoints carry it.
 
     Raises:
         DataError: data that cannot be trained on or scored, before the first step.
-        RunError: a model that cannot be pruned, a bad budget, a folder with another run's
-            checkpoint, a loss that is not finite (`DivergedError`).
+        RunError: a model that cannot be pruned, or that was trained under another mapping or on
+            another split; a bad budget; a folder with a checkpoint of another run or of other data; a
+            loss that is not finite (`DivergedError`).
     """
     check_inputs(model, data)
-    run = _Pruning(model, data, settings, budgets, folder, reporter or Silent(), identity)
+    note_trained_on(model, data)
+    run = _Pruning(model, data, settings, budgets, folder, reporter or Silent(), run_id)
     return run.finish(settings.prune_epochs if until is None else until)
 
 
@@ -108,19 +111,21 @@ class _Pruning:
         budgets: Sequence[Budget],
         folder: pathlib.Path | None,
         reporter: Reporter,
-        identity: str,
+        run_id: str,
     ) -> None:
         if not model.built:
             model.build()
         self.tables = pruned_tables(model)
         self.model, self.data, self.settings = model, data, settings
-        self.folder, self.reporter, self.identity = folder, reporter, identity
+        self.folder, self.reporter, self.run_id = folder, reporter, run_id
         entries = sum(layer.input_dim * layer.output_dim for layer in self.tables.values())
         self.pending = resolve_budgets(budgets, entries)
         self.initial = snapshot(model)
         self.tickets: list[Ticket] = []
         self.history: list[dict[str, float]] = []
-        self.loop = Loop("prune", model, settings.optimizer(model), data.train, settings)
+        self.loop = Loop(
+            "prune", model, settings.optimizer(model), data.train, settings, data.identity
+        )
         self.evaluate = Evaluator(model)
         self.nonzeros = {name: Nonzeros(layer) for name, layer in self.tables.items()}
         self.started = time.perf_counter()
@@ -174,7 +179,7 @@ class _Pruning:
     def _cut(self, budgets: list[int], forced: bool) -> None:
         if not budgets:
             return
-        facts = facts_of(self.data)
+        facts = {**facts_of(self.data), "identity": self.data.identity.get_config()}
         for ticket in cut_tickets(self.model, self.initial, budgets, self.loop.step, forced, facts):
             self.pending.remove(ticket.budget)
             self.tickets.append(ticket)
@@ -203,7 +208,7 @@ class _Pruning:
     def _save(self) -> None:
         if self.folder:
             facts = {
-                "identity": self.identity,
+                "run_id": self.run_id,
                 "history": self.history,
                 "warned": self.warned,
                 "seconds": self._seconds(),
@@ -215,7 +220,7 @@ class _Pruning:
         if not self.folder or not (self.folder / "checkpoint.safetensors").exists():
             return
         self.initial, facts = self.loop.restore(self.folder / "checkpoint.safetensors")
-        if facts.get("identity", "") != self.identity:
+        if facts.get("run_id", "") != self.run_id:
             raise RunError(
                 f"The pruning in {self.folder} was begun with other values. Use another folder."
             )
@@ -271,9 +276,12 @@ def cut_tickets(
 
 
 def facts_of(data: CTRData) -> dict[str, Any]:
-    """Where a result comes from: the data set's name and its splits."""
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    return {"dataset": data.name, "split_md5": {name: s.md5 for name, s in splits.items()}}
+    """Where a result comes from: the data set's name, its splits, and digests of its identity."""
+    return {
+        "dataset": data.name,
+        "split_md5": {name: split.md5 for name, split in data.splits.items()},
+        "data_md5": data.identity.digests(),
+    }
 
 
 def _kept(

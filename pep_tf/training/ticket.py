@@ -6,11 +6,14 @@ from typing import Any, Self
 
 import keras
 import numpy as np
+from absl import logging
 
+from pep_tf.data import CTRData, Identity
 from pep_tf.errors import TicketError
 from pep_tf.layers import TicketEmbedding
 from pep_tf.training.pruned_tables import EMBEDDING, FIRST_ORDER
 from pep_tf.training.state import load_state, save_state
+from pep_tf.training.trained_on import refuse_other_data
 from pep_tf.training.weights import assign, named_weights
 
 _FORMAT = 1
@@ -181,6 +184,29 @@ class Ticket:
             for name, table in tables.items()
             if name == EMBEDDING or table.get("pruning") == "threshold"
         }
+
+    def check_data(self, data: CTRData) -> None:
+        """Makes sure that the ticket's entries mean the same features in `data`.
+
+        Raises:
+            TicketError: other fields, another mapping of features to ids, or another split of the same
+                rows than those that the ticket was pruned on.
+        """
+        self.check_fields(data.schema.size_by_name)
+        known = Identity.from_config(self.facts.get("identity"))
+        if known is None:
+            logging.warning(
+                "The ticket of %d entries was made by a version that did not record the mapping of its "
+                "data: not compared.",
+                self.budget,
+            )
+        refuse_other_data(
+            known,
+            data,
+            "The ticket",
+            "Take the data that it was pruned on, or prune anew.",
+            TicketError,
+        )
 
     def check_fields(self, fields: dict[str, int]) -> None:
         """Raises TicketError unless the ticket's table was made for these fields, in this order."""

@@ -88,6 +88,7 @@ class Search:
         pareto: tickets in falling order of their parameters.
         best: id of the trial with the highest score after a whole pruning; None if there is none.
         split_md5: of the row numbers of each split.
+        data_md5: of the data's content, mapping, split and options, see `Identity`.
     """
 
     algorithm: str
@@ -99,6 +100,7 @@ class Search:
     pareto: list[FrontPoint]
     best: str | None
     split_md5: dict[str, str] = dataclasses.field(default_factory=dict)
+    data_md5: dict[str, str] = dataclasses.field(default_factory=dict)
     direction: str = "max"
     kind: str = "search"
 

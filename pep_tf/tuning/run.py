@@ -214,7 +214,7 @@ class SearchRun:
             self._tuner(trials).search()
             return Search.load(self.run_dir)
         folder = RunFolder(self.run_dir)
-        folder.open(self._identity(), resume)
+        folder.open(self._asked(), self.data, resume)
         folder.note_environment(environment(self.arguments, "pep_tf.tuning.search"))
         with folder.locked():
             self._tuner(trials).search()
@@ -245,12 +245,11 @@ class SearchRun:
             self._check_folder()
         return tuner
 
-    def _identity(self) -> dict[str, Any]:
-        """What must be the same when a search is resumed."""
+    def _asked(self) -> dict[str, Any]:
+        """What must be the same when a search is resumed, the data apart."""
         options = dataclasses.asdict(self.options)
         return {
             **dataclasses.asdict(self.config),
-            "data": self.data.details,
             "search": {
                 **{name: options[name] for name in ("algorithm", "objective", "stop_hopeless")},
                 "space": describe(self.space),
@@ -265,7 +264,7 @@ class SearchRun:
                 f"{path} is missing, though the chief answers: chief and workers must be given the "
                 "same --run_dir, on a file system that they share."
             )
-        RunFolder(self.run_dir).open(self._identity(), resume=True)
+        RunFolder(self.run_dir).open(self._asked(), self.data, resume=True)
 
     def _trial_reporter(self, name: str) -> Reporter:
         if not self.options.tensorboard:

@@ -142,7 +142,7 @@ class PruningTrials:
             folder=task.folder,
             reporter=_Watched(self.reporter(name), name, task.lost),
             until=math.ceil(share * config.prune_epochs),
-            identity=identity,
+            run_id=identity,
         )
         points = {point.nnz: point for point in self._evaluated(result.tickets)}
         curve = [
@@ -193,7 +193,7 @@ def _prepare(task: Task, identity: str) -> None:
 def _identity(checkpoint: pathlib.Path) -> str | None:
     """The hash that a checkpoint carries; None for a damaged one."""
     try:
-        return load_state(checkpoint, "a checkpoint")[1]["facts"]["identity"]
+        return load_state(checkpoint, "a checkpoint")[1]["facts"]["run_id"]
     except (RunError, KeyError, TypeError):
         return None
 

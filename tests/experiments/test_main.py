@@ -95,7 +95,7 @@ def test_a_finished_run_is_not_overwritten(finished):
     assert "Traceback" not in err
     code, _, err = run(*SHORT, f"--run_dir={folder}", "--resume", "--l2=0.5")
     assert code == 1
-    assert "l2: 1e-05 there, 0.5 here" in err
+    assert "configuration: l2 1e-05, here 0.5." in err
     assert (folder / "results.json").read_bytes() == before
 
 

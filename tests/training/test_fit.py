@@ -139,8 +139,9 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):
     bad = tiny.DATA.train.labels.copy()
     bad[np.random.default_rng([0, 0]).permutation(200)[170]] = np.nan  # batch 5 of epoch 0
     split = ArraySplit(tiny.DATA.train.ids, tiny.DATA.train.labels, np.arange(200))
-    split.labels = bad
     data = dataclasses.replace(tiny.DATA, train=split)
+    assert data.identity == tiny.DATA.identity  # what the checkpoint says it was written on
+    split.labels = bad
     with pytest.raises(
         RunError, match="The loss became nan in stage 'fit', between step 4 and ste"
     ):

@@ -116,7 +116,7 @@ def test_checkpoint_of_another_model_or_stage(trained, tmp_path, other):
 def test_checkpoint_of_other_settings(trained, tmp_path):
     path = tmp_path / "checkpoint"
     trained.save(path, {}, None)
-    with pytest.raises(RunError, match=r"other settings: l2=0.5 \(there 1e-05\)\. Resume"):
+    with pytest.raises(RunError, match=r"other settings: l2 1e-05, here 0.5\. Resume"):
         make(l2=0.5).restore(path)
     make(epochs=99, checkpoint_every=3).restore(path)  # these do not touch a step
 

@@ -26,7 +26,7 @@ QUICK = {
 
 
 def run(model, budgets=BUDGETS, folder=None, reporter=None, data=tiny.DATA, **options):
-    told = {name: options.pop(name) for name in ("until", "identity") if name in options}
+    told = {name: options.pop(name) for name in ("until", "run_id") if name in options}
     settings = tiny.settings(**{**QUICK, **options})
     return prune(model, data, settings, budgets, folder=folder, reporter=reporter, **told)
 
@@ -290,10 +290,10 @@ def test_a_halt_is_not_told_as_a_failure_of_the_thresholds():
 
 
 def test_a_checkpoint_knows_its_run(tmp_path):
-    run(start(), folder=tmp_path, until=1, identity="one")
+    run(start(), folder=tmp_path, until=1, run_id="one")
     with pytest.raises(RunError, match="begun with other values. Use another folder"):
-        run(start(), folder=tmp_path, identity="another")
-    run(start(), folder=tmp_path, identity="one")
+        run(start(), folder=tmp_path, run_id="another")
+    run(start(), folder=tmp_path, run_id="one")
 
 
 def test_histograms_of_thresholds_and_weights_once_an_epoch():

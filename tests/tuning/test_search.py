@@ -111,10 +111,10 @@ def test_a_page_that_shows_more_stays_and_the_search_ends_all_the_same(found, tm
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tune": ["l2"]}, "search: .* there, .* here"),
-        ({"algorithm": "grid"}, "search: .* there, .* here"),
-        ({"budgets": ["20%"]}, "budgets: .* there, .* here"),
-        ({"l2": 0.5}, r"l2: 1e-05 there, 0.5 here"),
+        ({"tune": ["l2"]}, "configuration: search space granularity given, here none"),
+        ({"algorithm": "grid"}, "configuration: search algorithm random, here grid"),
+        ({"budgets": ["20%"]}, "configuration: budgets .*, here 20%"),
+        ({"l2": 0.5}, r"configuration: l2 1e-05, here 0.5"),
     ],
 )
 def test_the_folder_of_another_search(found, changes, message):
