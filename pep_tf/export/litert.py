@@ -13,6 +13,7 @@ from pep_tf.export.model_card import model_card, write_card
 from pep_tf.export.serving_module import ServingModule
 from pep_tf.export.tower import Interaction
 from pep_tf.export.version_folder import publish_version
+from pep_tf.paths import resolve
 
 MODEL = "model.tflite"
 
@@ -54,7 +55,7 @@ def export_litert(
     card = {**model_card(module, metadata), "format": "litert"}
     if check is not None:
         answer = litert_answer(content, check.ids)
-        card["check"] = check.compare(answer, "litert", dtype, Path(folder))
+        card["check"] = check.compare(answer, "litert", dtype, resolve(folder))
 
     def write(draft: Path) -> None:
         (draft / MODEL).write_bytes(content)
