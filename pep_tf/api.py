@@ -20,6 +20,7 @@ from pep_tf.seeding import seeded
 from pep_tf.tables.packed.values import DTYPES
 from pep_tf.training import FitResult, Reporter, Settings
 from pep_tf.training.budgets import Budget
+from pep_tf.training.settings import FITTING_ALONE, PRUNING_ALONE, refuse_idle
 
 _ROWS_TO_CHECK = 1024
 
@@ -70,6 +71,7 @@ class Ticket(training.Ticket):
         """
         require_data(data)
         self.check_data(data)
+        refuse_idle(changes, PRUNING_ALONE, "retraining a ticket, which has no thresholds")
         settings = dataclasses.replace(settings or Settings(), **changes)
         # For dropout, and for random weights, which must not be those that were pruned.
         with seeded(settings.seed + (init == "random")):
@@ -90,7 +92,7 @@ class Ticket(training.Ticket):
         *,
         dtype: str = "float32",
         format: str = "savedmodel",
-        **metadata: Any,
+        metadata: Mapping[str, Any] | None = None,
     ) -> pathlib.Path:
         """Writes the retrained model to `<folder>/<version>/` and returns that folder.
 
@@ -101,7 +103,7 @@ class Ticket(training.Ticket):
         """
         if self.model is None:
             raise RunError("A ticket must be retrained before it is exported: call `retrain`.")
-        card = {"budget": self.budget, "nnz": self.nnz, **self.facts, **metadata}
+        card = {"budget": self.budget, "nnz": self.nnz, **self.facts, **(metadata or {})}
         return export(self.model, folder, data=self.data, dtype=dtype, format=format, metadata=card)
 
 
@@ -130,8 +132,8 @@ def prune(
         DataError: data that cannot be trained on or scored, before the first step.
         RunError: a model without thresholds, a bad budget, a loss that is not finite.
     """
+    refuse_idle(changes, FITTING_ALONE, "pruning, which takes `prune_epochs`; give it to `retrain`")
     settings = dataclasses.replace(settings or Settings(), **changes)
-    folder = None if folder is None else pathlib.Path(folder)
     result = training.prune(model, data, settings, budgets, folder=folder, reporter=reporter)
     return [Ticket(**vars(ticket)) for ticket in result.tickets]
 

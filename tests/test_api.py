@@ -105,12 +105,25 @@ def test_settings_may_be_given_by_name():
     model = tiny.model("fm")
     pep_tf.prune(model, tiny.DATA, budgets=[64], reporter=diary, batch_size=100, updates="dense")
     assert diary.stages[0][1] == 2 * pep_tf.Settings().prune_epochs
-    with pytest.raises(RunError, match="`epochs` must be at least 1"):
-        pep_tf.prune(model, tiny.DATA, budgets=[64], epochs=0)
+    with pytest.raises(RunError, match="`prune_epochs` must be at least 1"):
+        pep_tf.prune(model, tiny.DATA, budgets=[64], prune_epochs=0)
+
+
+def test_settings_without_effect_are_refused(tickets):
+    for name in ("epochs", "patience"):
+        with pytest.raises(RunError, match=f"`{name}` has no effect on pruning"):
+            pep_tf.prune(start(), tiny.DATA, budgets=[64], settings=SETTINGS, **{name: 2})
+    for name in ("prune_epochs", "threshold_l2", "threshold_target", "threshold_learning_rate"):
+        with pytest.raises(RunError, match=f"`{name}` has no effect on retraining a ticket"):
+            tickets[0].retrain(tiny.DATA, settings=SETTINGS, **{name: 2})
+    with pytest.raises(RunError, match="`dense_below` has no effect with updates=dense"):
+        pep_tf.Settings(updates="dense", dense_below=5)
+    with pytest.raises(TypeError, match="dtyp"):
+        tickets[0].export("nowhere", dtyp="int8")
 
 
 def test_export(retrained, tmp_path):
-    folder = retrained.export(tmp_path / "ticket_9", note="hello")
+    folder = retrained.export(tmp_path / "ticket_9", metadata={"note": "hello"})
     assert folder == tmp_path / "ticket_9" / "1"
     served = tf.saved_model.load(folder).signatures["serving_default"]
     ids = tiny.DATA.test.ids

@@ -6,7 +6,6 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +13,7 @@ import tensorflow as tf
 from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
 from pep_tf.data.synthetic_shape import Column, get_shape
 from pep_tf.errors import DataError
+from pep_tf.paths import resolve
 
 MAX_INTEGER_ID = 1900  # its token still fits a 64-bit integer
 AVAZU_FIRST_ROW_ID = 10**18
@@ -57,7 +57,7 @@ def write_raw_text(
     for column, size in zip(source.layout.columns, source.schema.sizes, strict=True):
         if column.kind != "hex":
             _table(column.kind, size)  # complains now of a column too large, not in a thread
-    path = Path(path)
+    path = resolve(path)
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:

@@ -1,7 +1,7 @@
 """The configuration of a run: every default in one place, what a study or a flag changes on top."""
 
 import dataclasses
-import pathlib
+import os
 import runpy
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -12,6 +12,7 @@ from pep_tf.export.check import FORMATS
 from pep_tf.layers import GRANULARITIES
 from pep_tf.models import models_with, options_among
 from pep_tf.numbers import listed, read_fields, read_number, real
+from pep_tf.paths import resolve
 from pep_tf.tables.packed.values import DTYPES
 from pep_tf.training import Settings
 from pep_tf.training.budgets import check_budgets
@@ -186,7 +187,7 @@ def _check_names(values: Iterable[str], where: str) -> None:
         raise RunError(f"{where}Unknown settings {unknown}. Known are {sorted(known)}.")
 
 
-def load_study(path: pathlib.Path) -> dict[str, Any]:
+def load_study(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads `CONFIG`, a dict of what differs, from a study file.
 
     Its values are checked with those of the flags, which may replace them, by `make_config`.
@@ -194,6 +195,7 @@ def load_study(path: pathlib.Path) -> dict[str, Any]:
     Raises:
         RunError: a file that is missing, fails, has no `CONFIG`, or has an unknown name in it.
     """
+    path = resolve(path)
     try:
         changes = runpy.run_path(str(path)).get("CONFIG")
     except FileNotFoundError:

@@ -1,11 +1,13 @@
 """How often each feature occurs in the training rows: kept with a run, for sizes by frequency."""
 
+import os
 import pathlib
 
 import numpy as np
 
 from pep_tf.data import CTRData, FeatureSchema
 from pep_tf.errors import RunError
+from pep_tf.paths import resolve
 from pep_tf.training.state import load_state, save_state
 
 _ROWS_AT_ONCE = 1 << 16
@@ -24,12 +26,13 @@ def save_feature_counts(path: pathlib.Path, schema: FeatureSchema, counts: np.nd
     save_state(path, {"counts": counts}, {"fields": schema.get_config()})
 
 
-def load_feature_counts(path: pathlib.Path) -> tuple[FeatureSchema, np.ndarray]:
+def load_feature_counts(path: str | os.PathLike[str]) -> tuple[FeatureSchema, np.ndarray]:
     """Reads what `save_feature_counts` wrote.
 
     Raises:
         RunError: a file that is missing or damaged, or whose parts contradict each other.
     """
+    path = resolve(path)
     arrays, facts = load_state(path, "a count of features")
     try:
         schema, counts = FeatureSchema.from_config(facts["fields"]), arrays["counts"]

@@ -7,6 +7,7 @@ import pathlib
 import pandas as pd
 
 from pep_tf.errors import RunError
+from pep_tf.paths import resolve
 from pep_tf.training.state import save_text
 
 
@@ -80,7 +81,7 @@ class Results:
         Raises:
             RunError: no such file, or one that is not a list of rows.
         """
-        path = pathlib.Path(run_dir) / "results.json"
+        path = resolve(run_dir) / "results.json"
         try:
             return cls([Row(**row) for row in json.loads(path.read_text("utf-8"))])
         except FileNotFoundError:
@@ -93,7 +94,7 @@ class Results:
     def save(self, run_dir: pathlib.Path | str) -> None:
         """Writes `results.json`, whole or not at all."""
         rows = [dataclasses.asdict(row) for row in self.rows]
-        save_text(pathlib.Path(run_dir) / "results.json", json.dumps(rows, indent=2) + "\n")
+        save_text(resolve(run_dir) / "results.json", json.dumps(rows, indent=2) + "\n")
 
     def to_pandas(self) -> pd.DataFrame:
         """One line a row, one column an attribute of `Row`."""

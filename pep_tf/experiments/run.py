@@ -68,13 +68,16 @@ class Run:
     def model(self, pruning: str, dim: int | None = None) -> CTRModel:
         """A fresh model; the same seed gives the same weights whatever the pruning."""
         config = self.config
+        thresholds: dict[str, Any] = {
+            "granularity": config.granularity,
+            "threshold_init": self.threshold_init,
+        }
         return build_model(
             config.model,
             self.data.schema.size_by_name,
             embedding_dim=dim or config.embedding_dim,
-            granularity=config.granularity,
-            threshold_init=self.threshold_init,
             pruning=pruning,
+            **(thresholds if pruning == "threshold" else {}),
             prune_linear=config.prune_linear,
             seed=config.seed,
             table_device=self.table_device,
@@ -120,8 +123,8 @@ class Run:
         entries = self.config.entries(self.data.schema.num_features, dim)
         row = self._row(kind, "original", entries, model, result)
 
-        def export(folder: pathlib.Path, metrics: Any, **form: Any) -> pathlib.Path:
-            card = {**facts_of(self.data), "metrics": metrics}
+        def export(folder: pathlib.Path, metadata: Any, **form: Any) -> pathlib.Path:
+            card = {**facts_of(self.data), **metadata}
             return api.export(model, folder, data=self.data, metadata=card, **form)
 
         return self._export(stage, row, export)
@@ -183,7 +186,9 @@ class Run:
         for kind in self.config.formats():
             folder = self.folder.export / (stage if kind == "savedmodel" else f"{stage}_{kind}")
             shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
-            path = export(folder, dtype=dtype, format=kind, metrics=dataclasses.asdict(row))
+            path = export(
+                folder, dtype=dtype, format=kind, metadata={"metrics": dataclasses.asdict(row)}
+            )
             sizes.append(inspect(path)["bytes"]["total"])
             card = read_card(path)
             if dtype != "float32":

@@ -16,6 +16,7 @@ from pep_tf.export.model_card import model_card, write_card
 from pep_tf.export.serving_module import ServingModule
 from pep_tf.export.tower import Interaction
 from pep_tf.export.version_folder import publish_version
+from pep_tf.paths import resolve
 
 MODEL = "model.tflite"
 OUTSIDE = "gather index out of bounds"  # what LiteRT says where an id is outside its field
@@ -69,7 +70,7 @@ def export_litert(
     card["ids"]["outside"] = f"the invocation fails with `{OUTSIDE}`, which names no field"
     if check is not None:
         answer = litert_answer(content, check.ids)
-        card["check"] = check.compare(answer, "litert", dtype, Path(folder))
+        card["check"] = check.compare(answer, "litert", dtype, resolve(folder))
 
     def write(draft: Path) -> None:
         (draft / MODEL).write_bytes(content)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from pep_tf.errors import DataError
 from pep_tf.export.serving_module import ServingModule
+from pep_tf.paths import resolve
 from pep_tf.tables.packed import StoredTable
 
 MODEL_CARD = "assets.extra/model_card.json"
@@ -70,7 +71,7 @@ def read_card(version: str | Path) -> dict[str, Any]:
     Raises:
         DataError: there is none, or it is damaged.
     """
-    path = Path(version) / MODEL_CARD
+    path = resolve(version) / MODEL_CARD
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(card, dict):

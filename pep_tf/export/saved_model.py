@@ -14,6 +14,7 @@ from pep_tf.export.model_card import MODEL_CARD, model_card, vocabulary_bytes, w
 from pep_tf.export.requests import sample_inputs, write_requests
 from pep_tf.export.tower import Interaction
 from pep_tf.export.version_folder import publish_version
+from pep_tf.paths import resolve
 
 __all__ = ["MODEL_CARD", "export_saved_model"]
 
@@ -80,7 +81,7 @@ def export_saved_model(
     def write(draft: Path) -> None:
         signatures = module.signatures()
         tf.saved_model.save(module, str(draft), signatures)
-        warmed = write_requests(draft, Path(folder).resolve().name, samples, signatures)
+        warmed = write_requests(draft, resolve(folder).name, samples, signatures)
         facts = {
             "format": "savedmodel",
             "warmup_requests": warmed,
@@ -88,7 +89,7 @@ def export_saved_model(
         }
         if check is not None:
             answer = saved_model_answer(draft, check.ids)
-            facts["check"] = check.compare(answer, "savedmodel", dtype, Path(folder))
+            facts["check"] = check.compare(answer, "savedmodel", dtype, resolve(folder))
         card = {**model_card(module, metadata), **facts}
         card["ids"]["outside"] = "the request fails with InvalidArgument, which names the field"
         write_card(card, draft)

@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from pep_tf.errors import RunError
+from pep_tf.paths import resolve
 
 _ATTEMPTS = 100
 
@@ -29,7 +30,7 @@ def publish_version(folder: str | Path, write: Callable[[Path], None]) -> Path:
     Raises:
         RunError: the folder cannot be written or the disk is full. Nothing stays behind.
     """
-    folder = Path(folder)
+    folder = resolve(folder)
     draft = folder / f".draft-{secrets.token_hex(8)}"
     try:
         draft.mkdir(parents=True)
@@ -47,7 +48,7 @@ def publish_version(folder: str | Path, write: Callable[[Path], None]) -> Path:
 
 def latest_version(folder: str | Path) -> int:
     """The highest version number in `folder`, or 0."""
-    folder = Path(folder)
+    folder = resolve(folder)
     if not folder.is_dir():
         return 0
     return max((int(p.name) for p in folder.iterdir() if p.name.isdecimal()), default=0)

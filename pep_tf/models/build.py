@@ -1,5 +1,6 @@
 """A model by its name, with a PEP embedding: what the command line and the examples use."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,19 +47,20 @@ def build_model(
         A built model.
 
     Raises:
-        ValueError: an unknown name, what that model does not take, or what the layers refuse.
+        ValueError: an unknown name, what that model does not take, what has no effect beside
+            `embedding` or `pruning`, or what the layers refuse.
 
     Example:
         >>> build_model("dcn", {"gender": 2, "age": 7}, embedding_dim=4, cross_layers=2)
     """
-    _check(name, options, embedding, prune_linear)
     pruned: dict[str, Any] = {
         "granularity": granularity,
         "threshold_init": threshold_init,
         "pruning": pruning,
-        "field_sizes": tuple(fields.values()),
-        "dtype": dtype,
     }
+    _check(name, options, embedding, prune_linear)
+    _check_effects(name, {"embedding_dim": embedding_dim, **pruned}, embedding, prune_linear)
+    pruned |= {"field_sizes": tuple(fields.values()), "dtype": dtype}
     tables: dict[str, keras.layers.Layer] = {}
     with seeded(seed):
         if "embedding" in arguments_of(name):
@@ -91,3 +93,24 @@ def _check(
     both = models_with("embedding", "first_order")
     if prune_linear and name not in both:
         raise ValueError(f"`prune_linear` must be given to one of {list(both)}. Received: {name!r}")
+
+
+def _check_effects(
+    name: str,
+    values: Mapping[str, Any],
+    embedding: keras.layers.Layer | None,
+    prune_linear: bool,
+) -> None:
+    """Refuses values other than the defaults where nothing would come of them."""
+    parameters = inspect.signature(build_model).parameters
+    changed = [n for n, value in values.items() if value != parameters[n].default]
+    if embedding is not None or name not in models_with("embedding"):
+        reason = f"name={name!r}" if embedding is None else "an `embedding` that was built apart"
+        idle = {"embedding_dim"} if prune_linear else set(values)
+    else:
+        reason = f"pruning={values['pruning']!r}, which has no thresholds"
+        idle = set() if values["pruning"] == "threshold" else {"granularity", "threshold_init"}
+    if wrong := [n for n in changed if n in idle]:
+        raise ValueError(
+            f"`{wrong[0]}` has no effect with {reason}. Received: {values[wrong[0]]!r}"
+        )

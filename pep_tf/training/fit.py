@@ -1,12 +1,13 @@
 """Training with early stopping: the baseline and the retraining of tickets, by one protocol."""
 
 import dataclasses
-import pathlib
+import os
 import time
 
 import keras
 
 from pep_tf.data import CTRData
+from pep_tf.paths import resolve
 from pep_tf.training.inputs import check_inputs
 from pep_tf.training.loop import Loop
 from pep_tf.training.metrics import Evaluator, Metrics
@@ -43,7 +44,7 @@ def fit(
     settings: Settings,
     *,
     stage: str = "fit",
-    checkpoint: pathlib.Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
 ) -> FitResult:
     """Trains until the validation AUC has not risen for `settings.patience` epochs.
@@ -67,6 +68,7 @@ def fit(
     check_inputs(model, data)
     note_trained_on(model, data)
     reporter = reporter or Silent()
+    checkpoint = None if checkpoint is None else resolve(checkpoint)
     loop = Loop(stage, model, settings.optimizer(model), data.train, settings, data.identity)
     evaluate = Evaluator(model)
     started, best_auc, best_epoch, best = time.perf_counter(), -1.0, 0, snapshot(model)

@@ -1,6 +1,7 @@
 """Pruning: thresholds train beside the table, and each budget that is reached yields a ticket."""
 
 import dataclasses
+import os
 import pathlib
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -13,6 +14,7 @@ import tensorflow as tf
 from pep_tf.data import CTRData
 from pep_tf.errors import RunError
 from pep_tf.layers import PEPEmbedding
+from pep_tf.paths import resolve
 from pep_tf.training.budgets import Budget, resolve_budgets
 from pep_tf.training.inputs import check_inputs
 from pep_tf.training.loop import Loop
@@ -62,7 +64,7 @@ def prune(
     settings: Settings,
     budgets: Sequence[Budget],
     *,
-    folder: pathlib.Path | None = None,
+    folder: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
     until: int | None = None,
     run_id: str = "",
@@ -96,7 +98,8 @@ def prune(
     """
     check_inputs(model, data)
     note_trained_on(model, data)
-    run = _Pruning(model, data, settings, budgets, folder, reporter or Silent(), run_id)
+    path = None if folder is None else resolve(folder)
+    run = _Pruning(model, data, settings, budgets, path, reporter or Silent(), run_id)
     return run.finish(settings.prune_epochs if until is None else until)
 
 

@@ -1,6 +1,7 @@
 """How a model is trained: one set of numbers shared by baseline, pruning and retraining."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -16,6 +17,8 @@ _LEAST = {
     **dict.fromkeys(("learning_rate", "l2", "threshold_learning_rate", "threshold_l2"), 0),
     **dict.fromkeys(("dense_below", "seed"), 0),
 }
+FITTING_ALONE = ("epochs", "patience")  # what pruning does not look at
+PRUNING_ALONE = ("prune_epochs", "threshold_learning_rate", "threshold_l2", "threshold_target")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Settings:
         read_fields(self, _LEAST)
         if self.updates not in UPDATES:
             raise RunError(f"`updates` must be one of {list(UPDATES)}. Received: {self.updates!r}")
+        if self.updates == "dense" and self.dense_below != DENSE_BELOW:
+            raise RunError(
+                "`dense_below` has no effect with updates=dense, which updates every table whole. "
+                f"Received: {self.dense_below}"
+            )
 
     def optimizer(self, model: keras.Model) -> CoupledAdam:
         """A fresh optimizer, built for a built model."""
@@ -97,3 +105,19 @@ class Settings:
             for name, value in self.get_config().items()
             if name not in free and other.get(name) != value
         }
+
+
+def refuse_idle(given: Collection[str], idle: Collection[str], what: str) -> None:
+    """Refuses settings, by name, that have no effect on something.
+
+    Args:
+        given: names of the settings that were given for it.
+        idle: names of those that it does not look at.
+        what: it, for the message.
+
+    Raises:
+        RunError: one of `given` is among `idle`.
+    """
+    for name in given:
+        if name in idle:
+            raise RunError(f"`{name}` has no effect on {what}.")

@@ -1,7 +1,7 @@
 """The lottery ticket: which entries of a table stay, and what everything started from."""
 
 import dataclasses
-import pathlib
+import os
 from typing import Any, Self
 
 import keras
@@ -11,6 +11,7 @@ from absl import logging
 from pep_tf.data import CTRData, Identity
 from pep_tf.errors import TicketError
 from pep_tf.layers import TicketEmbedding
+from pep_tf.paths import resolve
 from pep_tf.training.pruned_tables import EMBEDDING, FIRST_ORDER
 from pep_tf.training.state import load_state, save_state
 from pep_tf.training.trained_on import refuse_other_data
@@ -133,7 +134,7 @@ class Ticket:
                 f"The ticket does not fit its model: see its weights {sorted(wrong)}."
             )
 
-    def save(self, path: pathlib.Path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the ticket to one file, without pickle; raises RunError if it cannot."""
         arrays = {"mask_bits": self.mask_bits}
         if self.linear_bits is not None:
@@ -142,15 +143,16 @@ class Ticket:
         arrays |= {f"pruned/{name}": value for name, value in self.pruned.items()}
         scalars = ("budget", "nnz", "step", "forced", "dim", "model_config", "facts")
         facts = {name: getattr(self, name) for name in scalars}
-        save_state(path, arrays, {"pep_tf_ticket": _FORMAT, **facts})
+        save_state(resolve(path), arrays, {"pep_tf_ticket": _FORMAT, **facts})
 
     @classmethod
-    def load(cls, path: pathlib.Path) -> Self:
+    def load(cls, path: str | os.PathLike[str]) -> Self:
         """Reads a ticket.
 
         Raises:
             TicketError: a missing, damaged or foreign file, or one that contradicts itself.
         """
+        path = resolve(path)
         arrays, facts = load_state(path, "a ticket", TicketError)
         if not isinstance(facts, dict) or facts.pop("pep_tf_ticket", None) != _FORMAT:
             raise TicketError(f"{path} is not a ticket of format {_FORMAT} of this package.")

@@ -10,6 +10,7 @@ from keras_tuner.src.engine.trial import Trial
 
 from pep_tf.data import CTRData
 from pep_tf.errors import RunError
+from pep_tf.paths import resolve
 from pep_tf.training.prune import facts_of
 from pep_tf.training.state import save_text
 from pep_tf.tuning.score import Objective, Point, pareto
@@ -150,7 +151,7 @@ class Search:
         Raises:
             RunError: no such file, or one that is no search.
         """
-        path = pathlib.Path(run_dir) / _NAME
+        path = resolve(run_dir) / _NAME
         try:
             fields = json.loads(path.read_text("utf-8"))
             fields["pareto"] = [FrontPoint(**point) for point in fields["pareto"]]

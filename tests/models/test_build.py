@@ -63,3 +63,44 @@ def test_unknown_name():
 def test_what_a_model_has_no_use_for(name, given, message):
     with pytest.raises(ValueError, match=message):
         build_model(name, tiny.FIELDS, **given)
+
+
+LAYER = keras.layers.Embedding(16, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        (
+            "fm",
+            {"embedding": LAYER, "embedding_dim": 2},
+            "`embedding_dim` has no effect with an `emb",
+        ),
+        (
+            "fm",
+            {"embedding": LAYER, "threshold_init": -5.0},
+            "`threshold_init` has no effect with an",
+        ),
+        (
+            "fm",
+            {"pruning": "none", "granularity": "field"},
+            "`granularity` has no effect with pruning",
+        ),
+        (
+            "fm",
+            {"pruning": "none", "threshold_init": -5.0},
+            "pruning='none', which has no thresholds",
+        ),
+        ("linear", {"embedding_dim": 8}, "`embedding_dim` has no effect with name='linear'"),
+        ("linear", {"pruning": "none"}, "`pruning` has no effect with name='linear'"),
+    ],
+)
+def test_what_has_no_effect_beside_something_else(name, given, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(name, tiny.FIELDS, **given)
+
+
+def test_thresholds_of_first_order_weights_beside_an_embedding_that_was_built_apart():
+    given = {"granularity": "field", "threshold_init": -4.0, "prune_linear": True}
+    model = build_model("fm", tiny.FIELDS, embedding=LAYER, **given)
+    np.testing.assert_array_equal(model.first_order.thresholds, np.full((3, 1), -4.0))

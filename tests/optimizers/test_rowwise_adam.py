@@ -199,7 +199,7 @@ def test_small_tables_are_updated_densely():
 def ticket_model(seed=0):
     mask = np.random.default_rng(seed).random((125, 4)) < 0.4
     layer = TicketEmbedding.of_mask(np.packbits(mask, axis=1), 4, name="embedding")
-    model = build_model("fm", FIELDS, embedding_dim=4, seed=3, embedding=layer)
+    model = build_model("fm", FIELDS, seed=3, embedding=layer)
     draw = np.random.default_rng(seed + 1).uniform(-0.2, 0.2, layer.entries.shape)
     layer.entries.assign(draw)
     return model

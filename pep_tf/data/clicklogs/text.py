@@ -11,6 +11,7 @@ from typing import IO, Protocol, cast
 from pep_tf.data.clicklogs.formats import Format
 from pep_tf.data.clicklogs.strict import first_line_fault
 from pep_tf.errors import DataError
+from pep_tf.paths import resolve
 
 BLOCK_BYTES = 1 << 19
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -58,7 +59,7 @@ def read_blocks(
         DataError: the file is missing, empty, a truncated or damaged gzip, of another format (see
             `first_line_fault`), or has 64 MB without a line end.
     """
-    path = pathlib.Path(path)
+    path = resolve(path)
     with open_raw(path) as (stream, compressed):
         first = stream.readline(1 << 20)
         if not first:

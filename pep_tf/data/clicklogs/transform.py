@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from pep_tf.data.clicklogs.tokens import tokens_of_strings
 from pep_tf.data.raw import RawColumn
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import DataError
+from pep_tf.paths import resolve
 
 VERSION = 1
 FILE = "transform.json"
@@ -135,7 +135,7 @@ class Transform(tf.Module):
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes `transform.json`, and `transform.npz` when there is a vocabulary."""
-        folder = pathlib.Path(folder)
+        folder = resolve(folder)
         arrays = self.encoding.arrays()
         if arrays:
             np.savez(folder / "transform.npz", **arrays)  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ class Transform(tf.Module):
         Raises:
             DataError: no transform there, of another version, or damaged.
         """
-        path = pathlib.Path(folder) / FILE
+        path = resolve(folder) / FILE
         try:
             config = json.loads(path.read_text())
         except FileNotFoundError as error:

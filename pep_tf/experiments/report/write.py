@@ -18,6 +18,7 @@ from pep_tf.experiments.report.page import comparison_page, run_page
 from pep_tf.experiments.report.reading import Record, read_run
 from pep_tf.experiments.report.search import SEARCH, Search, read_search
 from pep_tf.experiments.report.search_page import search_page
+from pep_tf.paths import resolve
 from pep_tf.training.state import replacing, save_text
 
 _PACKAGE = "pep_tf.experiments.report"
@@ -44,13 +45,11 @@ def write_report(
         RunError: a folder without results, results that are damaged, searches among several folders,
             a page that cannot be written, or that would take the place of one that shows more.
     """
-    paths = [pathlib.Path(folder) for folder in folders]
+    paths = [resolve(folder) for folder in folders]
     if not paths:
         raise RunError("Give the folder of a run.")
     single = len(paths) == 1
-    target = pathlib.Path(
-        output or (paths[0] if single else paths[0].resolve().parent / "comparison")
-    )
+    target = resolve(output or (paths[0] if single else paths[0].parent / "comparison"))
     searches = [path for path in paths if (path / SEARCH).exists()]
     if searches and not single:
         raise RunError(f"{searches[0]} is a search: a search has a page of its own, give it alone.")
