@@ -80,7 +80,7 @@ def test_numbers_that_a_program_wrote_with_a_point(log):
             np.testing.assert_array_equal(log.trained(column, value), log.trained(column, same[0]))
         raw = {name: [v] * len(same + other) for name, v in log.row.items()}
         answers = log.served({**raw, column: same + other})
-        assert np.ptp(answers[: len(same)]) == 0
+        assert np.ptp(answers[: len(same)]) < 1e-6
         if isinstance(log.transform.encoding, HashEncoding):  # else one id for all that is unknown
             assert np.abs(answers[len(same) :] - answers[0]).min() > 1e-5
 
