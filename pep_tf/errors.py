@@ -1,5 +1,9 @@
 """The errors that are the user's to mend: the command line prints them without a traceback."""
 
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
 
 class PepError(ValueError):
     """A mistake in what was given to the package; the message says what to do about it."""
@@ -27,3 +31,24 @@ class DivergedError(RunError):
 
 class NumberError(DataError, RunError):
     """A number that cannot be read or is out of bounds, whatever it was given for."""
+
+
+@contextlib.contextmanager
+def reading(path: pathlib.Path, error: type[PepError], advice: str) -> Iterator[None]:
+    """Names the file where its content makes the code within fail: it is damaged, or of another version.
+
+    Args:
+        path: the file.
+        error: class of the error to raise.
+        advice: what to do about it.
+
+    Raises:
+        PepError: of class `error`; one from within that names a file of that folder passes as it is.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as cause:
+        if isinstance(cause, PepError) and str(path.parent) in str(cause):
+            raise
+        what = " ".join(f"{type(cause).__name__}: {cause}".rstrip(".").split())
+        raise error(f"{path} is damaged or of another version ({what}); {advice}.") from cause

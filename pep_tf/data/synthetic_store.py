@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.clicklogs.load import find_store, load_avazu, load_criteo
-from pep_tf.data.clicklogs.manifest import read_manifest
+from pep_tf.data.clicklogs.manifest import read_manifest, reading_manifest
 from pep_tf.data.clicklogs.rows import SPLITS, assign_rows
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.dataset import CTRData
@@ -51,14 +51,16 @@ def synthetic_store(
     store = find_store(data_dir)
     data, source = _LOADERS[shape](store, verify=verify), RowSource(shape, num_features, seed)
     manifest = read_manifest(store)
-    rows = manifest["lines"]["rows"]
-    clicks, best = _scores(source, rows, manifest["options"]["seed"])
-    found = [manifest["splits"][name]["clicks"] for name in SPLITS]
-    if manifest["lines"]["bad"] or clicks != found:
+    with reading_manifest(store):
+        rows, bad = manifest["lines"]["rows"], manifest["lines"]["bad"]
+        seed_of_split = manifest["options"]["seed"]
+        found = [manifest["splits"][name]["clicks"] for name in SPLITS]
+    clicks, best = _scores(source, rows, seed_of_split)
+    if bad or clicks != found:
         raise DataError(
             f"{store}: does not hold {rows} synthetic rows of `shape`={shape!r}, `num_features`="
             f"{num_features} and `seed`={seed}: they have {clicks} clicks in {', '.join(SPLITS)}, "
-            f"the store {found}, with {manifest['lines']['bad']} bad lines."
+            f"the store {found}, with {bad} bad lines."
         )
     details = {
         **data.details,

@@ -8,12 +8,13 @@ from typing import Any
 from pep_tf.command_line import Command
 from pep_tf.errors import DataError, PepError
 from pep_tf.export.litert import MODEL
-from pep_tf.export.model_card import MODEL_CARD, read_card
+from pep_tf.export.model_card import MODEL_CARD, read_card, sha256
 from pep_tf.export.tables import SharedWeights
 from pep_tf.export.version_folder import latest_version
 from pep_tf.paths import resolve
 
 _SHARED = SharedWeights.__name__
+_OTHERWISE = ("missing", "changed", "added")  # than the model card has it
 
 
 def inspect(path: str | Path) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
         `version` (folder), `bytes` by part (`values`, `indices`, `first_order`, `tower`,
         `vocabulary`, `graph`, `other` and their sum `total`), `table` and `first_order` as the
         model card has them, `dense_bytes` (tables and tower stored whole), `bound_bytes` (of the
-        tables), `missing` and `changed` (files against the card).
+        tables), `missing`, `changed` and `added` (files against the card, by their sha256).
 
     Raises:
         DataError: nothing exported is there, or its card is damaged.
@@ -60,7 +61,7 @@ def _report(version: Path, card: dict[str, Any], sizes: dict[str, int]) -> dict[
     graph = sizes[MODEL] - sum(parts.values()) if lite else sizes["saved_model.pb"]
     total = sum(sizes.values())
     parts |= {"graph": graph, "other": total - graph - sum(parts.values()), "total": total}
-    stored = {name: facts["bytes"] for name, facts in card["files"].items()}
+    stored = {name: facts["sha256"] for name, facts in card["files"].items()}
     return {
         "version": str(version),
         "format": card["format"],
@@ -74,7 +75,8 @@ def _report(version: Path, card: dict[str, Any], sizes: dict[str, int]) -> dict[
         + card["tower_bytes_float32"],
         "bound_bytes": table["bound_bytes"] + (first_order["bound_bytes"] if first_order else 0),
         "missing": sorted(set(stored) - set(sizes)),
-        "changed": sorted(n for n, size in stored.items() if sizes.get(n, size) != size),
+        "changed": sorted(n for n in stored if n in sizes and sha256(version / n) != stored[n]),
+        "added": sorted(set(sizes) - set(stored) - {MODEL_CARD}),
     }
 
 
@@ -109,13 +111,13 @@ def render(report: dict[str, Any]) -> str:
                 f" {facts['bound_bytes']:,} (float32 values)"
                 + (", found by the table's indices" if facts["format"] == _SHARED else "")
             )
-    for kind in ("missing", "changed"):
+    for kind in _OTHERWISE:
         lines += [f"WARNING: {kind} since the export: {name}" for name in report[kind]]
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the report; returns the exit code."""
+    """Prints the report; returns the exit code, 1 for files that are not those of the export."""
     command = Command("pep_tf.export.inspect", __doc__, arguments="PATH")
 
     def show(paths: list[str]) -> None:
@@ -123,7 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise PepError(
                 f"Give one PATH, an exported model or a version of one. Received: {paths}"
             )
-        print(render(inspect(paths[0])))
+        report = inspect(paths[0])
+        print(render(report))
+        if wrong := [name for kind in _OTHERWISE for name in report[kind]]:
+            raise DataError(
+                f"{report['version']} is not what was exported: see {', '.join(wrong)}. "
+                "Export the model again."
+            )
 
     return command.run(show, arguments)
 

@@ -56,7 +56,7 @@ def model_card(module: ServingModule, metadata: Mapping[str, Any] | None) -> dic
 def write_card(card: Mapping[str, Any], version: Path) -> None:
     """Writes the card with size and checksum of every file that is there already."""
     files = {
-        str(path.relative_to(version)): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        str(path.relative_to(version)): {"bytes": path.stat().st_size, "sha256": sha256(path)}
         for path in sorted(version.rglob("*"))
         if path.is_file()
     }
@@ -111,6 +111,7 @@ def _describe(table: StoredTable) -> dict[str, Any]:
     }
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

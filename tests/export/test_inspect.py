@@ -78,12 +78,41 @@ def test_the_command_prints_the_table_and_warns_of_changed_files(tmp_path, capsy
     assert f"77 x {DIM}, {np.count_nonzero(TABLE)} kept" in out
     assert "WARNING" not in out
     (version / "fingerprint.pb").unlink()
+    (version / "assets.extra" / "notes.txt").write_text("x")
     with (version / "saved_model.pb").open("ab") as file:
         file.write(b"x")
-    assert main([str(version)]) == 0
-    out = capsys.readouterr().out
+    assert main([str(version)]) == 1
+    out, err = capsys.readouterr()
     assert "missing since the export: fingerprint.pb" in out
     assert "changed since the export: saved_model.pb" in out
+    assert "added since the export: assets.extra/notes.txt" in out
+    assert err == (
+        f"error: {version} is not what was exported: see fingerprint.pb, saved_model.pb, "
+        "assets.extra/notes.txt. Export the model again.\n"
+    )
+
+
+@pytest.mark.parametrize("export", [export_saved_model, export_litert])
+def test_bytes_that_were_overwritten(tmp_path, capsys, export):
+    """The size stays as it was."""
+    version = export(tmp_path, schema=SCHEMA, table=TABLE, tower=SmallTower())
+    assert inspect(version)["changed"] == inspect(version)["added"] == []
+    largest = max(version.rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
+    with largest.open("r+b") as file:
+        file.seek(-64, 2)
+        file.write(bytes(range(64)))
+    assert inspect(version)["changed"] == [str(largest.relative_to(version))]
+    assert main([str(version)]) == 1
+    assert "is not what was exported" in capsys.readouterr().err
+
+
+def test_a_card_that_names_other_folders(tmp_path):
+    version = export_saved_model(tmp_path, schema=SCHEMA, table=TABLE, tower=SmallTower())
+    card = json.loads((version / MODEL_CARD).read_text())
+    card["files"]["../../outside"] = {"bytes": 1, "sha256": "0"}
+    (version / MODEL_CARD).write_text(json.dumps(card))
+    (tmp_path.parent / "outside").touch()
+    assert inspect(version)["missing"] == ["../../outside"]  # and nothing there is read
 
 
 @pytest.mark.parametrize("card", [None, "{", "[]", json.dumps({"table": 3})])

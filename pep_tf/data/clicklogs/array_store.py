@@ -12,7 +12,12 @@ import tensorflow_datasets as tfds
 from pep_tf.data.clicklogs.build import BLOCK_ROWS
 from pep_tf.data.clicklogs.formats import STORE_VERSION
 from pep_tf.data.clicklogs.identity import STORE
-from pep_tf.data.clicklogs.manifest import check_version, read_manifest, write_manifest
+from pep_tf.data.clicklogs.manifest import (
+    check_version,
+    read_manifest,
+    reading_manifest,
+    write_manifest,
+)
 from pep_tf.data.clicklogs.place import is_same, publish, published, writing_to
 from pep_tf.data.clicklogs.quiet import quiet
 from pep_tf.data.clicklogs.rows import SPLITS
@@ -139,9 +144,10 @@ def read_store(folder: str | os.PathLike[str], *, verify: bool = False) -> CTRDa
     folder = resolve(folder)
     manifest = read_manifest(folder, verify=verify)
     check_version(folder, manifest)
-    schema = FeatureSchema.from_config(manifest["schema"])
-    splits = store_splits(folder, manifest)
-    details = {**manifest["details"], "data_dir": str(folder)}
-    train, validation, test = (splits[name] for name in SPLITS)
     known = Identity.from_config(manifest.get("identity")) or Identity()
-    return CTRData(manifest["dataset"], schema, train, validation, test, details, known=known)
+    with reading_manifest(folder):
+        schema = FeatureSchema.from_config(manifest["schema"])
+        splits = store_splits(folder, manifest)
+        details = {**manifest["details"], "data_dir": str(folder)}
+        train, validation, test = (splits[name] for name in SPLITS)
+        return CTRData(manifest["dataset"], schema, train, validation, test, details, known=known)

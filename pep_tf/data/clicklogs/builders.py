@@ -19,7 +19,7 @@ from pep_tf.data.clicklogs import build
 from pep_tf.data.clicklogs.content import refuse_change, stamp
 from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, STORE_VERSION, Format
 from pep_tf.data.clicklogs.identity import STORE, click_log_identity, options_of
-from pep_tf.data.clicklogs.manifest import FILE, write_manifest
+from pep_tf.data.clicklogs.manifest import FILE, reading_manifest, write_manifest
 from pep_tf.data.clicklogs.process import RawFile
 from pep_tf.data.clicklogs.rows import SPLITS
 from pep_tf.errors import DataError
@@ -65,7 +65,8 @@ def _stored_config(folder: pathlib.Path) -> str | ClickLogConfig | None:
     name = found[0].parent.parent.name
     if name in build.ENCODINGS:  # the options are the defaults
         return name
-    return ClickLogConfig(name=name, options=options_of(json.loads(found[0].read_text())))
+    with reading_manifest(found[0].parent):
+        return ClickLogConfig(name=name, options=options_of(json.loads(found[0].read_text())))
 
 
 class ClickLogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]

@@ -38,11 +38,20 @@ def click_log_identity(
 
 
 def identity_of_manifest(manifest: Mapping[str, Any]) -> Identity:
-    """The identity of a store; without content where the version that wrote it kept no digests."""
+    """The identity of a store; without content where the version that wrote it kept no digests.
+
+    Raises:
+        DataError: options that no store can have, or other ones than the identity has.
+    """
+    options = options_of(manifest)
     if found := Identity.from_config(manifest.get("identity")):
+        if (own := found.mapping["encoding"]) != options.encoding:
+            raise DataError(
+                f"encoding {options.encoding!r} among the options, {own!r} of the identity"
+            )
         return found
     fmt = FORMATS[manifest["dataset"]]
-    return click_log_identity(fmt, options_of(manifest), STORE, {}, manifest["raw"]["name"])
+    return click_log_identity(fmt, options, STORE, {}, manifest["raw"]["name"])
 
 
 def options_of(manifest: Mapping[str, Any]) -> Options:

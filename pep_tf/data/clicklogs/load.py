@@ -15,13 +15,19 @@ from pep_tf.data.clicklogs.identity import (
     identity_of_manifest,
     refuse_other_options,
 )
-from pep_tf.data.clicklogs.manifest import FILE, check_version, read_manifest
+from pep_tf.data.clicklogs.manifest import (
+    FILE,
+    check_version,
+    read_manifest,
+    reading_manifest,
+)
 from pep_tf.data.clicklogs.process import RawFile
 from pep_tf.data.clicklogs.raw import RawSplit, index_raw
 from pep_tf.data.clicklogs.rows import SPLITS
 from pep_tf.data.clicklogs.store import store_splits
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.dataset import CTRData
+from pep_tf.data.identity import Identity
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
@@ -135,11 +141,19 @@ def _load(fmt: Format, path: pathlib.Path, given: dict[str, Any], verify: bool) 
 
 def _load_store(fmt: Format, folder: pathlib.Path, given: dict[str, Any], verify: bool) -> CTRData:
     manifest = read_manifest(folder, verify=verify)
-    if manifest["dataset"] != fmt.name:
-        raise DataError(f"{folder}: holds {manifest['dataset']!r}, {fmt.name!r} was asked for.")
+    if manifest.get("dataset") != fmt.name:
+        raise DataError(f"{folder}: holds {manifest.get('dataset')!r}, {fmt.name!r} was asked for.")
     check_version(folder, manifest)
-    known = identity_of_manifest(manifest)
+    with reading_manifest(folder):
+        known = identity_of_manifest(manifest)
     refuse_other_options(fmt, known, given, folder)
+    with reading_manifest(folder):
+        return _data_of(fmt, folder, manifest, known)
+
+
+def _data_of(
+    fmt: Format, folder: pathlib.Path, manifest: dict[str, Any], known: Identity
+) -> CTRData:
     transform = Transform.load(folder)
     schema = FeatureSchema.from_config(manifest["schema"])
     if schema != transform.schema or transform.fingerprint != manifest["transform_md5"]:

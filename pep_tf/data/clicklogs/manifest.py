@@ -11,7 +11,7 @@ from typing import Any
 import pep_tf
 from pep_tf.data.clicklogs.content import Stamp, stamp
 from pep_tf.data.clicklogs.formats import STORE_VERSION
-from pep_tf.errors import DataError
+from pep_tf.errors import DataError, reading
 
 FILE = "manifest.json"
 RAW_FILE = "raw"  # its name among the stamps
@@ -81,32 +81,52 @@ def read_manifest(folder: pathlib.Path, *, verify: bool = False) -> dict[str, An
     """
     path = folder / FILE
     try:
-        manifest = json.loads(path.read_text())
+        text = path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {folder} is no prepared store.") from error
-    except ValueError as error:
-        raise DataError(f"{path}: damaged, not JSON ({error}); prepare the data again.") from error
+    with reading_manifest(folder):
+        manifest: dict[str, Any] = json.loads(text)
+        _check_parts(folder, manifest)
+    _verify(folder, manifest["files"], {} if verify else read_stamps(folder))
+    return manifest
+
+
+def reading_manifest(folder: pathlib.Path) -> contextlib.AbstractContextManager[None]:
+    """Names the manifest where something that it should hold is missing or of another kind."""
+    return reading(folder / FILE, DataError, "prepare the data again")
+
+
+def _check_parts(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
+    path = folder / FILE
     if manifest.get("manifest_version") != FORMAT_VERSION:
         raise DataError(
             f"{path}: `manifest_version` must be {FORMAT_VERSION}. "
             f"Received: {manifest.get('manifest_version')!r}; prepare the data again."
         )
+    for name, facts in manifest["splits"].items():
+        rows, clicks = sum(map(sum, facts["block_rows"])), facts.get("clicks", 0)
+        if rows != facts["rows"] or not 0 <= clicks <= rows:
+            raise DataError(
+                f"{path}: damaged, {facts['rows']} rows of {name!r}, {clicks} of them clicked, in blocks "
+                f"of {rows} rows together; prepare the data again."
+            )
     for name, expected in manifest["files"].items():
+        if pathlib.PurePath(name).name != name or name == "..":
+            raise DataError(f"{path}: damaged, {name!r} is no file of the store.")
         file = folder / name
         if not file.is_file():
             raise DataError(f"{file}: missing; prepare the data again.")
         if (size := file.stat().st_size) != expected["bytes"]:
             raise DataError(f"{file}: damaged, {size} bytes instead of {expected['bytes']}.")
-    _verify(folder, manifest["files"], {} if verify else read_stamps(folder))
-    return manifest
+        _ = expected["md5"]
 
 
 def check_version(folder: pathlib.Path, manifest: dict[str, Any]) -> None:
     """Raises DataError unless the store is of the version that this package reads."""
-    if manifest["version"] != STORE_VERSION:
+    if manifest.get("version") != STORE_VERSION:
         raise DataError(
             f"{folder}: `version` of the store must be {STORE_VERSION}. "
-            f"Received: {manifest['version']!r}; prepare the data again."
+            f"Received: {manifest.get('version')!r}; prepare the data again."
         )
 
 

@@ -15,6 +15,7 @@ from pep_tf.data.clicklogs.manifest import (
     note_stamps,
     read_manifest,
     read_stamps,
+    reading_manifest,
 )
 from pep_tf.data.clicklogs.place import is_same, publish, published, writing_to
 from pep_tf.data.clicklogs.process import LineCounts, RawFile
@@ -83,7 +84,8 @@ def _holds(folder: pathlib.Path, raw: RawFile, options: Options, verify: bool) -
     """Whether the store in place was made from this file with these options; see `is_same`."""
     manifest = read_manifest(folder, verify=verify)
     check_version(folder, manifest)
-    known = identity_of_manifest(manifest)
+    with reading_manifest(folder):
+        known = identity_of_manifest(manifest)
     asked = click_log_identity(raw.format, options, STORE, {}, raw.path.name)
     if not is_same(folder, known, asked):
         return False
