@@ -70,7 +70,7 @@ def test_the_curve_is_that_of_the_cut_tickets(whole):
     assert [point.budget for point in found.curve] == [32, 12, 3]
     for point in found.curve:
         ticket = Ticket.load(whole / "trial_0" / f"ticket_{point.budget}.safetensors")
-        model = ticket.rebuild("pruned")
+        model = ticket.model("trained")
         assert point.validation_auc == training.Evaluator(model)(tiny.DATA.validation).auc
         assert point.nnz == ticket.nnz == point.budget
         assert point.parameters == point.nnz + 16 + 1  # first-order weights and bias
