@@ -153,7 +153,7 @@ def test_rungs_end_where_a_whole_pruning_ends(whole, tmp_path):
             for folder in (tmp_path / "trial_2", whole / "trial_0")
         )
         assert (one.step, one.forced) == (other.step, other.forced)
-        assert_same(one.pruned, other.pruned)
+        assert_same(one.trained, other.trained)
 
 
 def test_a_hopeless_trial_is_given_up_half_way(tmp_path):
