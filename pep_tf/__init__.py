@@ -21,6 +21,7 @@ from pep_tf.layers import TicketEmbedding as TicketEmbedding
 from pep_tf.models import build_model as build_model
 from pep_tf.optimizers import CoupledAdam as CoupledAdam
 from pep_tf.optimizers import RowwiseAdam as RowwiseAdam
+from pep_tf.training import PruneCallback as PruneCallback
 from pep_tf.training import Settings as Settings
 from pep_tf.training import Ticket as Ticket
 from pep_tf.training import prunable as prunable
@@ -31,6 +32,7 @@ __all__ = [
     "FeatureSchema",
     "PEPEmbedding",
     "PepError",
+    "PruneCallback",
     "Results",
     "RowwiseAdam",
     "Settings",

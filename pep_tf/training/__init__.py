@@ -11,5 +11,6 @@ from pep_tf.training.progress import Silent as Silent
 from pep_tf.training.prunable import prunable as prunable
 from pep_tf.training.prune import PruneResult as PruneResult
 from pep_tf.training.prune import prune as prune
+from pep_tf.training.prune_callback import PruneCallback as PruneCallback
 from pep_tf.training.settings import Settings as Settings
 from pep_tf.training.ticket import Ticket as Ticket

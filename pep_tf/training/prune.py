@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from pep_tf.data import CTRData
 from pep_tf.errors import RunError
-from pep_tf.layers import PEPEmbedding
 from pep_tf.training.budgets import Budget, resolve_budgets
 from pep_tf.training.cut_tickets import cut_tickets
 from pep_tf.training.inputs import check_inputs
@@ -22,10 +21,10 @@ from pep_tf.training.nonzeros import Nonzeros
 from pep_tf.training.progress import Reporter, Silent
 from pep_tf.training.pruned_tables import entries_of, pruned_tables
 from pep_tf.training.settings import Settings
+from pep_tf.training.threshold_plan import typical_weight
 from pep_tf.training.ticket import Ticket
 from pep_tf.training.weights import snapshot
 
-_ROWS_TO_JUDGE = 1 << 16
 _VALUES_TO_RANK = 1 << 16
 
 
@@ -185,7 +184,7 @@ class _Pruning:
         left = self.settings.prune_epochs * per_epoch - self.loop.step
         reach = last["threshold"] + pace * left
         embedding = self.tables[self.main]
-        if float(embedding.gate(tf.constant(reach))) >= _typical_weight(embedding):
+        if float(embedding.gate(tf.constant(reach))) >= typical_weight(embedding):
             return
         self.warned = True
         self.reporter.note(
@@ -238,9 +237,3 @@ def _some_rows(thresholds: np.ndarray) -> np.ndarray:
     """Evenly spaced rows, few enough that their percentiles cost less than a step."""
     values = np.atleast_1d(thresholds)
     return values[:: max(1, values.size // _VALUES_TO_RANK)]
-
-
-def _typical_weight(embedding: PEPEmbedding) -> float:
-    """Root mean square of V in the first rows."""
-    rows = embedding.read(tf.range(min(embedding.input_dim, _ROWS_TO_JUDGE)))
-    return float(tf.sqrt(tf.reduce_mean(tf.square(rows.table))))

@@ -95,7 +95,7 @@ class Ticket:
                 random = init == "random"
                 entries = table.random_entries() if random else values[table.weight]
                 table.load(layer, like, entries)
-            elif not path.startswith(tuple(f"{table}/" for table in tables)):
+            else:
                 self._load(path, layer, values, init == "random")
         return model
 
