@@ -149,7 +149,8 @@ def report(
     tickets = []
     for path in folder.tickets.glob("ticket_*.safetensors"):
         ticket = Ticket.load(path)
-        row_dims = np.bitwise_count(ticket.mask_bits).sum(axis=1, dtype=np.int64)
+        embedding = ticket.tables["embedding"]
+        row_dims = np.bitwise_count(embedding.bits).sum(axis=1, dtype=np.int64)
         facts = {"budget": ticket.budget, "step": ticket.step, "forced": ticket.forced}
         if row := folder.row(f"ticket_{ticket.budget}"):
             facts |= {"validation_auc": row.validation_auc, "test_auc": row.test_auc}
@@ -158,7 +159,7 @@ def report(
             result = ticket.retrain(data, epochs=1, checkpoint=kept)
             facts["retrained_validation_auc"] = result.validation.auc
             facts["retrained_test_auc"] = result.test.auc
-        tickets.append(facts | shares(row_dims, truth, ticket.dim))
+        tickets.append(facts | shares(row_dims, truth, embedding.dim))
     tickets.sort(key=lambda facts: -facts["budget"])
     names = ("best_auc", "best_logloss", "first_order_auc")
     found = {

@@ -12,7 +12,6 @@ if sys.argv[:1] == ["-m"]:
 from pep_tf import data as data
 from pep_tf import layers as layers
 from pep_tf import models as models
-from pep_tf.api import Ticket as Ticket
 from pep_tf.api import export as export_model
 from pep_tf.api import prune as prune
 from pep_tf.data import CTRData as CTRData
@@ -24,7 +23,9 @@ from pep_tf.layers import TicketEmbedding as TicketEmbedding
 from pep_tf.models import build_model as build_model
 from pep_tf.optimizers import CoupledAdam as CoupledAdam
 from pep_tf.optimizers import RowwiseAdam as RowwiseAdam
+from pep_tf.training import PruneCallback as PruneCallback
 from pep_tf.training import Settings as Settings
+from pep_tf.training import Ticket as Ticket
 from pep_tf.training import prunable as prunable
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "FeatureSchema",
     "PEPEmbedding",
     "PepError",
+    "PruneCallback",
     "Results",
     "RowwiseAdam",
     "Settings",

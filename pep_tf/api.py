@@ -16,95 +16,12 @@ from pep_tf.export.litert import export_litert
 from pep_tf.export.precision import in_float32, whole_products
 from pep_tf.export.saved_model import export_saved_model
 from pep_tf.layers import PEPEmbedding, TicketEmbedding
-from pep_tf.seeding import seeded
 from pep_tf.tables.packed.values import DTYPES
-from pep_tf.training import FitResult, Reporter, Settings
+from pep_tf.training import Reporter, Settings, Ticket
 from pep_tf.training.budgets import Budget
-from pep_tf.training.settings import FITTING_ALONE, PRUNING_ALONE, refuse_idle
+from pep_tf.training.settings import FITTING_ALONE, refuse_idle
 
 _ROWS_TO_CHECK = 1024
-
-
-@dataclasses.dataclass
-class Ticket(training.Ticket):
-    """A ticket that can be retrained and exported; see `pep_tf.training.Ticket` for what it holds.
-
-    Attributes:
-        model: the retrained model, None before `retrain`.
-        result: what retraining came to, None before `retrain`.
-        data: what it was retrained on, None before `retrain`; gives the export its raw features.
-    """
-
-    model: keras.Model | None = None
-    result: FitResult | None = None
-    data: CTRData | None = None
-
-    def retrain(
-        self,
-        data: CTRData,
-        *,
-        init: str = "original",
-        settings: Settings | None = None,
-        checkpoint: pathlib.Path | None = None,
-        reporter: Reporter | None = None,
-        **changes: Any,
-    ) -> FitResult:
-        """Trains what the mask keeps, by the baseline's protocol.
-
-        Args:
-            data: the data that the ticket was pruned on.
-            init: `"original"` starts from the initial weights (the lottery ticket), `"random"` from
-                new ones.
-            settings: see `Settings`; its defaults are the paper's.
-            checkpoint: file to write to and to go on from.
-            reporter: receives the progress.
-            **changes: fields of `settings` that differ.
-
-        Returns:
-            Metrics and epochs; the model is in `self.model`.
-
-        Raises:
-            DataError: data that cannot be trained on or scored.
-            TicketError: data with other fields, another mapping of features to ids, or another split of
-                the same rows than the ticket was pruned on.
-            RunError: a loss that is not finite.
-        """
-        require_data(data)
-        self.check_data(data)
-        refuse_idle(changes, PRUNING_ALONE, "retraining a ticket, which has no thresholds")
-        settings = dataclasses.replace(settings or Settings(), **changes)
-        # For dropout, and for random weights, which must not be those that were pruned.
-        with seeded(settings.seed + (init == "random")):
-            self.model, self.data = self.rebuild(init), data
-        self.result = training.fit(
-            self.model,
-            data,
-            settings,
-            stage=f"ticket {self.budget}",
-            checkpoint=checkpoint,
-            reporter=reporter,
-        )
-        return self.result
-
-    def export(
-        self,
-        folder: pathlib.Path | str,
-        *,
-        dtype: str = "float32",
-        format: str = "savedmodel",
-        metadata: Mapping[str, Any] | None = None,
-    ) -> pathlib.Path:
-        """Writes the retrained model to `<folder>/<version>/` and returns that folder.
-
-        The arguments and errors are those of `pep_tf.export_model`.
-
-        Raises:
-            RunError: before `retrain`.
-        """
-        if self.model is None:
-            raise RunError("A ticket must be retrained before it is exported: call `retrain`.")
-        card = {"budget": self.budget, "nnz": self.nnz, **self.facts, **(metadata or {})}
-        return export(self.model, folder, data=self.data, dtype=dtype, format=format, metadata=card)
 
 
 def prune(
@@ -135,7 +52,7 @@ def prune(
     refuse_idle(changes, FITTING_ALONE, "pruning, which takes `prune_epochs`; give it to `retrain`")
     settings = dataclasses.replace(settings or Settings(), **changes)
     result = training.prune(model, data, settings, budgets, folder=folder, reporter=reporter)
-    return [Ticket(**vars(ticket)) for ticket in result.tickets]
+    return result.tickets
 
 
 def export(

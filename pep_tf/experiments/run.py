@@ -129,7 +129,7 @@ class Run:
 
         return self._export(stage, row, export)
 
-    def _tickets(self) -> list[api.Ticket]:
+    def _tickets(self) -> list[training.Ticket]:
         """The tickets, from their files if pruning has finished."""
         done = self.folder.tickets / "done.json"
         if not done.exists():
@@ -149,15 +149,15 @@ class Run:
             save_text(done, json.dumps({**facts, "seconds": result.seconds}) + "\n")
             shutil.rmtree(work, ignore_errors=True)
         budgets = json.loads(done.read_text("utf-8"))["budgets"]
-        return [api.Ticket.load(self._ticket_path(budget)) for budget in budgets]
+        return [training.Ticket.load(self._ticket_path(budget)) for budget in budgets]
 
     def _ticket_path(self, budget: int) -> pathlib.Path:
         return self.folder.tickets / f"ticket_{budget}.safetensors"
 
-    def _retrain(self, stage: str, ticket: api.Ticket) -> Row:
+    def _retrain(self, stage: str, ticket: training.Ticket) -> Row:
         if self.config.no_retrain:
-            ticket.model, ticket.data = ticket.rebuild("pruned"), self.data
-            evaluate = training.Evaluator(ticket.model)
+            ticket.retrained, ticket.data = ticket.model("trained"), self.data
+            evaluate = training.Evaluator(ticket.retrained)
             validation, test = evaluate(self.data.validation), evaluate(self.data.test)
             ticket.result = FitResult(validation, test, 0, 0, 0.0)
         else:
@@ -168,12 +168,12 @@ class Run:
                 checkpoint=self.folder.checkpoint(stage),
                 reporter=self.reporter,
             )
-        assert ticket.model is not None
+        assert ticket.retrained is not None
         assert ticket.result is not None
         kind = "pruned" if self.config.no_retrain else "ticket"
         init = kind if self.config.no_retrain else self.config.ticket_init
         self.folder.note_history(stage, ticket.result.history)
-        row = self._row(kind, init, ticket.budget, ticket.model, ticket.result)
+        row = self._row(kind, init, ticket.budget, ticket.retrained, ticket.result)
         return self._export(stage, row, ticket.export)
 
     def _export(self, stage: str, row: Row, export: Callable[..., pathlib.Path]) -> Row:

@@ -11,6 +11,7 @@ from pep_tf.training.progress import Silent as Silent
 from pep_tf.training.prunable import prunable as prunable
 from pep_tf.training.prune import PruneResult as PruneResult
 from pep_tf.training.prune import prune as prune
+from pep_tf.training.prune_callback import PruneCallback as PruneCallback
 from pep_tf.training.settings import Settings as Settings
 from pep_tf.training.ticket import Ticket as Ticket
 from pep_tf.training.trained_on import refuse_other_data as refuse_other_data

@@ -1,6 +1,7 @@
-"""Budgets: how many entries of a table may stay."""
+"""Budgets: how many entries of tables may stay."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pep_tf.errors import NumberError, RunError
 from pep_tf.numbers import listed, read_number
@@ -27,10 +28,68 @@ def resolve_budgets(budgets: Sequence[Budget], entries: int) -> list[int]:
         >>> resolve_budgets(["10%", 0.2, 5], 264256)
         [52851, 26425, 5]
     """
+    if isinstance(budgets, Mapping):
+        raise RunError(
+            "`budgets` must be for all tables together: by table they are for pep_tf.PruneCallback. "
+            f"Received: {budgets!r}"
+        )
     budgets = listed("budgets", budgets, "'20%',5000")
     if not budgets:
         raise RunError("`budgets` must name at least one budget. Received: none")
     return sorted({_count(budget, entries) for budget in budgets}, reverse=True)
+
+
+def resolve_table_budgets(budgets: Any, entries: Mapping[str, int]) -> list[int | dict[str, int]]:
+    """Turns budgets of one or more tables into counts of entries, those that keep most first.
+
+    Args:
+        budgets: what `resolve_budgets` takes, of the entries of all tables together; or
+            `{table: budget}`, or a list of such: of each table by itself, where a table that is not
+            named keeps all of its entries.
+        entries: `{table: N x d}`.
+
+    Returns:
+        Counts for all tables together, or `{table: count}` for every table.
+
+    Raises:
+        RunError: what `resolve_budgets` refuses, or a table that is not there.
+
+    Example:
+        >>> resolve_table_budgets({"item": "5%"}, {"user": 100, "item": 2000})
+        [{'user': 100, 'item': 100}]
+    """
+    given: Any = [budgets] if isinstance(budgets, Mapping) else budgets
+    if isinstance(given, str) or not any(isinstance(x, Mapping) for x in given):
+        return list(resolve_budgets(given, sum(entries.values())))
+    resolved: list[dict[str, int]] = []
+    for budget in given:
+        if not isinstance(budget, Mapping):
+            raise RunError(
+                "`budgets` must be all for the tables together, or all by table. "
+                f"Received: {given!r}"
+            )
+        if unknown := sorted(set(budget) - set(entries)):
+            raise RunError(
+                f"`budgets` must name tables of the model, which are {sorted(entries)}. "
+                f"Received: {unknown}"
+            )
+        if not budget:
+            raise RunError(f"`budgets` must name a table. Received: {given!r}")
+        counts = {name: _count(value, entries[name]) for name, value in budget.items()}
+        resolved.append({name: counts.get(name, size) for name, size in entries.items()})
+    return sorted(resolved, key=total, reverse=True)
+
+
+def total(budget: int | dict[str, int]) -> int:
+    """Entries that a budget keeps of all tables together."""
+    return budget if isinstance(budget, int) else sum(budget.values())
+
+
+def is_reached(budget: int | dict[str, int], nnz: Mapping[str, int]) -> bool:
+    """Whether tables with so many non-zeros are within a budget."""
+    if isinstance(budget, int):
+        return sum(nnz.values()) <= budget
+    return all(nnz[name] <= count for name, count in budget.items())
 
 
 def check_budgets(budgets: Sequence[Budget]) -> None:

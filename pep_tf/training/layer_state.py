@@ -1,6 +1,7 @@
 """What a layer holds apart from its configuration: weights and files such as a vocabulary."""
 
 import pathlib
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -58,10 +59,17 @@ def children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return found
 
 
-def walk(model: keras.layers.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
+def walk(
+    model: keras.layers.Layer, steady: bool = True
+) -> Iterator[tuple[str, keras.layers.Layer]]:
     """Each layer of a model once, itself first, with the path of names that leads to it.
 
-    A path holds no two layers: where names repeat, a number is added.
+    No two layers have the same path: where names repeat, a number is added.
+
+    Args:
+        model: a model or layer.
+        steady: whether layers that were given no name are numbered by their place in the model, so
+            that paths do not depend on how many layers were made before; False takes the layers' names.
     """
     seen, paths = set(), set()
 
@@ -75,7 +83,33 @@ def walk(model: keras.layers.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
             unique = f"{path}~{times}"
         paths.add(unique)
         yield unique, layer
-        for child in children(layer):
-            yield from visit(child, f"{unique}/{child.name}" if unique else child.name)
+        below = children(layer)
+        names = _steady_names(below) if steady else [child.name for child in below]
+        for child, name in zip(below, names, strict=True):
+            yield from visit(child, f"{unique}/{name}" if unique else name)
 
     yield from visit(model, "")
+
+
+def _steady_names(layers: list[keras.layers.Layer]) -> list[str]:
+    """Names of layers, those that Keras has numbered counted from the first of them."""
+    numbered: dict[str, list[bool]] = {}
+    kinds = [_snake(type(layer).__name__) for layer in layers]
+    for layer, kind in zip(layers, kinds, strict=True):
+        given = re.fullmatch(rf"{kind}(_[1-9][0-9]*)?", layer.name) is not None
+        numbered.setdefault(kind, []).append(given)
+    names, count = [], dict.fromkeys(numbered, 0)
+    for layer, kind in zip(layers, kinds, strict=True):
+        name = layer.name
+        if all(numbered[kind]):
+            name = f"{kind}_{count[kind]}" if count[kind] else kind
+        count[kind] += 1
+        names.append(name)
+    return names
+
+
+def _snake(name: str) -> str:
+    """`batch_normalization` of "BatchNormalization", as Keras names layers."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

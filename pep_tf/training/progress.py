@@ -39,3 +39,10 @@ class Silent:
     def note(self, message: str) -> None: ...
 
     def finish(self) -> None: ...
+
+
+class Printed(Silent):
+    """Prints what a person should read, below the line that Keras is at."""
+
+    def note(self, message: str) -> None:
+        print(f"\n{message}", flush=True)

@@ -9,7 +9,7 @@ from pep_tf.errors import ModelError
 from pep_tf.layers import PEPEmbedding
 from pep_tf.training.build_fn import BuildFn, build_with
 from pep_tf.training.layer_state import walk
-from pep_tf.training.swap import Node, keyed, swap_layers
+from pep_tf.training.swap import keyed, swap_layers
 
 # Arguments of `keras.layers.Embedding` that a PEPEmbedding takes over.
 _ARGUMENTS = (
@@ -79,11 +79,8 @@ def prunable(
     chosen = choice.among(found)
     if not chosen:
         return model
-
-    def replace(key: str, node: Node) -> Node:
-        return keras.saving.serialize_keras_object(choice.layer(chosen[key]))
-
-    return swap_layers(model, chosen, replace, _carry_over)
+    new = {key: choice.layer(layer) for key, layer in chosen.items()}
+    return swap_layers(model, chosen, new, _carry_over)
 
 
 class _Choice:
@@ -167,5 +164,5 @@ def _what_a_copy_would_lose(layer: keras.layers.Layer) -> str:
     return ""
 
 
-def _carry_over(key: str, old: keras.layers.Embedding, new: PEPEmbedding) -> None:
+def _carry_over(old: keras.layers.Embedding, new: PEPEmbedding) -> None:
     new.table.assign(old.embeddings)

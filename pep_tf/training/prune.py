@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,29 +13,21 @@ import tensorflow as tf
 
 from pep_tf.data import CTRData
 from pep_tf.errors import RunError
-from pep_tf.layers import PEPEmbedding
 from pep_tf.paths import resolve
 from pep_tf.training.budgets import Budget, resolve_budgets
+from pep_tf.training.cut_tickets import cut_tickets
 from pep_tf.training.inputs import check_inputs
 from pep_tf.training.loop import Loop
 from pep_tf.training.metrics import Evaluator
 from pep_tf.training.nonzeros import Nonzeros
 from pep_tf.training.progress import Reporter, Silent
-from pep_tf.training.pruned_tables import (
-    EMBEDDING,
-    FIRST_ORDER,
-    Look,
-    kept_entries,
-    pruned_tables,
-    split_bits,
-    widths,
-)
+from pep_tf.training.pruned_tables import entries_of, pruned_tables
 from pep_tf.training.settings import Settings
+from pep_tf.training.threshold_plan import typical_weight
 from pep_tf.training.ticket import Ticket
 from pep_tf.training.trained_on import note_trained_on
 from pep_tf.training.weights import snapshot
 
-_ROWS_TO_JUDGE = 1 << 16
 _VALUES_TO_RANK = 1 << 16
 
 
@@ -75,11 +67,11 @@ def prune(
     those with the highest `|V| - g(s)` stay, exactly as many as the budget allows. What is not
     reached within `settings.prune_epochs` is cut in the same way from the last state.
 
-    Where the first-order weights have thresholds too (`build_model(..., prune_linear=True)`), a
-    budget covers both tables as if they were one of N x (d + 1).
+    A budget covers all tables with thresholds as if they were one, such as the first-order weights
+    of `build_model(..., prune_linear=True)`.
 
     Args:
-        model: a built model whose `embedding` is a `PEPEmbedding` with `pruning="threshold"`.
+        model: a model that maps ids [B, F] to logits [B, 1], with a `PEPEmbedding` or more.
         data: trains on `data.train`; `data.validation` is only watched.
         settings: see `Settings`.
         budgets: counts, fractions or percentages (see `resolve_budgets`).
@@ -121,8 +113,9 @@ class _Pruning:
         self.tables = pruned_tables(model)
         self.model, self.data, self.settings = model, data, settings
         self.folder, self.reporter, self.run_id = folder, reporter, run_id
-        entries = sum(layer.input_dim * layer.output_dim for layer in self.tables.values())
-        self.pending = resolve_budgets(budgets, entries)
+        entries = entries_of(self.tables)
+        self.main = max(entries, key=lambda key: entries[key])  # whose thresholds are told of
+        self.pending = resolve_budgets(budgets, sum(entries.values()))
         self.initial = snapshot(model)
         self.tickets: list[Ticket] = []
         self.history: list[dict[str, float]] = []
@@ -160,14 +153,14 @@ class _Pruning:
     def _check(self, loss: float) -> None:
         """Looks at the table, and cuts the tickets whose budget is reached."""
         looks = {name: count() for name, count in self.nonzeros.items()}
-        nnz, thresholds = sum(look.nnz for look in looks.values()), looks[EMBEDDING].thresholds
+        nnz, thresholds = sum(look.nnz for look in looks.values()), looks[self.main].thresholds
         seen: dict[str, float] = {"step": self.loop.step, "nnz": nnz, "loss": loss}
         seen["threshold"] = float(np.mean(thresholds))
         low, high = np.percentile(_some_rows(thresholds), [10, 90])
         seen |= {"threshold_low": float(low), "threshold_high": float(high)}
         if self.loop.batch == 0:
             seen["validation_auc"] = self.evaluate(self.data.validation).auc
-            weights = looks[EMBEDDING].table.ravel()
+            weights = looks[self.main].table.ravel()
             self.reporter.histograms(self.loop.step, thresholds=thresholds, weights=weights)
         self.history.append(seen)
         self._cut([budget for budget in self.pending if nnz <= budget], forced=False)
@@ -198,8 +191,8 @@ class _Pruning:
         pace = (last["threshold"] - first["threshold"]) / max(1, last["step"] - first["step"])
         left = self.settings.prune_epochs * per_epoch - self.loop.step
         reach = last["threshold"] + pace * left
-        embedding = self.tables[EMBEDDING]
-        if float(embedding.gate(tf.constant(reach))) >= _typical_weight(embedding):
+        embedding = self.tables[self.main]
+        if float(embedding.gate(tf.constant(reach))) >= typical_weight(embedding):
             return
         self.warned = True
         self.reporter.note(
@@ -242,42 +235,6 @@ class _Pruning:
         return time.perf_counter() - self.started
 
 
-def cut_tickets(
-    model: keras.Model,
-    initial: dict[str, np.ndarray],
-    budgets: Sequence[int],
-    step: int,
-    forced: bool,
-    facts: dict[str, Any],
-) -> Iterator[Ticket]:
-    """Cuts a ticket of exactly as many entries for each budget, from the model as it stands."""
-    tables = pruned_tables(model)
-    look, tower = Look(tables), snapshot(model, without=tables.values())
-    config = keras.saving.serialize_keras_object(model)
-    places = np.cumsum([0, *widths(tables)])
-    now = {
-        f"{name}/table": look.entries[:, start:end]
-        for name, start, end in zip(tables, places, places[1:], strict=False)
-    }
-    for budget in budgets:
-        joint = look.mask(budget)
-        bits = split_bits(joint, tables)
-        yield Ticket(
-            budget=budget,
-            nnz=int(sum(np.bitwise_count(own).sum() for own in bits.values())),
-            step=step,
-            forced=forced,
-            mask_bits=bits[EMBEDDING],
-            dim=model.embedding.output_dim,
-            initial=_kept(initial, tower, bits),
-            pruned=_kept({**tower, **now}, tower, bits),
-            model_config=config,
-            facts=facts,
-            # A column of bits, a byte each, packed along the rows.
-            linear_bits=np.packbits(bits[FIRST_ORDER] >> 7) if FIRST_ORDER in bits else None,
-        )
-
-
 def facts_of(data: CTRData) -> dict[str, Any]:
     """Where a result comes from: the data set's name, its splits, and digests of its identity."""
     return {
@@ -287,22 +244,7 @@ def facts_of(data: CTRData) -> dict[str, Any]:
     }
 
 
-def _kept(
-    weights: dict[str, np.ndarray], tower: Collection[str], bits: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """The tower's weights, and of the tables only the entries under their masks."""
-    tables = {f"{name}/table": own for name, own in bits.items()}
-    kept = {name: weights[name] for name in tower}
-    return kept | {name: kept_entries(weights[name], own) for name, own in tables.items()}
-
-
 def _some_rows(thresholds: np.ndarray) -> np.ndarray:
     """Evenly spaced rows, few enough that their percentiles cost less than a step."""
     values = np.atleast_1d(thresholds)
     return values[:: max(1, values.size // _VALUES_TO_RANK)]
-
-
-def _typical_weight(embedding: PEPEmbedding) -> float:
-    """Root mean square of V in the first rows."""
-    rows = embedding.read(tf.range(min(embedding.input_dim, _ROWS_TO_JUDGE)))
-    return float(tf.sqrt(tf.reduce_mean(tf.square(rows.table))))

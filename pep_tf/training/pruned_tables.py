@@ -1,49 +1,70 @@
-"""Which tables of a model a budget covers: the embedding, and the first-order weights if asked for."""
+"""Which tables of a model are pruned, and what they hold at one moment."""
 
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from pep_tf.errors import RunError
+from pep_tf.errors import ModelError, RunError
 from pep_tf.layers import PEPEmbedding
-from pep_tf.tables import BLOCK_ENTRIES
-from pep_tf.training.cut import cut_mask
+from pep_tf.training.cut import cut_masks
+from pep_tf.training.layer_state import walk
+from pep_tf.training.swap import keyed
 
-EMBEDDING, FIRST_ORDER = "embedding", "first_order"
+Budget = int | dict[str, int]  # entries of all tables together, or of each table by key
+
+# What a ticket's layer does by its arguments alone.
+_ALIKE = ("call", "compute_mask", "compute_output_shape", "build", "effective", "look_up")
 
 
 def pruned_tables(model: keras.Model) -> dict[str, PEPEmbedding]:
-    """`{attribute of the model: layer}` of the tables with thresholds, the embedding first.
+    """`{key: layer}` of the tables with thresholds that are trained, in the order of the model.
+
+    A key is the layer's name, or where two tables have the same one the path to it.
 
     Raises:
-        RunError: a model whose embedding has no thresholds.
+        ModelError: a model that has none, or one with more to it than a ticket would keep.
     """
-    found = {name: getattr(model, name, None) for name in (EMBEDDING, FIRST_ORDER)}
-    tables = {
-        name: layer
-        for name, layer in found.items()
-        if isinstance(layer, PEPEmbedding) and layer.pruning == "threshold"
-    }
-    if EMBEDDING not in tables:
-        raise RunError(
-            "`model` must have an attribute `embedding` that is a PEPEmbedding with "
-            f"pruning='threshold'. Received: {type(model).__name__} with {found[EMBEDDING]!r}"
+    layers = {path: layer for path, layer in walk(model) if isinstance(layer, PEPEmbedding)}
+    with_thresholds = {n: x for n, x in keyed(layers).items() if x.pruning == "threshold"}
+    tables = {name: layer for name, layer in with_thresholds.items() if layer.trainable}
+    if not tables:
+        if with_thresholds:
+            told = f"tables that are not trainable: {sorted(with_thresholds)}"
+        else:
+            told = f"{[x for _, x in walk(model) if hasattr(x, 'output_dim')] or 'no embedding'}"
+        raise ModelError(
+            "`model` must have a PEPEmbedding with pruning='threshold' that is trainable; "
+            "pep_tf.prunable(model) puts one in place of each keras.layers.Embedding. "
+            f"Received: {type(model).__name__} with {told}"
         )
+    for name, layer in tables.items():
+        _refuse_more(name, layer)
     return tables
 
 
-def widths(tables: Mapping[str, PEPEmbedding]) -> list[int]:
-    """Columns of each table, side by side: d, then 1 if the first-order weights are among them."""
-    return [layer.output_dim for layer in tables.values()]
+def _refuse_more(name: str, layer: PEPEmbedding) -> None:
+    for kind in type(layer).__mro__:
+        if kind is PEPEmbedding:
+            return
+        for method in _ALIKE:
+            if method in vars(kind):
+                raise ModelError(
+                    f"The table {name!r} is a {type(layer).__name__} with a `{method}` of its own, "
+                    "which a ticket would not keep. Put it in a layer that holds a PEPEmbedding."
+                )
+
+
+def entries_of(tables: Mapping[str, PEPEmbedding]) -> dict[str, int]:
+    """N x d of each table."""
+    return {name: layer.input_dim * layer.output_dim for name, layer in tables.items()}
 
 
 class Look:
-    """Score and value of all entries at one moment, the tables side by side as one of N x (d + 1).
+    """Score and value of all entries at one moment.
 
     A walk over a table that is updated lazily makes up for the skipped steps of every row; a cut
     takes several walks, so they go over two temporary files instead, with bounded memory.
@@ -52,64 +73,42 @@ class Look:
         tables: see `pruned_tables`.
 
     Attributes:
-        score: float32 [N, d (+ 1)], `|V| - g(s)`.
-        entries: float32 [N, d (+ 1)], E.
+        scores: by table, float32 [N, d], `|V| - g(s)`.
+        entries: by table, float32 [N, d], E.
     """
 
     def __init__(self, tables: Mapping[str, PEPEmbedding]) -> None:
-        first, *others = tables.values()
-        shape = (first.input_dim, sum(widths(tables)))
-        self.score, self.entries = _temporary(shape), _temporary(shape)
-        for start, entries, score in first.blocks():
-            rows = tf.range(start, start + len(score))
-            beside = [layer.effective(layer.read(rows)) for layer in others]
-            block = slice(start, start + len(score))
-            self.entries[block] = tf.concat([entries, *(e for e, _ in beside)], axis=1)
-            self.score[block] = tf.concat([score, *(s for _, s in beside)], axis=1)
+        shapes = {name: (layer.input_dim, layer.output_dim) for name, layer in tables.items()}
+        self.scores, self.entries = _temporary(shapes), _temporary(shapes)
+        for name, layer in tables.items():
+            for start, entries, score in layer.blocks():
+                rows = slice(start, start + len(score))
+                self.entries[name][rows], self.scores[name][rows] = entries, score
 
-    def mask(self, budget: int) -> np.ndarray:
-        """uint8 [N, ceil(width / 8)]: the `budget` entries of the highest score; see `cut_mask`."""
-        num_features, width = self.score.shape
-        return cut_mask(lambda: blocks_of(self.score), num_features, width, budget)
+    def masks(self, budget: Budget) -> dict[str, np.ndarray]:
+        """By table, uint8 [N, ceil(d / 8)]: the entries of the highest score; see `cut_masks`."""
+        if isinstance(budget, int):
+            return cut_masks(self.scores, budget)
+        masks: dict[str, np.ndarray] = {}
+        for name, score in self.scores.items():
+            masks |= cut_masks({name: score}, budget[name])
+        return masks
 
 
-def _temporary(shape: tuple[int, int]) -> np.ndarray:
-    """An array of zeros in a file that goes when the array does."""
-    size = 4 * math.prod(shape)
+def _temporary(shapes: Mapping[str, tuple[int, int]]) -> dict[str, np.ndarray]:
+    """Arrays of zeros in a file that goes when they do."""
+    sizes = [math.prod(shape) for shape in shapes.values()]
     with tempfile.TemporaryFile() as file:
         try:
             # A full disk is an error now; writing to the array it would end the process.
-            os.posix_fallocate(file.fileno(), 0, size)
+            os.posix_fallocate(file.fileno(), 0, 4 * sum(sizes))
         except OSError as error:
             raise RunError(
-                f"Cannot write {size:,} bytes to {tempfile.gettempdir()} for the cut of a ticket: "
-                f"{error.strerror}. Make room, or set TMPDIR to another folder."
+                f"Cannot write {4 * sum(sizes):,} bytes to {tempfile.gettempdir()} for the cut of a "
+                f"ticket: {error.strerror}. Make room, or set TMPDIR to another folder."
             ) from error
-        return np.memmap(file, np.float32, "r+", shape=shape)
-
-
-def blocks_of(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """First row and rows of blocks of bounded size."""
-    size = max(1, BLOCK_ENTRIES // rows.shape[1])
-    for start in range(0, len(rows), size):
-        yield start, rows[start : start + size]
-
-
-def split_bits(bits: np.ndarray, tables: Mapping[str, PEPEmbedding]) -> dict[str, np.ndarray]:
-    """The mask of each table, uint8 [N, ceil(width / 8)], from the one of all side by side."""
-    ends = np.cumsum(widths(tables))
-    found: dict[str, list[np.ndarray]] = {name: [] for name in tables}
-    for _, block in blocks_of(bits):
-        columns = np.split(np.unpackbits(block, axis=1, count=ends[-1]), ends[:-1], axis=1)
-        for name, own in zip(tables, columns, strict=True):
-            found[name].append(np.packbits(own, axis=1))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
-
-
-def kept_entries(values: np.ndarray, bits: np.ndarray) -> np.ndarray:
-    """The entries of [N, width] under a mask in bits, in order, [nnz]."""
-    kept = [np.zeros(0, values.dtype)]
-    for start, block in blocks_of(values):
-        mask = np.unpackbits(bits[start : start + len(block)], axis=1, count=block.shape[1])
-        kept.append(block[mask.astype(bool)])
-    return np.concatenate(kept)
+        values = np.memmap(file, np.float32, "r+", shape=(sum(sizes),))
+    parts = np.split(values, np.cumsum(sizes)[:-1])
+    return {
+        name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }

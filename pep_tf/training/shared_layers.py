@@ -41,7 +41,7 @@ def mark_shared(config: Node, model: keras.Model) -> None:
     another object is around it. And within a functional model it counts a layer's calls from 0, while
     the calls that other models make of it are made before.
     """
-    layers = {id(layer): (path, layer) for path, layer in walk(model)}
+    layers = {id(layer): (path, layer) for path, layer in walk(model, steady=False)}
     below = list(objects(config["config"]))
     for shared in {node[_ID] for _, node in below if _ID in node} & set(layers):
         path, layer = layers[shared]

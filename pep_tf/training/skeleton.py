@@ -1,6 +1,7 @@
 """What a model is made of, layer by layer, so that another one can be matched with it."""
 
 import dataclasses
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -57,7 +58,7 @@ class Skeleton:
                 path,
                 kind,
                 built=layer.built,
-                build=layer.get_build_config(),
+                build=_as_json(layer.get_build_config()),
                 trainable=layer.trainable,
                 dtype=layer.dtype_policy.name,
                 weights={name: list(value.shape) for name, value in own_weights(layer).items()},
@@ -140,10 +141,24 @@ def _build(own: Skeleton, layer: keras.layers.Layer, where: str) -> None:
         # A model without a `build` of its own says that it cannot build itself: its layers were built.
         warnings.simplefilter("ignore", UserWarning)
         try:
-            layer.build_from_config(own.build or {})
+            layer.build_from_config(_shapes(own.build or {}))
         except Exception as error:
             raise ValueError(f"{where} cannot be built like the other: {error}") from error
     layer.built = True
+
+
+def _as_json(config: Any) -> Any:
+    return json.loads(json.dumps(keras.saving.serialize_keras_object(config)))
+
+
+def _shapes(config: Any) -> Any:
+    """A configuration from JSON with its shapes as tuples, which layers may rely on."""
+    if isinstance(config, dict):
+        return {name: _shapes(value) for name, value in config.items()}
+    if isinstance(config, list):
+        is_shape = all(size is None or isinstance(size, int) for size in config)
+        return tuple(config) if is_shape else [_shapes(value) for value in config]
+    return config
 
 
 def _compare(own: Skeleton, layer: keras.layers.Layer, where: str, differences: list[str]) -> None:

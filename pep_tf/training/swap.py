@@ -1,14 +1,14 @@
-"""Layers of a model replaced by others, whatever the model is: through its configuration."""
+"""Layers of a model replaced by others, whatever the model is."""
 
-import copy
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-from keras.src.saving.serialization_lib import ObjectSharingScope  # as `.keras` files are written
 
 from pep_tf.errors import ModelError
+from pep_tf.training.build_fn import BuildFn, build_fn_of, build_with
 from pep_tf.training.layer_state import (
     load_own_files,
     load_own_weights,
@@ -16,21 +16,93 @@ from pep_tf.training.layer_state import (
     own_weights,
     walk,
 )
-from pep_tf.training.shared_layers import Node, is_object, mark_shared, objects
+from pep_tf.training.model_config import BOTH_WAYS, deserialized, replaced, serialized
+from pep_tf.training.shared_layers import Node
 from pep_tf.training.skeleton import Skeleton
 
-_BOTH_WAYS = (
-    "Give the class a `get_config` that holds its layers (and a `from_config` that takes them), or "
-    "give a function in place of the model: prunable(build_fn), where build_fn(Embedding) makes the "
-    "model with `Embedding` in place of keras.layers.Embedding."
-)
+Layers = Mapping[str, keras.layers.Layer]
+
+
+@dataclasses.dataclass
+class Blueprint:
+    """How a model is made again, with other layers in place of some.
+
+    Attributes:
+        skeleton: what the model is made of; None where that was not kept.
+        config: of the model; None if a function makes it.
+        places: `{key: [class, name or path]}`: where the layers to replace are in `config`.
+        build_fn: makes the model, if it has no configuration; see `build_with`.
+        trusted: whether Python code in the configuration may be run, as in one that this process
+            has taken from a model.
+    """
+
+    skeleton: Skeleton | None
+    config: Node | None
+    places: dict[str, list[str]]
+    build_fn: BuildFn | None = None
+    trusted: bool = False
+
+    @classmethod
+    def of(cls, model: keras.Model, layers: Layers) -> "Blueprint":
+        """The blueprint of a model in which `layers` by key (see `keyed`) can be replaced.
+
+        Raises:
+            ModelError: a model that has no configuration and was not made by `build_with`.
+        """
+        skeleton, build_fn = Skeleton.of(model, layers), build_fn_of(model)
+        paths = {id(layer): path for path, layer in walk(model, steady=False)}
+        places = {
+            key: [type(layer).__name__, key if key == layer.name else paths[id(layer)]]
+            for key, layer in layers.items()
+        }
+        config = None
+        if build_fn is None:
+            config = json.loads(json.dumps(serialized(model)))
+            replaced(config, places, lambda key, node: node)  # all of them are there
+        return cls(skeleton, config, places, build_fn, trusted=True)
+
+    def weights_of(self, path: str) -> list[str] | None:
+        """Names of a layer's own weights, None where the skeleton was not kept."""
+        if self.skeleton is None:
+            return None
+        return next(list(x.weights) for x in self.skeleton.layers() if x.path == path)
+
+    def make(self, layers: Layers) -> tuple[keras.Model, Layers]:
+        """A new model with these layers by key, none of them built, and its layers by path.
+
+        Raises:
+            ModelError: a model that cannot be made, or that comes out as another one.
+        """
+        if self.config is not None:
+            told = {key: keras.saving.serialize_keras_object(x) for key, x in layers.items()}
+            config = replaced(self.config, self.places, lambda key, node: told[key])
+            model = deserialized(config, safe_mode=not self.trusted)
+        elif self.build_fn is not None:
+            model, asked = build_with(self.build_fn, lambda key, old: layers.get(key, old))
+            if missing := sorted(set(layers) - set(asked)):
+                raise ModelError(f"`build_fn` asks for {sorted(asked)}, not for {missing}.")
+        else:
+            raise ModelError(
+                "It was made by a function, which a file does not hold: give it once more, "
+                "`ticket.model(build_fn=...)`."
+            )
+        if self.skeleton is None:
+            if not model.built:
+                model.build()
+            return model, dict(walk(model, steady=False))
+        try:
+            return model, self.skeleton.match(model)
+        except ValueError as error:
+            raise ModelError(
+                f"{type(model).__name__} {model.name!r} comes out as another model: {error}. {BOTH_WAYS}"
+            ) from error
 
 
 def swap_layers(
     model: keras.Model,
-    tables: Mapping[str, keras.layers.Layer],
-    replace: Callable[[str, Node], Node],
-    carry_over: Callable[[str, keras.layers.Layer, keras.layers.Layer], None],
+    layers: Layers,
+    replacements: Layers,
+    carry_over: Callable[[Any, Any], None],
 ) -> keras.Model:
     """A copy of a model with other layers in place of some; all other weights stay.
 
@@ -39,148 +111,30 @@ def swap_layers(
 
     Args:
         model: the model, which is left as it is.
-        tables: `{key: layer of the model}`; see `keyed`.
-        replace: gives the configuration of the new layer, from the key and the configuration of the
-            old one (as by `keras.saving.serialize_keras_object`).
-        carry_over: brings over what the old layer has learnt: called with key, old and new layer.
+        layers: layers of the model by key; see `keyed`.
+        replacements: by key, layers like those to be in their place.
+        carry_over: brings over what an old layer has learnt: called with it and the new one.
 
     Raises:
-        ModelError: a model that cannot be made from its configuration; says why and what to do.
+        ModelError: a model that cannot be made anew; says why and what to do.
     """
-    skeleton = Skeleton.of(model, tables)
-    config = replaced(serialized(model), places(model, tables), replace)
-    other = deserialized(config, safe_mode=False)
-    found = match(skeleton, other)
+    other, found = Blueprint.of(model, layers).make(replacements)
+    old = {id(layer) for layer in layers.values()}
     for path, layer in walk(model):
-        if path not in found:  # below a table
+        if path not in found or not layer.built:
             continue
-        key = next((key for key, table in tables.items() if table is layer), None)
-        if key is not None:
-            if layer.built:
-                carry_over(key, layer, found[path])
+        if id(layer) in old:
+            carry_over(layer, found[path])
         else:
             load_own_weights(found[path], own_weights(layer))
             load_own_files(found[path], own_files(layer))
     return other
 
 
-def keyed(layers: Mapping[str, keras.layers.Layer]) -> dict[str, keras.layers.Layer]:
+def keyed(layers: Layers) -> dict[str, keras.layers.Layer]:
     """`{key: layer}` from `{path: layer}`: a layer's name where no other has it, else its path."""
     names = [layer.name for layer in layers.values()]
     return {
         layer.name if names.count(layer.name) == 1 else path: layer
         for path, layer in layers.items()
     }
-
-
-def places(model: keras.Model, tables: Mapping[str, keras.layers.Layer]) -> dict[str, list[str]]:
-    """`{key: [class, name or path]}`: where tables are found in the model's configuration."""
-    return {key: [type(layer).__name__, key] for key, layer in tables.items()}
-
-
-def serialized(model: keras.Model) -> Node:
-    """The configuration of a model: no weights, and nothing of what it was compiled with.
-
-    Layers that are used in several places are marked as such. How layers were built is left out:
-    `Skeleton` has it, and a layer that was built beforehand may be built once more by its model.
-    """
-    try:
-        with ObjectSharingScope(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
-            config = keras.saving.serialize_keras_object(model)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        told = str(error).strip().split("\n")[0]
-        raise ModelError(
-            f"{_described(model)} has no configuration: {told} {_BOTH_WAYS}"
-        ) from error
-    config = _without(config, ("build_config", "compile_config"))
-    mark_shared(config, model)
-    return config
-
-
-def replaced(
-    config: Node, places: Mapping[str, list[str]], replace: Callable[[str, Node], Node]
-) -> Node:
-    """The configuration with other nodes at these places.
-
-    Raises:
-        ModelError: a place that the configuration does not have.
-    """
-    keys = {tuple(place): key for key, place in places.items()}
-    config = copy.deepcopy(config)
-    found: dict[str, Node] = {}
-    for path, node in list(objects(config["config"])):
-        kind, name = node["class_name"], node["config"].get("name")
-        key = keys.get((kind, path), keys.get((kind, name)))
-        if key is not None:
-            if key not in found:
-                found[key] = replace(key, copy.deepcopy(node))
-            node.update(found[key])  # what a functional model says of its calls stays
-    if missing := sorted(set(places) - set(found)):
-        raise ModelError(
-            f"{config['class_name']} makes its layers {missing} outside of its configuration, where "
-            f"they cannot be replaced. {_BOTH_WAYS}"
-        )
-    return config
-
-
-def deserialized(config: Node, safe_mode: bool = True) -> keras.Model:
-    """The model of a configuration, not necessarily built.
-
-    Args:
-        config: as by `serialized`.
-        safe_mode: refuses Python code in the configuration (lambdas), as `keras.models.load_model`.
-    """
-    if unknown := sorted(set(_unregistered(config))):
-        raise ModelError(
-            f"The classes {unknown} are not registered, so that the model cannot be "
-            "made from its configuration. Put @keras.saving.register_keras_serializable() above "
-            "each, or use keras.saving.custom_object_scope."
-        )
-    try:
-        with ObjectSharingScope():
-            return keras.saving.deserialize_keras_object(config, safe_mode=safe_mode)
-    except (AttributeError, KeyError, NameError, TypeError, ValueError) as error:
-        told = " ".join(str(error).split("Exception encountered:")[-1].split())[:300]  # the cause
-        raise ModelError(
-            f"{config['class_name']} cannot be made from its configuration: "
-            f"{type(error).__name__}: {told} {_BOTH_WAYS}"
-        ) from error
-
-
-def match(skeleton: Skeleton, model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """`skeleton.match`, with what differs as a `ModelError`."""
-    try:
-        return skeleton.match(model)
-    except ValueError as error:
-        raise ModelError(
-            f"{_described(model)} comes out of its configuration as another one: {error}. {_BOTH_WAYS}"
-        ) from error
-
-
-def _described(model: keras.Model) -> str:
-    return f"{type(model).__name__} {model.name!r}"
-
-
-def _without(node: Any, names: tuple[str, ...]) -> Any:
-    if isinstance(node, list | tuple):
-        return type(node)(_without(x, names) for x in node)
-    if not isinstance(node, dict):
-        return node
-    left_out = names if is_object(node) else ()
-    return {key: _without(value, names) for key, value in node.items() if key not in left_out}
-
-
-def _unregistered(node: Any) -> Iterator[str]:
-    """Names of the classes that Keras would not find."""
-    if isinstance(node, list | tuple):
-        for x in node:
-            yield from _unregistered(x)
-    if not isinstance(node, dict):
-        return
-    if is_object(node) and node.get("registered_name"):
-        own = str(node.get("module")).split(".")[0] not in ("keras", "tensorflow")
-        if own and keras.saving.get_registered_object(node["registered_name"]) is None:
-            yield node["class_name"]
-    for value in node.values():
-        yield from _unregistered(value)

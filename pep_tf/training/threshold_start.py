@@ -5,7 +5,7 @@ import math
 from pep_tf.errors import RunError
 
 _NEGLIGIBLE = 0.02  # of the table's initial scale: a gate that prunes nothing yet
-_CLIMB = 0.6  # share of the steps in which the thresholds climb to the middle of the gate
+CLIMB = 0.6  # share of the steps in which the thresholds climb to the middle of the gate
 
 
 def threshold_schedule(steps: int, learning_rate: float, table_limit: float) -> tuple[float, float]:
@@ -40,5 +40,5 @@ def threshold_schedule(steps: int, learning_rate: float, table_limit: float) -> 
             raise RunError(f"`{name}` has no threshold schedule. Received: {value}")
     gate = _NEGLIGIBLE * table_limit
     highest = math.log(gate) - math.log1p(-gate) if gate < 1 else math.inf
-    start = min(highest, -_CLIMB * steps * learning_rate)
-    return start, max(learning_rate, -start / (_CLIMB * steps))
+    start = min(highest, -CLIMB * steps * learning_rate)
+    return start, max(learning_rate, -start / (CLIMB * steps))

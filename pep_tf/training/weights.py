@@ -1,45 +1,63 @@
 """Weights of a model by name, apart from how often a model of its class was made before."""
 
 from collections.abc import Collection
+from typing import Any
 
 import keras
 import numpy as np
 
-from pep_tf.layers import PEPEmbedding
 from pep_tf.tables import RowVariable
+from pep_tf.training.layer_state import load_own_weights, own_weights, walk
 
 
-def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
-    """`{path below the model: variable}` of all weights, trainable or not."""
-    prefix = f"{model.name}/"
-    named: dict[int, str] = {}
-    for name in ("embedding", "first_order"):  # were perhaps made, and named, outside of the model
-        if layer := getattr(model, name, None):
-            named |= {id(v): f"{name}/{v.name}" for v in layer.weights}
-    return {named.get(id(v)) or v.path.removeprefix(prefix): v for v in model.weights}
+def named_weights(model: keras.Model) -> dict[str, Any]:
+    """`{path below the model: variable}` of all weights, trainable or not; see `walk`."""
+    return {
+        joined(path, name): value
+        for path, layer in walk(model)
+        for name, value in own_weights(layer).items()
+    }
 
 
-def snapshot(model: keras.Model, without: Collection[PEPEmbedding] = ()) -> dict[str, np.ndarray]:
+def joined(path: str, name: str) -> str:
+    """The name of a weight of the layer at a path."""
+    return f"{path}/{name}" if path else name
+
+
+def snapshot(
+    model: keras.Model, without: Collection[keras.layers.Layer] = ()
+) -> dict[str, np.ndarray]:
     """A copy of all weights by name; rows that are updated lazily are brought up to date in it.
 
     Args:
         model: a built model.
         without: layers whose weights are left out.
     """
-    tables = {v.row_table: None for v in model.weights if isinstance(v, RowVariable)}
+    left_out = {id(layer) for layer in without}
+    own = {
+        joined(path, name): value
+        for path, layer in walk(model)
+        if id(layer) not in left_out
+        for name, value in own_weights(layer).items()
+    }
+    tables = {v.row_table: None for v in own.values() if isinstance(v, RowVariable)}
     current = {
         id(v): value for t in tables for v, value in zip(t.variables, t.current(), strict=True)
     }
-    left_out = {id(v) for layer in without for v in layer.weights}
-    return {
-        name: current[id(v)] if id(v) in current else np.array(v._value.numpy())
-        for name, v in named_weights(model).items()
-        if id(v) not in left_out
-    }
+    return {n: current[id(v)] if id(v) in current else _copy(v) for n, v in own.items()}
 
 
-def assign(model: keras.Model, values: dict[str, np.ndarray]) -> None:
+def _copy(value: Any) -> np.ndarray:
+    return np.array(value.numpy() if isinstance(value, keras.Variable) else value)
+
+
+def assign(model: keras.Model, values: dict[str, Any]) -> None:
     """Sets the weights that `values` names."""
-    weights = named_weights(model)
-    for name, value in values.items():
-        weights[name].assign(value)
+    for path, layer in walk(model):
+        own = own_weights(layer)
+        given = {n: values[joined(path, n)] for n in own if joined(path, n) in values}
+        if given and len(given) == len(own):
+            load_own_weights(layer, given)
+        else:
+            for name, value in given.items():
+                own[name].assign(value)

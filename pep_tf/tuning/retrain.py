@@ -5,11 +5,10 @@ import json
 import pathlib
 from typing import Any
 
-from pep_tf import api
 from pep_tf.data import CTRData
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.report.search import STUDY
-from pep_tf.training import Reporter
+from pep_tf.training import Reporter, Ticket
 from pep_tf.training.state import save_text
 from pep_tf.tuning.record import Search
 from pep_tf.tuning.space import run_of
@@ -63,7 +62,7 @@ def retrain(
     if done.exists():
         found: dict[str, float] = json.loads(done.read_text("utf-8"))
         return found
-    ticket = api.Ticket.load(run_dir / f"trial_{trial}" / f"ticket_{nnz}.safetensors")
+    ticket = Ticket.load(run_dir / f"trial_{trial}" / f"ticket_{nnz}.safetensors")
     result = ticket.retrain(
         data,
         settings=run_of(config, data).settings,

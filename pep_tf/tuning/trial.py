@@ -162,9 +162,9 @@ class PruningTrials:
     def _evaluated(self, tickets: list[training.Ticket]) -> Iterator[Point]:
         """The tickets as they were cut."""
         for ticket in tickets:
-            model = ticket.rebuild("pruned")
+            model = ticket.model("trained")
             auc = training.Evaluator(model)(self.data.validation).auc
-            covered = [getattr(model, name) for name in ticket.masks()]
+            covered = [model.embedding, model.first_order][: len(ticket.tables)]
             others = sum(other_parameters(model, covered))
             yield Point(ticket.budget, ticket.nnz + others, auc, ticket.nnz)
 

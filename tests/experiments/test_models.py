@@ -45,8 +45,8 @@ def test_a_whole_run(name, tmp_path):
 
     path = folder.path / "tickets" / "ticket_19.safetensors"
     kept = pep_tf.Ticket.load(path)
-    assert type(kept.rebuild()) is MODELS[name]
-    model = kept.rebuild("pruned")
+    assert type(kept.model()) is MODELS[name]
+    model = kept.model("trained")
     assert model.embedding.nnz() == 19
 
     served = tf.saved_model.load(str(folder.export / "ticket_19" / "1")).signatures["ids"]
@@ -66,7 +66,7 @@ def test_in_mixed_precision(name, tmp_path, dtype_policy):
     folder.open(dataclasses.asdict(config), resume=False)
     _, ticket = Run(config, tiny.DATA, folder, Silent())().rows
     assert ticket.nnz == 19
-    model = pep_tf.Ticket.load(folder.path / "tickets" / "ticket_19.safetensors").rebuild()
+    model = pep_tf.Ticket.load(folder.path / "tickets" / "ticket_19.safetensors").model()
     tower = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dense)]
     assert {layer.compute_dtype for layer in tower} <= {"bfloat16"}
 

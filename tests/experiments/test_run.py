@@ -39,7 +39,7 @@ def test_a_run_in_bfloat16(tmp_path):
     rows = run(tmp_path, small(precision="bfloat16", export_format="both"), diary)().rows
     assert [row.stage for row in rows] == ["baseline", "ticket"]
     [path] = (tmp_path / "tickets").glob("*.safetensors")
-    assert Ticket.load(path).rebuild().compute_dtype == "bfloat16"
+    assert Ticket.load(path).model().compute_dtype == "bfloat16"
     exports = {p.parent.name: read_card(p)["precision"] for p in tmp_path.glob("export/*/1")}
     assert exports == {
         "baseline": "bfloat16",

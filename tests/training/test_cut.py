@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pep_tf.training.cut import cut_mask
+from pep_tf.training.cut import cut_masks
 
 FEW = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, np.float32(0.1), -2.0, 1e-42])
 ANY = st.floats(width=32, allow_nan=False)
@@ -22,11 +22,7 @@ def oracle(score: np.ndarray, budget: int) -> np.ndarray:
 
 
 def cut(score: np.ndarray, budget: int, block: int) -> np.ndarray:
-    def blocks():
-        for start in range(0, len(score), block):
-            yield start, score[start : start + block]
-
-    bits = cut_mask(blocks, *score.shape, budget)
+    bits = cut_masks({"table": score}, budget, block)["table"]
     assert bits.dtype == np.uint8
     assert bits.shape == (len(score), -(-score.shape[1] // 8))
     unpacked = np.unpackbits(bits, axis=1)
@@ -70,3 +66,36 @@ def test_neighbours_in_float32_are_told_apart():
     score = np.array([[one, np.nextafter(one, np.float32(2)), np.nextafter(one, np.float32(0))]])
     np.testing.assert_array_equal(cut(score, 1, block=1), [[False, True, False]])
     np.testing.assert_array_equal(cut(score, 2, block=1), [[True, True, False]])
+
+
+SEVERAL = st.lists(TABLES, min_size=1, max_size=3)
+
+
+@given(SEVERAL, st.data())
+@settings(max_examples=60, deadline=None)
+def test_several_tables_against_a_stable_sort(scores, data):
+    """Equal scores by row, within a row by table, within a table by column."""
+    tables = {f"t{i}": score for i, score in enumerate(scores)}
+    places = [
+        (row, table, column)
+        for table, score in enumerate(scores)
+        for row, column in np.ndindex(*score.shape)
+    ]
+    places.sort(key=lambda at: (-float(scores[at[1]][at[0], at[2]]), at))
+    budget = data.draw(st.integers(0, len(places)))
+    masks = cut_masks(tables, budget, data.draw(st.integers(1, 13)))
+    expected = [np.zeros(score.shape, bool) for score in scores]
+    for row, table, column in places[:budget]:
+        expected[table][row, column] = True
+    for name, mask in zip(tables, expected, strict=True):
+        np.testing.assert_array_equal(masks[name], np.packbits(mask, axis=1))
+
+
+def test_tables_of_one_length_are_cut_as_if_they_stood_side_by_side():
+    rng = np.random.default_rng(0)
+    wide, narrow = rng.integers(0, 3, (9, 4)), rng.integers(0, 3, (9, 1))
+    both = np.concatenate([wide, narrow], axis=1).astype(np.float32)
+    joint = oracle(both, 17)
+    masks = cut_masks({"wide": both[:, :4], "narrow": both[:, 4:]}, 17, block_rows=2)
+    np.testing.assert_array_equal(masks["wide"], np.packbits(joint[:, :4], axis=1))
+    np.testing.assert_array_equal(masks["narrow"], np.packbits(joint[:, 4:], axis=1))

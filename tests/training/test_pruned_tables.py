@@ -1,15 +1,16 @@
-"""A budget that covers the first-order weights as well."""
+"""A budget that covers several tables, such as an embedding and the first-order weights."""
 
 import keras
 import numpy as np
 import pytest
 
-from pep_tf.api import Ticket, prune
+from pep_tf.api import prune
 from pep_tf.errors import RunError, TicketError
 from pep_tf.export.model_card import read_card
 from pep_tf.layers import TicketEmbedding
-from pep_tf.training.prune import cut_tickets
-from pep_tf.training.pruned_tables import Look, pruned_tables, widths
+from pep_tf.training import Ticket
+from pep_tf.training.cut_tickets import cut_tickets
+from pep_tf.training.pruned_tables import Look, entries_of, pruned_tables
 from pep_tf.training.state import load_state, save_state
 from pep_tf.training.weights import snapshot
 from tests import tiny
@@ -31,17 +32,17 @@ def ticket(request):
     return ticket
 
 
-def test_side_by_side(monkeypatch):
-    monkeypatch.setattr("pep_tf.layers.pep_embedding.BLOCK_ENTRIES", 12)  # blocks of 3 rows
+def test_a_look_at_each_table():
     model = start(granularity="feature")
     tables = pruned_tables(model)
-    assert widths(tables) == [4, 1]
+    assert entries_of(tables) == {"embedding": 64, "first_order": 16}
     look = Look(tables)
     gate = 1 / (1 + np.exp(4.0))
-    both = np.concatenate([model.embedding.table, model.first_order.table], axis=1)
-    np.testing.assert_allclose(look.score, np.abs(both) - gate, atol=1e-6)
-    expected = np.sign(both) * np.maximum(np.abs(both) - gate, 0)
-    np.testing.assert_allclose(look.entries, expected, atol=1e-6)
+    for name, layer in tables.items():
+        table = layer.table.numpy()
+        np.testing.assert_allclose(look.scores[name], np.abs(table) - gate, atol=1e-6)
+        expected = np.sign(table) * np.maximum(np.abs(table) - gate, 0)
+        np.testing.assert_allclose(look.entries[name], expected, atol=1e-6)
 
 
 def test_the_cut_keeps_the_highest_scores_of_both():
@@ -54,7 +55,7 @@ def test_the_cut_keeps_the_highest_scores_of_both():
         "first_order": (16, 1),
     }
     assert ticket.nnz == sum(mask.sum() for mask in masks.values()) == BUDGET
-    found = Look(pruned_tables(model)).score
+    found = np.concatenate(list(Look(pruned_tables(model)).scores.values()), axis=1)
     kept = np.concatenate(list(masks.values()), axis=1)
     assert found[kept].min() > found[~kept].max()
     assert 0 < masks["first_order"].sum() < 16
@@ -62,7 +63,7 @@ def test_the_cut_keeps_the_highest_scores_of_both():
 
 def test_without_the_option_first_order_weights_start_at_zero_and_stay_apart():
     model = tiny.model("fm")
-    assert widths(pruned_tables(model)) == [4]
+    assert list(pruned_tables(model)) == ["embedding"]
     assert not model.first_order.table.numpy().any()
     table = start("fm").first_order.table.numpy()
     assert 0 < np.abs(table).max() <= (6 / 17) ** 0.5
@@ -73,7 +74,7 @@ def test_pruning_and_retraining_keep_the_budget(ticket, tmp_path):
     assert ticket.nnz == BUDGET == sum(int(mask.sum()) for mask in masks.values())
     ticket.retrain(tiny.DATA, settings=tiny.settings(epochs=2))
     for name, mask in masks.items():
-        layer = getattr(ticket.model, name)
+        layer = getattr(ticket.retrained, name)
         assert isinstance(layer, TicketEmbedding)
         np.testing.assert_array_equal(layer.effective_table() != 0, mask)
     card = read_card(ticket.export(tmp_path / "export"))
@@ -81,25 +82,24 @@ def test_pruning_and_retraining_keep_the_budget(ticket, tmp_path):
     assert card["check"]["largest_difference"] <= 1e-6
 
 
-@pytest.mark.parametrize("init", ["original", "pruned", "random"])
+@pytest.mark.parametrize("init", ["original", "trained", "random"])
 def test_round_trip(ticket, init, tmp_path):
     ticket.save(tmp_path / "ticket")
     again = Ticket.load(tmp_path / "ticket")
-    np.testing.assert_array_equal(again.linear_bits, ticket.linear_bits)
-    model = again.rebuild(init)
+    model = again.model(init)
     for name, mask in ticket.masks().items():
         layer = getattr(model, name)
         table = layer.effective_table()
         assert layer.entries.input_dim == mask.sum()
-        if init != "pruned":  # where a forced cut keeps entries whose E is 0
+        if init != "trained":  # where a forced cut keeps entries whose E is 0
             np.testing.assert_array_equal(table != 0, mask)
         if init != "random":
-            stored = {"original": ticket.initial, "pruned": ticket.pruned}[init]
+            stored = {"original": ticket.initial, "trained": ticket.trained}[init]
             np.testing.assert_array_equal(table[mask], stored[f"{name}/table"])
     assert not {n for n in again.initial if n.endswith("thresholds")}
 
 
-@pytest.mark.parametrize("without", ["linear_bits", "initial/first_order/table"])
+@pytest.mark.parametrize("without", ["mask/first_order", "initial/first_order/table"])
 def test_a_ticket_that_lacks_a_part(ticket, without, tmp_path):
     ticket.save(tmp_path / "ticket")
     arrays, facts = load_state(tmp_path / "ticket", "a ticket")
@@ -119,7 +119,7 @@ def test_nothing_and_everything(budget):
 def test_models_that_cannot():
     with pytest.raises(ValueError, match="`prune_linear` must be given to one of"):
         start("autoint")
-    with pytest.raises(RunError, match="`model` must have an attribute `embedding`"):
+    with pytest.raises(RunError, match="`model` must have a PEPEmbedding"):
         pruned_tables(start(pruning="none"))
     with pytest.raises(RunError, match=f"all of the table's {ENTRIES:,} entries"):
         prune(start("fm"), tiny.DATA, budgets=[ENTRIES + 1])

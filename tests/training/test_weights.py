@@ -16,14 +16,35 @@ def test_names_do_not_depend_on_how_many_models_there_were():
     assert len(named_weights(one)) == len(one.weights)
 
 
-def test_the_embedding_has_one_name_whoever_made_it():
-    embedding = PEPEmbedding(16, 4, name="mine")
-    embedding.build()
-    model = FM(tiny.FIELDS, embedding)
-    model.build()
-    names = named_weights(model)
-    assert names["embedding/table"] is embedding.table
-    assert names["embedding/thresholds"] is embedding.thresholds
+def test_layers_without_names_are_numbered_by_their_place():
+    models = [FM(tiny.FIELDS, PEPEmbedding(16, 4), PEPEmbedding(16, 1)) for _ in range(2)]
+    for model in models:
+        model.build()
+        names = named_weights(model)
+        assert names["pep_embedding/table"] is model.embedding.table
+        assert names["pep_embedding_1/thresholds"] is model.first_order.thresholds
+    assert set(named_weights(models[0])) == set(named_weights(models[1]))
+
+
+class Twins(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.one = keras.layers.Dense(3, name="same")
+        self.other = keras.layers.Dense(4, name="same")
+
+    def call(self, x):
+        return self.other(self.one(x))
+
+
+def test_layers_of_one_name_are_told_apart():
+    model = Twins()
+    model(np.zeros((1, 2)))
+    assert {name: tuple(v.shape) for name, v in named_weights(model).items()} == {
+        "same/kernel": (2, 3),
+        "same/bias": (3,),
+        "same~2/kernel": (3, 4),
+        "same~2/bias": (4,),
+    }
 
 
 def test_a_model_without_embedding():

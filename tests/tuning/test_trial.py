@@ -70,7 +70,7 @@ def test_the_curve_is_that_of_the_cut_tickets(whole):
     assert [point.budget for point in found.curve] == [32, 12, 3]
     for point in found.curve:
         ticket = Ticket.load(whole / "trial_0" / f"ticket_{point.budget}.safetensors")
-        model = ticket.rebuild("pruned")
+        model = ticket.model("trained")
         assert point.validation_auc == training.Evaluator(model)(tiny.DATA.validation).auc
         assert point.nnz == ticket.nnz == point.budget
         assert point.parameters == point.nnz + 16 + 1  # first-order weights and bias
@@ -153,7 +153,7 @@ def test_rungs_end_where_a_whole_pruning_ends(whole, tmp_path):
             for folder in (tmp_path / "trial_2", whole / "trial_0")
         )
         assert (one.step, one.forced) == (other.step, other.forced)
-        assert_same(one.pruned, other.pruned)
+        assert_same(one.trained, other.trained)
 
 
 def test_a_hopeless_trial_is_given_up_half_way(tmp_path):

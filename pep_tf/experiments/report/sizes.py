@@ -9,7 +9,7 @@ import numpy as np
 from pep_tf.data import FeatureSchema
 from pep_tf.errors import PepError, TicketError
 from pep_tf.experiments.feature_counts import load_feature_counts
-from pep_tf.training.state import load_state
+from pep_tf.training.ticket_file import read_masks
 
 _BIN_BASE = 4  # a bin holds features that occur base^k to base^(k+1) - 1 times
 _ROWS_AT_ONCE = 1 << 18
@@ -111,21 +111,21 @@ class _Mask:
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "_Mask":
-        arrays, facts = load_state(path, "a ticket", TicketError, only=("mask_bits",))
+        tables, facts = read_masks(path)
         try:
             schema = FeatureSchema.of(facts["model_config"]["config"]["fields"])
+            embedding = next(iter(tables.values()))
             mask = cls(
                 int(facts["budget"]),
-                int(facts["dim"]),
+                embedding.dim,
                 int(facts["step"]),
                 bool(facts["forced"]),
-                arrays["mask_bits"],
+                embedding.bits,
                 schema,
             )
-            wanted = (schema.num_features, -(-mask.dim // 8))
-            if mask.bits.shape != wanted or mask.bits.dtype != np.uint8:
-                raise ValueError(f"a mask of {mask.bits.shape} where {wanted} was expected")
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if len(mask.bits) != schema.num_features:
+                raise ValueError(f"{len(mask.bits)} rows for {schema.num_features} features")
+        except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
             raise TicketError(f"{path} is damaged: {error}") from error
         return mask
 

@@ -85,15 +85,17 @@ def write_rows(folder: pathlib.Path, found: list[Row]) -> None:
 def write_ticket(folder: pathlib.Path, mask: np.ndarray, fields: dict[str, int]) -> None:
     """The parts of a ticket's file that a page reads."""
     budget = int(mask.sum())
+    config = {"input_dim": mask.shape[0], "output_dim": mask.shape[1]}
     facts = {
+        "pep_tf_ticket": 2,
         "budget": budget,
-        "dim": mask.shape[1],
+        "tables": {"embedding": {"dim": mask.shape[1], "path": "embedding", "config": config}},
         "step": 40,
         "forced": False,
         "model_config": {"config": {"fields": fields}},
     }
     path = folder / "tickets" / f"ticket_{budget}.safetensors"
-    save_state(path, {"mask_bits": np.packbits(mask, axis=1)}, facts)
+    save_state(path, {"mask/embedding": np.packbits(mask, axis=1)}, facts)
 
 
 def write_run(folder: pathlib.Path, found: list[Row] | None = None) -> pathlib.Path:

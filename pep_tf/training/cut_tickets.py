@@ -1,0 +1,82 @@
+"""Tickets cut from a model as it stands."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from pep_tf.layers import PEPEmbedding
+from pep_tf.training.budgets import total
+from pep_tf.training.kept_table import KeptTable, ticket_layer
+from pep_tf.training.layer_state import own_files, walk
+from pep_tf.training.pruned_tables import Budget, Look, pruned_tables
+from pep_tf.training.swap import Blueprint
+from pep_tf.training.ticket import Ticket
+from pep_tf.training.weights import snapshot
+
+
+def cut_tickets(
+    model: keras.Model,
+    initial: Mapping[str, np.ndarray],
+    budgets: Sequence[Budget],
+    step: int,
+    forced: bool,
+    facts: dict[str, Any],
+) -> Iterator[Ticket]:
+    """Cuts a ticket of exactly as many entries for each budget, from the model as it stands.
+
+    Args:
+        model: a built model with tables to prune.
+        initial: weights from before pruning, by `snapshot`.
+        budgets: by `resolve_table_budgets`.
+        step, forced, facts: see `Ticket`.
+    """
+    tables = pruned_tables(model)
+    look, tower = Look(tables), snapshot(model, without=list(tables.values()))
+    blueprint = Blueprint.of(model, tables)
+    paths = {id(layer): path for path, layer in walk(model)}
+    files = {path: found for path, layer in walk(model) if (found := own_files(layer))}
+    for budget in budgets:
+        kept = {
+            key: KeptTable(
+                bits, tables[key].output_dim, paths[id(tables[key])], config_of(tables[key])
+            )
+            for key, bits in look.masks(budget).items()
+        }
+        yield Ticket(
+            budget=total(budget),
+            nnz=sum(table.nnz for table in kept.values()),
+            step=step,
+            forced=forced,
+            tables=kept,
+            initial={name: initial[name] for name in tower}
+            | {table.weight: table.entries(initial[table.weight]) for table in kept.values()},
+            trained=tower
+            | {table.weight: table.entries(look.entries[key]) for key, table in kept.items()},
+            blueprint=blueprint,
+            facts=facts,
+            files=files,
+            budgets=None if isinstance(budget, int) else budget,
+        )
+
+
+def config_of(layer: keras.layers.Layer) -> dict[str, Any]:
+    """A layer's configuration as JSON has it."""
+    config: dict[str, Any] = keras.saving.serialize_keras_object(layer)["config"]
+    return json.loads(json.dumps(config))
+
+
+def check_tickets(model: keras.Model, tables: Mapping[str, PEPEmbedding]) -> None:
+    """Makes the model of a ticket that keeps nothing, so that what cannot be is known early.
+
+    Raises:
+        ModelError: a model that cannot be made anew.
+    """
+    layers = {}
+    for key, table in tables.items():
+        bits = np.zeros((table.input_dim, -(-table.output_dim // 8)), np.uint8)
+        layer = ticket_layer(config_of(table), bits, table.output_dim)
+        layers[key] = type(layer).from_config(layer.get_config())
+    Blueprint.of(model, tables).make(layers)

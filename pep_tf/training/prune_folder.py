@@ -1,0 +1,131 @@
+"""What a pruning in `fit` keeps on disk, so that a restored model is pruned on as if nothing had been."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pep_tf.errors import RunError
+from pep_tf.paths import resolve
+from pep_tf.training.budgets import total
+from pep_tf.training.pruned_tables import Budget
+from pep_tf.training.state import load_state, save_state, save_text
+from pep_tf.training.threshold_plan import ThresholdPlan
+from pep_tf.training.ticket import Ticket
+
+
+@dataclasses.dataclass
+class Beginning:
+    """How a pruning began.
+
+    Attributes:
+        initial: weights at the beginning.
+        budgets: those to reach.
+        plan: of the thresholds.
+        first: the optimizer's steps before.
+        steps: those that were to come.
+    """
+
+    initial: dict[str, np.ndarray]
+    budgets: list[Budget]
+    plan: ThresholdPlan
+    first: int
+    steps: int
+
+
+class PruneFolder:
+    """The files of a pruning: its beginning, its history, the tickets cut so far.
+
+    Args:
+        path: the folder, which need not be there.
+    """
+
+    def __init__(self, path: str | pathlib.Path) -> None:
+        self.path = resolve(path)
+        self._start, self._progress = self.path / "start.safetensors", self.path / "progress.json"
+
+    def begin(self, beginning: Beginning) -> None:
+        """Writes the beginning of a new pruning.
+
+        Raises:
+            RunError: a folder that holds one that was finished, or that cannot be written.
+        """
+        if self._told().get("finished"):
+            raise RunError(
+                f"{self.path} holds a pruning that was finished. Take its tickets by "
+                "pep_tf.Ticket.load, or give another folder."
+            )
+        facts = {
+            "budgets": beginning.budgets,
+            "plan": dataclasses.asdict(beginning.plan),
+            "first": beginning.first,
+            "steps": beginning.steps,
+        }
+        save_state(self._start, beginning.initial, facts)
+        self.note([], False, False)
+
+    def beginning(self, budgets: Sequence[Budget]) -> Beginning:
+        """The beginning of the pruning that is to go on.
+
+        Raises:
+            RunError: none, a damaged one, or one with other budgets.
+        """
+        initial, facts = load_state(self._start, "the beginning of a pruning")
+        try:
+            found = Beginning(
+                initial,
+                facts["budgets"],
+                ThresholdPlan(**facts["plan"]),
+                int(facts["first"]),
+                int(facts["steps"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{self._start} is damaged: {error}") from error
+        if found.budgets != list(budgets):
+            raise RunError(
+                f"The pruning in {self.path} has the budgets {found.budgets}. Use the same ones, or "
+                f"another folder. Received: {list(budgets)}"
+            )
+        return found
+
+    def note(self, history: Sequence[Mapping[str, float]], warned: bool, finished: bool) -> None:
+        """Writes how far the pruning has come."""
+        told = {"history": list(history), "warned": warned, "finished": finished}
+        save_text(self._progress, json.dumps(told) + "\n")
+
+    def progress(self, step: int) -> tuple[list[dict[str, float]], bool]:
+        """The history up to a step, and whether a warning was given."""
+        told = self._told()
+        history = [seen for seen in told.get("history", []) if seen["step"] <= step]
+        return history, bool(told.get("warned"))
+
+    def _told(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._progress.read_text("utf-8")))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self._progress} is damaged: {error}") from error
+
+    def save(self, ticket: Ticket, budgets: Sequence[Budget]) -> None:
+        """Keeps a ticket that was cut for one of the budgets."""
+        budget: Budget = ticket.budget if ticket.budgets is None else ticket.budgets
+        ticket.save(self._ticket(budgets, budget))
+
+    def tickets(self, budgets: Sequence[Budget], step: int) -> list[tuple[Budget, Ticket]]:
+        """The tickets that were cut up to a step."""
+        found = []
+        for budget in budgets:
+            path = self._ticket(budgets, budget)
+            if path.exists() and (ticket := Ticket.load(path)).step <= step and not ticket.forced:
+                found.append((budget, ticket))
+        return found
+
+    def _ticket(self, budgets: Sequence[Budget], budget: Budget) -> pathlib.Path:
+        """`ticket_<entries>.safetensors`, with a number where several budgets keep as many."""
+        alike = [other for other in budgets if total(other) == total(budget)]
+        number = f"_{alike.index(budget) + 1}" if len(alike) > 1 else ""
+        return self.path / f"ticket_{total(budget)}{number}.safetensors"

@@ -1,0 +1,458 @@
+"""Tickets from `fit`, of any model."""
+
+import keras
+import numpy as np
+import pytest
+
+import pep_tf
+from pep_tf.errors import ModelError, RunError, TicketError
+from pep_tf.layers import PEPEmbedding, TicketEmbedding
+from pep_tf.models import FM
+from tests import any_model, tiny
+from tests.training.interrupted import Diary, assert_same
+
+EPOCHS = 8
+FAST = {"threshold_learning_rate": 0.2, "threshold_l2": 1.0, "threshold_target": 15.0}
+
+
+def fitted(model, budgets, optimizer=None, epochs=EPOCHS, fit=None, **options):
+    """Prunes a compiled model; returns the callback and what it said."""
+    diary = Diary()
+    cut = pep_tf.PruneCallback(budgets, check_every=1, reporter=diary, **options)
+    model.compile(optimizer or pep_tf.CoupledAdam(0.01), "mse")
+    x, y = any_model.batch(model)
+    told = {"epochs": epochs, "batch_size": 16, "verbose": 0, "shuffle": False, **(fit or {})}
+    model.fit(x, y, callbacks=[cut, *told.pop("callbacks", [])], **told)
+    return cut, diary.notes
+
+
+def tickets_of(model: keras.Model) -> dict[str, TicketEmbedding]:
+    return {x.name: x for x in model._flatten_layers() if isinstance(x, TicketEmbedding)}
+
+
+@pytest.mark.parametrize(
+    "kind", ["functional", "two_towers", "shared_table", "sequential", "subclassed"]
+)
+def test_five_lines(kind, tmp_path):
+    keras.utils.set_random_seed(3)
+    model = pep_tf.prunable(any_model.KINDS[kind]())
+    before = [np.array(v) for v in model.weights if v.name != "thresholds"]
+    cut, notes = fitted(model, ["50%", 9])
+    assert notes == []
+    assert [ticket.nnz for ticket in cut.tickets] == [cut.tickets[0].budget, 9]
+    assert cut.tickets[0].budget == sum(mask.size for mask in cut.tickets[0].masks().values()) // 2
+    assert not any(ticket.forced for ticket in cut.tickets)
+    small = cut.tickets[-1].model()
+    assert [x.name for x in small.layers] == [x.name for x in model.layers]
+    assert sum(x.nnz() for x in tickets_of(small).values()) <= 9
+    x, y = any_model.batch(model)
+    small.compile("adam", "mse")
+    small.fit(x, y, verbose=0)
+    assert sum(x.nnz() for x in tickets_of(small).values()) == 9
+    # What the ticket starts from is what the model started from.
+    start = [v for n, v in cut.tickets[-1].initial.items() if v.ndim > 1 or "table" not in n]
+    shapes = [v.shape for v in start]
+    assert all(any(np.array_equal(v, b) for b in before if b.shape == v.shape) for v in start), (
+        shapes
+    )
+    cut.tickets[-1].save(tmp_path / "ticket")
+    again = pep_tf.Ticket.load(tmp_path / "ticket").model("trained")
+    np.testing.assert_allclose(again(x), cut.tickets[-1].model("trained")(x), atol=1e-6)
+
+
+def test_trained_weights_give_what_the_model_gave():
+    model = pep_tf.prunable(any_model.functional())
+    cut, _ = fitted(model, ["30%"], stop=True)
+    x, _ = any_model.batch(model)
+    np.testing.assert_allclose(cut.tickets[0].model("trained")(x), model(x), atol=0.05)
+    one, other = (cut.tickets[0].model("random") for _ in range(2))
+    assert not np.allclose(one(x), other(x))
+
+
+def test_budgets_by_table():
+    model = pep_tf.prunable(any_model.functional())
+    cut, _ = fitted(model, [{"item_table": "10%"}, {"item_table": "50%", "user_table": 7}])
+    kept = [{name: int(m.sum()) for name, m in ticket.masks().items()} for ticket in cut.tickets]
+    assert kept == [
+        {"user_table": 48, "item_table": 6, "item_bias": 20},
+        {"user_table": 7, "item_table": 30, "item_bias": 20},
+    ]
+    assert [ticket.budget for ticket in cut.tickets] == [74, 57]
+    assert cut.tickets[0].budgets == kept[0]
+    # What no budget takes anything from is not thresholded either.
+    bias = model.get_layer("item_bias")
+    np.testing.assert_array_equal(bias.effective_table(), bias.table.numpy())
+
+
+def test_training_ends_with_the_last_budget_unless_told_otherwise():
+    stopped, _ = fitted(pep_tf.prunable(any_model.sequential()), [20])
+    assert stopped.history[-1]["step"] == stopped.tickets[0].step < 4 * EPOCHS
+    going, _ = fitted(pep_tf.prunable(any_model.sequential()), [20], stop=False)
+    assert going.history[-1]["step"] == 4 * EPOCHS
+    nnz = [seen["nnz"] for seen in going.history]
+    assert nnz[0] > nnz[-1]
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "adam",
+        "lion",
+        "rmsprop",
+        keras.optimizers.SGD(0.5, momentum=0.9),
+        keras.optimizers.Adagrad(0.3),
+    ],
+    ids=str,
+)
+def test_any_optimizer_prunes(optimizer):
+    optimizer = keras.optimizers.get(optimizer)
+    if not isinstance(optimizer, keras.optimizers.SGD | keras.optimizers.Adagrad):
+        optimizer.learning_rate = 0.3
+    model = pep_tf.prunable(any_model.sequential())
+    cut, notes = fitted(model, [9], optimizer)
+    assert (notes, cut.tickets[0].forced) == ([], False)
+    assert cut.tickets[0].nnz == 9
+
+
+def test_what_will_not_be_reached_is_said_after_the_first_epoch():
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append((epoch, len(diary.notes)))
+
+    diary = Diary()
+    cut = pep_tf.PruneCallback(["50%", 5], threshold_init=None, reporter=diary)
+    model = pep_tf.prunable(any_model.functional())
+    model.compile("adam", "mse")
+    x, y = any_model.batch(model)
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[cut, Watch()])
+    assert seen == [(0, 0), (1, 1), (2, 1)]
+    assert (
+        "under Adam, which leaves about 128 entries: 64 entries, 5 entries will be cut"
+        in (diary.notes[0])
+    )
+    assert [note.split(":")[0] for note in diary.notes[1:]] == [
+        "Thresholds alone did not reach 64 entries",
+        "Thresholds alone did not reach 5 entries",
+    ]
+    assert [(t.nnz, t.forced, t.step) for t in cut.tickets] == [(64, True, 6), (5, True, 6)]
+
+
+def test_in_a_single_epoch_it_is_said_half_way():
+    cut = pep_tf.PruneCallback([5], threshold_init=None, reporter=(diary := Diary()))
+    model = pep_tf.prunable(any_model.functional())
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    x, y = any_model.batch(model)
+    model.fit(x, y, batch_size=8, verbose=0, callbacks=[cut])
+    assert "in the 4 steps left under SGD" in diary.notes[0]
+
+
+def test_other_callbacks_and_validation(tmp_path):
+    model = pep_tf.prunable(any_model.functional())
+    x, y = any_model.batch(model, seed=1)
+    callbacks = [
+        keras.callbacks.EarlyStopping(patience=50, restore_best_weights=True),
+        keras.callbacks.ModelCheckpoint(tmp_path / "best.keras"),
+        keras.callbacks.TensorBoard(tmp_path / "logs"),
+        keras.callbacks.CSVLogger(tmp_path / "log.csv"),
+    ]
+    cut, notes = fitted(model, [30], fit={"callbacks": callbacks, "validation_data": (x, y)})
+    assert (notes, cut.tickets[0].nnz) == ([], 30)
+    assert "nnz" in (tmp_path / "log.csv").read_text().split("\n")[0]
+    again = keras.saving.load_model(tmp_path / "best.keras")
+    np.testing.assert_allclose(again(x), model(x), atol=1e-5)
+
+
+def test_several_steps_a_call():
+    model = pep_tf.prunable(any_model.functional())
+    model.compile(pep_tf.CoupledAdam(0.01), "mse", steps_per_execution=3)
+    cut = pep_tf.PruneCallback([30, 100], check_every=2, stop=False)
+    x, y = any_model.batch(model)
+    model.fit(x, y, batch_size=16, epochs=5, verbose=0, callbacks=[cut])
+    assert [seen["step"] for seen in cut.history][-1] == 20
+    assert [t.nnz for t in cut.tickets] == [100, 30]
+
+
+def test_two_heads_and_sample_weights():
+    given = any_model.inputs("user", "item")
+    user = keras.layers.Embedding(any_model.USERS, 4, name="user")(given["user"])
+    item = keras.layers.Embedding(any_model.ITEMS, 2, name="item")(given["item"])
+    hidden = keras.layers.Concatenate()([user, item])
+    heads = {"click": keras.layers.Dense(1)(hidden), "like": keras.layers.Dense(1)(hidden)}
+    model = pep_tf.prunable(keras.Model(given, heads))
+    model.compile(pep_tf.CoupledAdam(0.01), {"click": "mse", "like": "mae"})
+    x, y = any_model.batch(model)
+    labels, weights = {"click": y, "like": 1 - y}, {"click": y[:, 0] + 1, "like": y[:, 0]}
+    cut = pep_tf.PruneCallback(["20%"], check_every=1)
+    model.fit(x, labels, sample_weight=weights, epochs=EPOCHS, verbose=0, callbacks=[cut])
+    small = cut.tickets[0].model()
+    assert set(small(x)) == {"click", "like"}
+
+
+def test_a_sequence_with_padding():
+    ids = keras.Input((4,), dtype="int32")
+    embedded = keras.layers.Embedding(any_model.WORDS, 3, mask_zero=True)(ids)
+    model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.GRU(3)(embedded)))
+    x, y = any_model.rows()[0]["words"], any_model.rows()[1]
+    copy = pep_tf.prunable(model, threshold_init=-30.0)
+    np.testing.assert_allclose(copy(x), model(x), atol=1e-5)
+    copy.compile(pep_tf.CoupledAdam(0.01), "mse")
+    cut = pep_tf.PruneCallback([10], check_every=1)
+    copy.fit(x, y, epochs=EPOCHS, batch_size=16, verbose=0, callbacks=[cut])
+    small = cut.tickets[0].model("trained")
+    padded = np.where(np.arange(4) < 2, x, 0)
+    np.testing.assert_allclose(small(padded), small(padded[:, :3]), atol=1e-6)
+
+
+def test_a_model_that_is_trained_already():
+    model = any_model.functional()
+    x, y = any_model.batch(model)
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    model.fit(x, y, epochs=10, verbose=0)
+    cut, _ = fitted(pep_tf.prunable(model), ["30%"])
+    original = cut.tickets[0].model()
+    kernel = original.layers[-2].kernel if hasattr(original.layers[-2], "kernel") else None
+    assert kernel is None or np.array_equal(kernel, model.layers[-2].kernel)
+    for name, mask in cut.tickets[0].masks().items():
+        trained = model.get_layer(name).embeddings.numpy()
+        table = original.get_layer(name).effective_table()
+        np.testing.assert_array_equal(table, trained * mask)
+
+
+def test_a_model_that_a_function_makes(tmp_path):
+    model = pep_tf.prunable(any_model.build_fn)
+    cut, _ = fitted(model, ["20%"])
+    x, _ = any_model.batch(model)
+    small = cut.tickets[0].model("trained")
+    assert set(tickets_of(small)) == {"users", "embedding"}
+    cut.tickets[0].save(tmp_path / "ticket")
+    again = pep_tf.Ticket.load(tmp_path / "ticket")
+    with pytest.raises(TicketError, match=r"give it once more, `ticket.model\(build_fn=...\)`"):
+        again.model()
+    loaded = again.model("trained", build_fn=any_model.build_fn)
+    np.testing.assert_array_equal(loaded(x), small(x))
+
+    def other(embedding):
+        model = any_model.Closed(embedding)
+        model.dense = keras.layers.Dense(2)
+        return model
+
+    with pytest.raises(TicketError, match=r"layer 'dense' has weights .*\[6, 1\].*\[6, 2\]"):
+        again.model(build_fn=other)
+
+
+def test_a_custom_loop():
+    model = pep_tf.prunable(any_model.functional())
+    model.compile(pep_tf.CoupledAdam(0.01), "mse")
+    x, y = any_model.batch(model)
+    cut = pep_tf.PruneCallback([20], check_every=1)
+    callbacks = keras.callbacks.CallbackList([cut], model=model, epochs=EPOCHS, steps=4)
+    callbacks.on_train_begin()
+    for epoch in range(EPOCHS):
+        callbacks.on_epoch_begin(epoch)
+        for batch in range(4):
+            rows = slice(16 * batch, 16 * batch + 16)
+            logs = model.train_on_batch(
+                {n: v[rows] for n, v in x.items()}, y[rows], return_dict=True
+            )
+            callbacks.on_train_batch_end(batch, logs)
+        callbacks.on_epoch_end(epoch)
+    callbacks.on_train_end()
+    assert [t.nnz for t in cut.tickets] == [20]
+
+
+def generator():
+    x, y = any_model.batch(any_model.sequential())
+    while True:
+        yield x[:16], y[:16]
+
+
+def test_the_steps_of_a_generator_must_be_told():
+    model = pep_tf.prunable(any_model.sequential())
+    model.compile(pep_tf.CoupledAdam(0.01), "mse")
+
+    def finite():
+        for _, rows in zip(range(4), generator(), strict=False):
+            yield rows
+
+    with pytest.raises(RunError, match="`steps` must be given"):
+        model.fit(finite(), verbose=0, callbacks=[pep_tf.PruneCallback([9])])
+    cut = pep_tf.PruneCallback([9], check_every=1, steps=20)
+    model.fit(generator(), steps_per_epoch=4, epochs=5, verbose=0, callbacks=[cut])
+    assert cut.tickets[0].nnz == 9
+
+
+# Restored models.
+
+
+class Kill(Exception):
+    """Stands for a kill."""
+
+
+class KillAt(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise Kill
+
+
+def start(seed=0):
+    keras.utils.set_random_seed(seed)
+    return pep_tf.prunable(any_model.functional())
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_backup_and_restore(tmp_path, order):
+    whole, _ = fitted(start(), [100, 30, 5], folder=tmp_path / "whole")
+
+    def run(seed, epoch):
+        cut = pep_tf.PruneCallback([100, 30, 5], check_every=1, folder=tmp_path / "cut")
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        model = start(seed)
+        model.compile(pep_tf.CoupledAdam(0.01), "mse")
+        model(any_model.batch(model)[0])
+        x, y = any_model.batch(model)
+        callbacks = [*[cut, backup][::order], KillAt(epoch)]
+        told = {"epochs": EPOCHS, "batch_size": 16, "verbose": 0, "shuffle": False}
+        model.fit(x, y, callbacks=callbacks, **told)
+        return cut
+
+    with pytest.raises(Kill):
+        run(0, 5)
+    cut = run(seed=8, epoch=None)
+    assert cut.history == whole.history
+    assert [t.step for t in cut.tickets] == [t.step for t in whole.tickets]
+    for one, other in zip(cut.tickets, whole.tickets, strict=True):
+        assert_same(one.masks(), other.masks())
+        assert_same(one.initial, other.initial)
+        assert_same(one.trained, other.trained)
+    with pytest.raises(RunError, match="holds a pruning that was finished"):
+        run(0, None)
+
+
+def test_a_restored_model_whose_pruning_was_not_kept(tmp_path):
+    def run(epoch):
+        model = start()
+        model.compile(pep_tf.CoupledAdam(0.01), "mse")
+        x, y = any_model.batch(model)
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        callbacks = [backup, pep_tf.PruneCallback([5]), KillAt(epoch)]
+        model.fit(x, y, epochs=3, verbose=0, callbacks=callbacks)
+
+    with pytest.raises(Kill):
+        run(1)
+    with pytest.raises(RunError, match="restored by another callback"):
+        run(None)
+
+
+def test_other_budgets_than_those_of_the_folder(tmp_path):
+    def run(budgets, epoch):
+        model = start()
+        model.compile(pep_tf.CoupledAdam(0.01), "mse")
+        x, y = any_model.batch(model)
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        cut = pep_tf.PruneCallback(budgets, folder=tmp_path / "cut")
+        model.fit(x, y, epochs=3, verbose=0, callbacks=[backup, cut, KillAt(epoch)])
+
+    with pytest.raises(Kill):
+        run([5], 1)
+    with pytest.raises(RunError, match=r"has the budgets \[5\].*Received: \[6\]"):
+        run([6], None)
+
+
+# What cannot be done is said in one line, before the first step.
+
+
+def refused(model, match, budgets=(5,), optimizer="adam", error=RunError, **options):
+    model.compile(optimizer, "mse")
+    x, y = any_model.batch(model)
+    with pytest.raises(error, match=match) as raised:
+        model.fit(x, y, verbose=0, callbacks=[pep_tf.PruneCallback(budgets, **options)])
+    assert "\n" not in str(raised.value)
+    assert int(model.optimizer.iterations) == 0
+
+
+def test_no_table_to_prune():
+    refused(any_model.functional(), "must have a PEPEmbedding.*prunable", error=ModelError)
+
+
+def test_a_table_that_is_not_there():
+    refused(
+        start(), r"must name tables of the model, which are \['item_bias'.*'price'", {"price": 3}
+    )
+    refused(start(), "all for the tables together, or all by table", ["5%", {"item_bias": 3}])
+    refused(start(), "must keep at most", ["200%"])
+    refused(start(), "must keep at most all of the table's 60 entries", {"item_table": 61})
+
+
+def test_an_optimizer_that_starts_from_nothing():
+    refused(start(), "Ftrl starts every weight from 0", optimizer="ftrl")
+
+
+def test_a_table_of_zeros():
+    given = any_model.inputs("item")
+    layer = keras.layers.Embedding(any_model.ITEMS, 1, embeddings_initializer="zeros", name="bias")
+    model = pep_tf.prunable(keras.Model(given, layer(given["item"])))
+    refused(model, r"Table 'bias' is all zeros.*exclude=\['bias'\]", error=ModelError)
+
+
+def test_a_gate_that_auto_does_not_know():
+    model = pep_tf.prunable(any_model.functional(), gate="softplus")
+    refused(model, "is for a sigmoid gate. Table 'user_table' has 'softplus'")
+
+
+def test_a_model_that_a_ticket_could_not_make():
+    refused(
+        any_model.built(any_model.Closed(PEPEmbedding)), "outside of its conf", error=ModelError
+    )
+
+
+def test_a_table_with_a_call_of_its_own():
+    @keras.saving.register_keras_serializable(package="tests")
+    class Doubled(PEPEmbedding):
+        def call(self, inputs, weights=None):
+            return 2 * super().call(inputs, weights)
+
+    ids = keras.Input((4,), dtype="int32")
+    model = keras.Sequential([ids, Doubled(9, 3, name="twice"), keras.layers.Flatten()])
+    refused(model, "'twice' is a Doubled with a `call` of its own", error=ModelError)
+
+
+def test_frozen_tables_are_left_alone():
+    model = start()
+    model.get_layer("user_table").trainable = False
+    cut, _ = fitted(model, [9])
+    assert set(cut.tickets[0].masks()) == {"item_table", "item_bias"}
+    small = cut.tickets[0].model()
+    assert isinstance(small.get_layer("user_table"), PEPEmbedding)
+    model.trainable = False
+    with pytest.raises(ModelError, match=r"not trainable: \['item_bias', 'item_table'"):
+        pep_tf.training.pruned_tables(model)
+
+
+def test_a_click_model_of_layers_without_names(tmp_path):
+    for _ in range(2):
+        model = FM(tiny.FIELDS, PEPEmbedding(16, 4), PEPEmbedding(16, 1))
+        model.compile(pep_tf.CoupledAdam(0.01), keras.losses.BinaryCrossentropy(from_logits=True))
+        cut = pep_tf.PruneCallback([20], check_every=1)
+        model.fit(tiny.DATA.train.ids, tiny.DATA.train.labels, epochs=4, verbose=0, callbacks=[cut])
+    cut.tickets[0].save(tmp_path / "ticket")
+    small = pep_tf.Ticket.load(tmp_path / "ticket").model()
+    assert small.embedding.nnz() + small.first_order.nnz() == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"steps": 0}, "`steps` must be at least 1. Received: 0"),
+        ({"check_every": 1.5}, "`check_every` must be at least 1. Received: 1.5"),
+        ({"threshold_init": "soon"}, "must be 'auto', a number or None. Received: 'soon'"),
+    ],
+)
+def test_bad_arguments(options, match):
+    with pytest.raises(RunError, match=match):
+        pep_tf.PruneCallback(["5%"], **options)
