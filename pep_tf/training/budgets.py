@@ -89,7 +89,7 @@ def is_reached(budget: int | dict[str, int], nnz: Mapping[str, int]) -> bool:
     """Whether tables with so many non-zeros are within a budget."""
     if isinstance(budget, int):
         return sum(nnz.values()) <= budget
-    return all(nnz[name] <= count for name, count in budget.items())
+    return all(nnz.get(name, 0) <= count for name, count in budget.items())
 
 
 def check_budgets(budgets: Sequence[Budget]) -> None:

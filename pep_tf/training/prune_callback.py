@@ -9,10 +9,11 @@ import numpy as np
 
 from pep_tf.errors import RunError
 from pep_tf.numbers import read_number
-from pep_tf.training.budgets import is_reached, resolve_table_budgets, total
+from pep_tf.training.budgets import is_reached, resolve_table_budgets
 from pep_tf.training.build_fn import build_fn_of
 from pep_tf.training.cut_tickets import check_tickets, cut_tickets
-from pep_tf.training.forecast import entries_left, mean_thresholds
+from pep_tf.training.first_batch import before_first_step, is_built
+from pep_tf.training.forecast import Forecast, described
 from pep_tf.training.nonzeros import Nonzeros, Seen
 from pep_tf.training.progress import Printed, Reporter
 from pep_tf.training.prune_folder import Beginning, PruneFolder
@@ -102,7 +103,9 @@ class PruneCallback(keras.callbacks.Callback):
         self.reporter = reporter or Printed()
         self.tickets: list[Ticket] = []
         self.history: list[dict[str, float]] = []
+        self.within_epoch = False  # set by one that restores a model in the middle of an epoch
         self._pending: list[Budget] | None = None  # None before the first epoch
+        self._every, self._counted, self._half_way = 1, 0, False
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -113,22 +116,28 @@ class PruneCallback(keras.callbacks.Callback):
         self._pending, self.tickets, self.history = None, [], []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self._pending is None:  # now that other callbacks have restored what they do
-            self._begin(epoch)
+        if self._pending is not None:
+            return
+        self._epochs = max(1, (self.params or {}).get("epochs", 1) - epoch)
+        # By now other callbacks have restored what they do.
+        if is_built(self.model):
+            self._begin()
+        else:
+            before_first_step(self.model, self._begin)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         step = self._step()
         if step // self._every > self._counted // self._every:
             self._count(step)
-        if not self._judged and self._epochs == 1 and step >= self._total / 2:
-            self._judge(step)
+        if self._epochs == 1 and not self._half_way and step >= self._total / 2:
+            self._half_way = True  # there is no second epoch to know it in
+            self._foresee(step)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         step = self._step()
         if step > self._counted:
             self._count(step)
-        if not self._judged:
-            self._judge(step)
+        self._foresee(step)
         if logs is not None and self.history:
             logs["nnz"] = self.history[-1]["nnz"]
 
@@ -137,12 +146,12 @@ class PruneCallback(keras.callbacks.Callback):
             return
         for budget in self._pending:
             self.reporter.note(
-                f"Thresholds alone did not reach {_told(budget)}: cut there by |V| - g(s)."
+                f"Thresholds alone did not reach {described(budget)}: cut there by |V| - g(s)."
             )
         self._cut(list(self._pending), self._step(), forced=True)
         self._note(finished=True)
 
-    def _begin(self, epoch: int) -> None:
+    def _begin(self) -> None:
         model, optimizer = self.model, own_optimizer(self.model)
         self._tables = pruned_tables(model)
         entries = entries_of(self._tables)
@@ -155,21 +164,23 @@ class PruneCallback(keras.callbacks.Callback):
             if by_table and all(b[key] == entries[key] for b in by_table)
         }
         check_tickets(model, self._tables)
-        self._epochs = max(1, (self.params or {}).get("epochs", 1) - epoch)
-        if self._updates() != self._seen_at:
-            self._go_on()
-        else:
-            check_prunable(self._tables, optimizer)
-            self._start_anew(optimizer)
+        restored, self._half_way = self._updates() != self._seen_at, False
+        said = self._go_on() if restored else self._start_anew(optimizer)
         if getattr(model, "train_function", None) is not None:
             model.make_train_function(force=True)  # one that was traced knows other constants
         self._every = self.check_every or min(_MOST_BETWEEN, max(1, self._total // _LEAST_COUNTS))
         self._counted = self._step()
         self._counts = {name: Nonzeros(layer) for name, layer in self._tables.items()}
-        self._at_start = mean_thresholds(self._look())
-        self._from = self._counted
+        self._forecast = Forecast(self._pruned(), self._look(), self._counted)
+        self._forecast.given = said
+        if restored and not self.within_epoch and not self._is_counted():
+            self._count(self._counted)  # at the end of an epoch, which was cut off
+        if self.stop and not self._pending:
+            self.model.stop_training = True
 
-    def _start_anew(self, optimizer: Any) -> None:
+    def _start_anew(self, optimizer: Any) -> bool:
+        """Gives the thresholds their start; nothing has been said yet."""
+        check_prunable(self._tables, optimizer)
         steps = self._steps_at_hand()
         initial = snapshot(self.model)
         plan, pruned = ThresholdPlan(), self._pruned()
@@ -187,9 +198,10 @@ class PruneCallback(keras.callbacks.Callback):
         if self.folder is not None:
             self.folder.begin(beginning)
         self._take_up(beginning)
-        self._judged = False
+        return False
 
-    def _go_on(self) -> None:
+    def _go_on(self) -> bool:
+        """Takes up a pruning whose model was restored; returns whether a forecast was given."""
         if self.folder is None:
             raise RunError(
                 "The model was restored by another callback, but what PruneCallback had begun was "
@@ -199,11 +211,12 @@ class PruneCallback(keras.callbacks.Callback):
         pull_only(beginning.plan, self._pruned(), self._whole)
         self._take_up(beginning)
         step = self._step()
-        self.history, self._judged = self.folder.progress(step)
+        self.history, said = self.folder.progress(step)
         for budget, ticket in self.folder.tickets(self._budgets, step):
             ticket.blueprint.build_fn = build_fn_of(self.model)
             self._pending.remove(budget)  # type: ignore[union-attr]
             self.tickets.append(ticket)
+        return said
 
     def _take_up(self, beginning: Beginning) -> None:
         self._initial, self._first = beginning.initial, beginning.first
@@ -233,6 +246,9 @@ class PruneCallback(keras.callbacks.Callback):
     def _step(self) -> int:
         return self._updates() - self._first
 
+    def _is_counted(self) -> bool:
+        return bool(self.history) and self.history[-1]["step"] == self._counted
+
     def _look(self) -> dict[str, Seen]:
         return {name: count() for name, count in self._counts.items()}
 
@@ -259,40 +275,22 @@ class PruneCallback(keras.callbacks.Callback):
             self.tickets.append(ticket)
         self.tickets.sort(key=lambda ticket: -ticket.budget)
 
-    def _judge(self, step: int) -> None:
+    def _foresee(self, step: int) -> None:
         """Says, once, where the thresholds will not get as far as the budgets ask."""
-        self._judged = True
-        if not self._pending or step <= self._from:
-            return
-        seen = self._look()
-        now, done = mean_thresholds(seen), step - self._from
-        pace = {name: (now[name] - start) / done for name, start in self._at_start.items()}
-        left = max(0, self._total - step)
-        expected = entries_left(self._tables, seen, {n: pace[n] * left for n in pace})
-        if is_reached(self._pending[-1], expected):
-            return
-        missed = [b for b in self._pending if not is_reached(b, expected)]
-        optimizer = own_optimizer(self.model)
-        self.reporter.note(
-            f"The thresholds, now {now[self._main]:.2f}, move by {pace[self._main] * left:+.2f} in the "
-            f"{left:,} steps left under {type(optimizer).__name__}, which leaves about "
-            f"{sum(expected.values()):,} entries: {', '.join(map(_told, missed))} will be cut by "
-            "|V| - g(s) at the end. For more: pep_tf.RowwiseAdam, more epochs, or a higher "
-            "`threshold_init`."
-        )
-        self._note()
+        told = self._forecast.at(self._look(), step, self._total, self._pending or [])
+        if told is not None:
+            optimizer = type(own_optimizer(self.model)).__name__
+            self.reporter.note(
+                f"{told} For more: more epochs, a higher `threshold_init`, or another optimizer than "
+                f"{optimizer}, such as pep_tf.RowwiseAdam with `threshold_init='auto'`."
+            )
+            self._note()
 
     def _note(self, finished: bool = False) -> None:
         if self.folder is not None:
-            self.folder.note(self.history, self._judged, finished)
+            self.folder.note(self.history, self._forecast.given, finished)
 
 
 def prune_of(model: keras.Model) -> PruneCallback | None:
     """The callback that prunes a model in the `fit` under way; None if there is none."""
     return _PRUNES.get(model)
-
-
-def _told(budget: Budget) -> str:
-    if isinstance(budget, int):
-        return f"{total(budget):,} entries"
-    return " and ".join(f"{count:,} of {name}" for name, count in budget.items())

@@ -141,7 +141,7 @@ def _pull(layer: PEPEmbedding, target: Any, learning_rate: Any, strength: Any) -
         raise RunError(str(error)) from error
 
 
-def _set(layer: PEPEmbedding, value: float) -> None:
+def _set(layer: Any, value: float) -> None:
     layer.thresholds.assign(tf.fill(layer.thresholds.shape, value))
 
 
