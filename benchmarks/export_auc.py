@@ -21,6 +21,7 @@ import pep_tf
 from benchmarks.serving_session import open_session
 from pep_tf.command_line import Command
 from pep_tf.data import CTRData
+from pep_tf.errors import RunError
 from pep_tf.experiments.config import make_config
 from pep_tf.experiments.load_data import load_for_seed
 from pep_tf.experiments.report.reading import read_json
@@ -44,14 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(run_dir: Path, data_dir: Path | None, epochs: int | None) -> None:
     """Retrains, exports, evaluates, prints."""
     stored = read_json(run_dir / "config.json")
-    del stored["data"]
+    tickets = sorted((run_dir / "tickets").glob("*.safetensors"))
+    if not isinstance(stored, dict) or stored.pop("data", None) is None or not tickets:
+        raise RunError(
+            f"--run_dir={run_dir} must be a finished run of the main job, with tickets; of a run over "
+            "several seeds name the folder of one: seeds/<seed>."
+        )
     data = load_for_seed(
         stored["dataset"], data_dir=data_dir, features=stored["features"], seed=stored["seed"]
     )
     config = make_config(data.name, data.train.num_rows, stored)
     changes = {} if epochs is None else {"epochs": epochs}
     report: dict[str, Any] = {"dataset": data.name, "test_rows": data.test.num_rows}
-    for path in sorted((run_dir / "tickets").glob("*.safetensors")):
+    for path in tickets:
         ticket = pep_tf.Ticket.load(path)
         ticket.retrain(data, init=config.ticket_init, settings=config.settings(), **changes)
         report[path.stem] = measure(ticket, data)

@@ -1,5 +1,6 @@
 """The README's Python examples run as they stand, and stay short."""
 
+import json
 import os
 import pathlib
 import re
@@ -8,6 +9,8 @@ import subprocess
 import sys
 
 import matplotlib.image
+import numpy as np
+import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -62,7 +65,20 @@ def run_example(holding: str, folder: pathlib.Path) -> str:
 
 def test_the_main_example_runs(tmp_path):
     assert run_example("pep_tf.prune(", tmp_path).count("test AUC") == 2
-    assert (tmp_path / "runs/example/export/small/1/saved_model.pb").exists()
+    version = tmp_path / "runs/example/export/small/1"
+    request, answer = (
+        json.loads((version / "assets.extra/requests" / name).read_text("utf-8"))
+        for name in ("serving_default.json", "serving_default.answer.json")
+    )
+    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"sends `{json.dumps(request)}` and gets" in text
+    # Which numbers training comes to depends on the processor; what a file answers does not.
+    [told] = re.findall(r'for example `(\{"outputs": .*?\})`', text)
+    assert len(json.loads(told)["outputs"]) == len(answer["outputs"]) == 2
+    served = tf.saved_model.load(version).signatures["serving_default"]
+    types = served.structured_input_signature[1]
+    raw = {name: tf.constant(v, types[name].dtype) for name, v in request["inputs"].items()}
+    np.testing.assert_allclose(served(**raw)["probability"], answer["outputs"], rtol=0, atol=2e-6)
 
 
 def test_the_search_example_runs(tmp_path):

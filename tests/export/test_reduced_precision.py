@@ -28,7 +28,7 @@ FORMS = [("savedmodel", "float32"), ("savedmodel", "float16"), ("litert", "float
 
 def trained(name: str, policy: str) -> keras.Model:
     """A model whose answers spread as those of a trained one."""
-    model = tiny.model(name, pruning="none", dtype=policy, mlp_widths=(64, 64))
+    model = tiny.model(name, pruning="none", dtype=policy)
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign(variable + rng.normal(0, 0.3, variable.shape))
