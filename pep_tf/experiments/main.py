@@ -22,6 +22,7 @@ from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.environment import MAIN, environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
 from pep_tf.experiments.load_data import load_for_seed
+from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report import write_report
 from pep_tf.experiments.results import Results
@@ -32,7 +33,7 @@ from pep_tf.experiments.table_text import table_text
 from pep_tf.experiments.tensorboard import TensorBoardReporter
 from pep_tf.experiments.terminal import Reporters, TerminalReporter
 from pep_tf.paths import resolve, shown
-from pep_tf.training import Reporter, Silent, use_memory_pool
+from pep_tf.training import Reporter, Silent, resolve_budgets, use_memory_pool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,6 +63,7 @@ def _command() -> Command:
         "log_format", "text", ("text", "json"), "progress and results as text, or one object a line"
     )
     command.switch("tensorboard", True, "write TensorBoard scalars and histograms")
+    command.switch(*flags.CHECK_MEMORY)
     return command
 
 
@@ -88,6 +90,10 @@ class _Main:
         if options.dry_run:
             print(describe(config, data))
             return 0
+        if options.check_memory:
+            refuse_too_large(memory_of(config, data.schema, data.train.num_rows))
+        # Before a folder is made for the run.
+        resolve_budgets(config.budgets, config.entries(data.schema.num_features))
         stem = f"{data.name}-{config.model}"
         path = options.run_dir or next_run_dir(resolve("runs"), stem, options.resume)
         folder = RunFolder(path)
