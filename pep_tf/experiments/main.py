@@ -21,7 +21,7 @@ from pep_tf.experiments.config import Config, load_study, make_config
 from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.environment import MAIN, environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
-from pep_tf.experiments.load_data import load_for_seed
+from pep_tf.experiments.load_data import fallback_line, load_for_seed
 from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report import write_report
@@ -101,10 +101,12 @@ class _Main:
         folder.note_environment(environment(self.arguments))
         tf.config.experimental.enable_op_determinism()
         with folder.locked():
+            self._tell_fallback(data)
             self._greet(data, where, path)
             results = self._train(config, data, folder)
             report = self._write_report(path)
         self._show(results, path, report)
+        self._tell_fallback(data)
         return 0
 
     def load(self, seed: int) -> CTRData:
@@ -140,6 +142,15 @@ class _Main:
         except PepError as error:
             print(f"warning: no report: {error}", file=sys.stderr)
             return None
+
+    def _tell_fallback(self, data: CTRData) -> None:
+        """That another data set than the one asked for was used, if so; also to who wants no progress."""
+        if not (line := fallback_line(data)):
+            return
+        if self.options.log_format == "json":
+            JsonReporter(1).note(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
     def _greet(self, data: CTRData, where: str, path: pathlib.Path) -> None:
         if self.options.quiet or self.options.log_format == "json":

@@ -16,7 +16,7 @@ from absl import logging
 from pep_tf.command_line import Command
 from pep_tf.experiments import flags
 from pep_tf.experiments.config import Config, load_study, make_config
-from pep_tf.experiments.load_data import load_for_seed
+from pep_tf.experiments.load_data import fallback_line, load_for_seed
 from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report.search import STUDY
@@ -129,9 +129,14 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
         f"entries, budgets {', '.join(f'{b:,}' for b in search.objective.budgets)}; "
         f"device: {where}; results: {shown(path)}"
     )
+    fallback = fallback_line(data)
+    if fallback:
+        print(fallback, file=sys.stderr, flush=True)
     found = search(given.resume)
     if not is_worker():
         _show(found, path, search.used_up())
+        if fallback:
+            print(fallback, file=sys.stderr, flush=True)
     return 0
 
 
