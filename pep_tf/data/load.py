@@ -13,6 +13,7 @@ from pep_tf.data.movielens_small import load_movielens_small
 from pep_tf.data.synthetic import synthetic
 from pep_tf.data.synthetic_store import synthetic_store
 from pep_tf.errors import DataError
+from pep_tf.numbers import whole
 from pep_tf.paths import resolve
 
 
@@ -134,8 +135,8 @@ def load(
     """
     if dataset not in LOADERS:
         raise DataError(f"`dataset` must be one of {sorted(LOADERS)}. Received: {dataset!r}")
-    if seed is not None and seed < 0:
-        raise DataError(f"`seed` must be 0 or more. Received: {seed}")
+    if seed is not None:
+        seed = whole("seed", seed, least=0)
     loader = LOADERS[dataset]
     parameters = inspect.signature(loader).parameters
     if unknown := sorted(set(options) - set(parameters)):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pep_tf.errors import DataError
+from pep_tf.numbers import INT32_MAX
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +38,8 @@ class FeatureSchema:
         (9, [0, 2])
 
     Raises:
-        DataError: no field, a field whose size is no integer from 1 to 2^31 - 1, or a name that is
-            used twice.
+        DataError: no field, a field whose size is no integer from 1 to 2^31 - 1, more than that in all,
+            or a name that is used twice.
     """
 
     fields: tuple[Field, ...]
@@ -49,11 +50,16 @@ class FeatureSchema:
         if repeated := sorted({n for n in self.names if self.names.count(n) > 1}):
             raise DataError(f"Field names must be unique. Received more than once: {repeated}")
         for field in self.fields:
-            if not isinstance(field.size, numbers.Integral) or not 1 <= field.size < 2**31:
+            if not isinstance(field.size, numbers.Integral) or not 1 <= field.size <= INT32_MAX:
                 raise DataError(
-                    f"`size` of field {field.name!r} must be an integer from 1 to {2**31 - 1}. "
+                    f"`size` of field {field.name!r} must be an integer from 1 to {INT32_MAX}. "
                     f"Received: {field.size!r}"
                 )
+        if self.num_features > INT32_MAX:
+            raise DataError(
+                f"All fields together must have at most {INT32_MAX:,} features, whose rows of the table "
+                f"are int32. Received: {self.num_features:,}"
+            )
 
     @classmethod
     def of(cls, sizes: dict[str, int]) -> "FeatureSchema":

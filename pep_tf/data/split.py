@@ -5,6 +5,7 @@ import numpy as np
 from pep_tf.data import checks
 from pep_tf.data.dataset import ArraySplit
 from pep_tf.errors import DataError
+from pep_tf.numbers import whole
 
 
 def random_split(num_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -24,8 +25,8 @@ def random_split(num_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.n
     Raises:
         DataError: a split would be empty, or `seed` is negative.
     """
-    if seed < 0:
-        raise DataError(f"`seed` must be 0 or more. Received: {seed}")
+    num_rows = whole("num_rows", num_rows, most=10**12)
+    seed = whole("seed", seed, least=0)
     train_end, validation_end = int(0.8 * num_rows), int(0.9 * num_rows)
     if not 0 < train_end < validation_end < num_rows:
         raise DataError(

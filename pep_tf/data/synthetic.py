@@ -21,11 +21,13 @@ from pep_tf.data.synthetic_text import tokens, write_raw_text
 from pep_tf.data.synthetic_transform import SyntheticTransform
 from pep_tf.data.synthetic_truth import Truth
 from pep_tf.errors import DataError
+from pep_tf.numbers import whole
 
 __all__ = ["SyntheticSplit", "synthetic", "write_raw_text"]
 
 MAX_HELD_OUT = 500_000
 MIN_ROWS = 10
+MAX_ROWS = 10**12  # an epoch's order then takes a gigabyte
 
 
 def synthetic(
@@ -66,10 +68,7 @@ def synthetic(
         >>> data.name, data.schema.num_fields, data.train.num_rows, data.test.num_rows
         ('synthetic-avazu', 22, 800, 100)
     """
-    if rows < MIN_ROWS:
-        raise DataError(
-            f"`rows` must be at least {MIN_ROWS}, so that each split has one. Received: rows={rows}"
-        )
+    rows = whole("rows", rows, least=MIN_ROWS, most=MAX_ROWS)  # so that each split has one
     source = RowSource(shape, num_features, seed, rank)
     held_out = min(rows // 10, MAX_HELD_OUT)
     train = SyntheticSplit(source, 0, rows - 2 * held_out)
@@ -83,7 +82,7 @@ def synthetic(
         "best_auc": {split: auc for split, (auc, _) in best.items()},
         "best_logloss": {split: loss for split, (_, loss) in best.items()},
         "first_order_auc": source.truth.first_order_auc,
-        "useful_features": int(source.truth.useful.sum()),
+        "useful_features": source.truth.useful_features,
         "useful_entries": source.truth.useful_entries,
     }
     splits = (train, validation, test)
@@ -126,8 +125,7 @@ class SyntheticSplit:
     def __init__(
         self, source: RowSource, first: int, num_rows: int, *, workers: int | None = None
     ) -> None:
-        if num_rows < 1:
-            raise DataError(f"`num_rows` must be at least 1. Received: num_rows={num_rows}")
+        num_rows = whole("num_rows", num_rows, least=1, most=MAX_ROWS)
         self.source = source
         self.first = first
         self.num_rows = num_rows
@@ -160,8 +158,7 @@ class SyntheticSplit:
             ("start", start, 0),
             ("epoch", epoch, 0),
         ):
-            if value < least:
-                raise DataError(f"`{name}` must be at least {least}. Received: {name}={value}")
+            whole(name, value, least=least)
         blocks = self._blocks()
         if seed is not None:
             blocks = np.random.default_rng([seed, epoch]).permutation(blocks)

@@ -8,7 +8,7 @@ import numpy as np
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.synthetic_shape import Shape, ZipfFields, get_shape
 from pep_tf.data.synthetic_truth import Truth
-from pep_tf.errors import DataError
+from pep_tf.numbers import read_fields
 
 BLOCK_ROWS = 8192
 # Raise it with any change that alters a row, so that results name the rows they were measured on.
@@ -42,8 +42,7 @@ class RowSource:
     rank: int = 8
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise DataError(f"`seed` must be at least 0. Received: seed={self.seed}")
+        read_fields(self, {"seed": 0, "rank": 1})
         _ = self.truth  # complain now, not in a worker
 
     @functools.cached_property

@@ -8,9 +8,9 @@ import numpy as np
 
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import DataError
+from pep_tf.numbers import INT32_MAX, whole
 
 MIN_FIELD_SIZE = 2
-MAX_FEATURES = 2**31 - 1  # ids travel as int32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +50,11 @@ class Shape:
             DataError: `num_features` below 2 a column, or above 2**31 - 1.
         """
         lowest = MIN_FIELD_SIZE * len(self.columns)
-        if not lowest <= num_features <= MAX_FEATURES:
+        num_features = whole("num_features", num_features, most=10**18)
+        if not lowest <= num_features <= INT32_MAX:
             raise DataError(
                 f"`num_features` must be between {lowest:,} ({MIN_FIELD_SIZE} for each of the "
-                f"{len(self.columns)} fields of {self.name!r}) and {MAX_FEATURES:,}. "
+                f"{len(self.columns)} fields of {self.name!r}) and {INT32_MAX:,}. "
                 f"Received: num_features={num_features}"
             )
         sizes = self._sizes(num_features)
@@ -67,7 +68,7 @@ class Shape:
         def scaled(power: float) -> np.ndarray:
             return np.maximum(MIN_FIELD_SIZE, np.rint(vocabulary**power)).astype(np.int64)
 
-        low, high = 0.0, 4.0  # sizes only grow with the power; 4 is beyond MAX_FEATURES
+        low, high = 0.0, 4.0  # sizes only grow with the power; 4 is beyond INT32_MAX
         for _ in range(80):
             middle = (low + high) / 2
             if scaled(middle).sum() <= num_features:

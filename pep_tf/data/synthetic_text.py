@@ -13,6 +13,7 @@ import tensorflow as tf
 from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
 from pep_tf.data.synthetic_shape import Column, get_shape
 from pep_tf.errors import DataError
+from pep_tf.numbers import whole
 from pep_tf.paths import resolve
 
 MAX_INTEGER_ID = 1900  # its token still fits a 64-bit integer
@@ -51,8 +52,7 @@ def write_raw_text(
     Raises:
         DataError: an argument out of its range, or the file cannot be written.
     """
-    if rows < 1:
-        raise DataError(f"`rows` must be at least 1. Received: rows={rows}")
+    rows = whole("rows", rows, least=1, most=10**12)
     source = RowSource(shape, num_features, seed, rank)
     for column, size in zip(source.layout.columns, source.schema.sizes, strict=True):
         if column.kind != "hex":

@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.synthetic_shape import ZipfFields
 from pep_tf.errors import DataError
+from pep_tf.numbers import whole
 
 BASE_RATE = 0.25
 BEST_AUC = 0.80
@@ -77,8 +78,7 @@ class Truth:
     """
 
     def __init__(self, fields: ZipfFields, *, rank: int, seed: int) -> None:
-        if rank < 1:
-            raise DataError(f"`rank` must be at least 1. Received: rank={rank}")
+        rank = whole("rank", rank, least=1)
         self.schema: FeatureSchema = fields.schema
         self.rank = rank
         self._fields = fields
@@ -136,6 +136,11 @@ class Truth:
         for offset, first, kept in zip(self.schema.offsets, self._first, self._kept, strict=True):
             useful[offset : offset + kept] = used[first : first + kept]
         return useful
+
+    @property
+    def useful_features(self) -> int:
+        """How many features are useful, without an array of all."""
+        return int(np.any(self._v != 0, axis=1).sum())  # rows of rare features are zero
 
     @property
     def useful_entries(self) -> int:

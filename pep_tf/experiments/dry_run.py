@@ -4,17 +4,52 @@ import time
 
 from pep_tf import training
 from pep_tf.data import CTRData
+from pep_tf.errors import NumberError
 from pep_tf.experiments.config import PRECISIONS, Config
+from pep_tf.experiments.memory import in_words, memory_of
 from pep_tf.experiments.placement import table_device
 from pep_tf.models import build_model
 from pep_tf.training.budgets import resolve_budgets
 from pep_tf.training.loop import Loop
+from pep_tf.training.memory_pool import machine_memory
 
 _STEPS = 30
 
 
 def describe(config: Config, data: CTRData) -> str:
-    """Steps, memory and time of a run, as text; trains a few steps to measure, writes nothing."""
+    """Steps, memory and time of a run, as text; writes nothing.
+
+    Trains a few steps to measure the time, unless the machine cannot hold what the run takes.
+    """
+    entries = config.entries(data.schema.num_features)
+    try:
+        budgets = [f"{budget:,}" for budget in resolve_budgets(config.budgets, entries)]
+    except NumberError as error:  # of a table so large, the memory is what a person asks for
+        budgets = [str(error)]
+    epoch = -(-data.train.num_rows // config.batch_size)
+    fits = 1 + len(config.baseline_dims) + (0 if config.no_retrain else len(budgets))
+    most = (config.prune_epochs + config.epochs * fits) * epoch * config.seeds
+    memory, has = memory_of(config, data.schema, data.train.num_rows), machine_memory()
+    if memory.total > has:
+        spent = "not measured: the machine cannot hold it"
+    else:
+        pace, check = _measured(config, data)
+        minutes = (most * pace + most / epoch * check) / 60
+        spent = f"{pace * 1e3:.1f} ms a step, {check:.1f} s a validation: at most {minutes:,.0f} minutes"
+    lines = [
+        f"data set       {data.name}: {data.train.num_rows:,} training rows, "
+        f"{data.schema.num_fields} fields, N = {data.schema.num_features:,}",
+        f"table          {entries:,} entries; budgets {', '.join(budgets)}",
+        f"steps          {epoch:,} an epoch, at most {most:,} in all "
+        "(early stopping usually ends far sooner)",
+        f"memory         {memory}; this machine has {in_words(has)}",
+        f"time           {spent}",
+    ]
+    return "\n".join(lines)
+
+
+def _measured(config: Config, data: CTRData) -> tuple[float, float]:
+    """Seconds of a step of pruning, and of a validation."""
     settings = config.settings()
     model = build_model(
         config.model,
@@ -32,24 +67,7 @@ def describe(config: Config, data: CTRData) -> str:
     steps = loop.step
     loop.run(_STEPS)
     pace = (time.perf_counter() - started) / max(1, loop.step - steps)
-    entries = config.entries(data.schema.num_features)
-    budgets = resolve_budgets(config.budgets, entries)
-    trained = 0 if config.no_retrain else len(budgets)
-    fits = 1 + len(config.baseline_dims) + trained
-    most = (settings.prune_epochs + settings.epochs * fits) * loop.batches_per_epoch * config.seeds
-    held = sum(v._value.numpy().nbytes for v in [*model.variables, *loop.optimizer.variables])
     evaluation = training.Evaluator(model)
     started = time.perf_counter()
     evaluation(data.validation)
-    check = time.perf_counter() - started
-    lines = [
-        f"data set       {data.name}: {data.train.num_rows:,} training rows, "
-        f"{data.schema.num_fields} fields, N = {data.schema.num_features:,}",
-        f"table          {entries:,} entries; budgets {', '.join(f'{b:,}' for b in budgets)}",
-        f"steps          {loop.batches_per_epoch:,} an epoch, at most {most:,} in all "
-        "(early stopping usually ends far sooner)",
-        f"memory         {held / 1e6:,.0f} MB of weights and optimizer state",
-        f"time           {pace * 1e3:.1f} ms a step, {check:.1f} s a validation: at most "
-        f"{(most * pace + most / loop.batches_per_epoch * check) / 60:,.0f} minutes",
-    ]
-    return "\n".join(lines)
+    return pace, time.perf_counter() - started

@@ -5,11 +5,17 @@ from collections.abc import Collection
 from typing import Any
 
 from pep_tf.command_line import Command
+from pep_tf.data.synthetic import MAX_ROWS
 from pep_tf.experiments.config import CHOICES, LINEAR_AND_MORE, Config
 from pep_tf.experiments.effects import models_taking
 from pep_tf.numbers import type_name
 
 _LINEAR = ", ".join(LINEAR_AND_MORE)
+CHECK_MEMORY = (
+    "check_memory",
+    True,
+    "refuse to start what takes more memory than the machine has",
+)
 DATA, HOW = "Data", "How to run"
 GROUPS = {
     DATA: {
@@ -113,7 +119,9 @@ def _define_data(command: Command) -> None:
         "MovieLens: folder with ratings.dat, users.dat, movies.dat; click logs: a prepared store, or "
         "the raw file itself",
     )
-    command.whole("rows", None, "synthetic data: rows of all splits together", shown="1000000")
+    command.whole(
+        "rows", None, "synthetic data: rows of all splits together", shown="1000000", most=MAX_ROWS
+    )
     command.whole(
         "num_features",
         None,

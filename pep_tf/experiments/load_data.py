@@ -34,3 +34,11 @@ def load_for_seed(
         rows_seed = seed if first_seed is None else first_seed
         split_seed = rows_seed if dataset.startswith("synthetic-") else None
     return datasets.load(dataset, data_dir=data_dir, seed=split_seed, **options)
+
+
+def fallback_line(data: CTRData) -> str:
+    """Which data set stands in for the one asked for, and how to name it; empty if none does."""
+    line = data.details.get("fallback")
+    return (
+        f"{line} --dataset={data.name} gives the rows of this run on any machine." if line else ""
+    )

@@ -21,7 +21,8 @@ from pep_tf.experiments.config import Config, load_study, make_config
 from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.environment import MAIN, environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
-from pep_tf.experiments.load_data import load_for_seed
+from pep_tf.experiments.load_data import fallback_line, load_for_seed
+from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report import write_report
 from pep_tf.experiments.results import Results
@@ -32,7 +33,7 @@ from pep_tf.experiments.table_text import table_text
 from pep_tf.experiments.tensorboard import TensorBoardReporter
 from pep_tf.experiments.terminal import Reporters, TerminalReporter
 from pep_tf.paths import resolve, shown
-from pep_tf.training import Reporter, Silent, use_memory_pool
+from pep_tf.training import Reporter, Silent, resolve_budgets, use_memory_pool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,6 +63,7 @@ def _command() -> Command:
         "log_format", "text", ("text", "json"), "progress and results as text, or one object a line"
     )
     command.switch("tensorboard", True, "write TensorBoard scalars and histograms")
+    command.switch(*flags.CHECK_MEMORY)
     return command
 
 
@@ -88,6 +90,10 @@ class _Main:
         if options.dry_run:
             print(describe(config, data))
             return 0
+        if options.check_memory:
+            refuse_too_large(memory_of(config, data.schema, data.train.num_rows))
+        # Before a folder is made for the run.
+        resolve_budgets(config.budgets, config.entries(data.schema.num_features))
         stem = f"{data.name}-{config.model}"
         path = options.run_dir or next_run_dir(resolve("runs"), stem, options.resume)
         folder = RunFolder(path)
@@ -95,10 +101,12 @@ class _Main:
         folder.note_environment(environment(self.arguments))
         tf.config.experimental.enable_op_determinism()
         with folder.locked():
+            self._tell_fallback(data)
             self._greet(data, where, path)
             results = self._train(config, data, folder)
             report = self._write_report(path)
         self._show(results, path, report)
+        self._tell_fallback(data)
         return 0
 
     def load(self, seed: int) -> CTRData:
@@ -134,6 +142,15 @@ class _Main:
         except PepError as error:
             print(f"warning: no report: {error}", file=sys.stderr)
             return None
+
+    def _tell_fallback(self, data: CTRData) -> None:
+        """That another data set than the one asked for was used, if so; also to who wants no progress."""
+        if not (line := fallback_line(data)):
+            return
+        if self.options.log_format == "json":
+            JsonReporter(1).note(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
     def _greet(self, data: CTRData, where: str, path: pathlib.Path) -> None:
         if self.options.quiet or self.options.log_format == "json":

@@ -18,16 +18,21 @@ def table_device(config: Config, num_features: int) -> str | None:
     """The device to keep tables and their moments on, as `tf.device` names it; None: as all else.
 
     Raises:
-        RunError: `--table_device=gpu` without a GPU.
+        RunError: `--table_device=gpu` without a GPU, or with one that cannot hold them.
     """
-    memory = gpu_memory()
+    memory, needed = gpu_memory(), table_bytes(config, num_features)
     if config.table_device == GPU and memory is None:
         raise RunError(
             "--table_device=gpu: TensorFlow sees no GPU. Leave the flag out, or see the installation "
             "for a GPU in BUILD.md."
         )
+    if config.table_device == GPU and memory is not None and needed > memory:
+        raise RunError(
+            f"--table_device=gpu: tables with thresholds and moments take {needed / 1e9:,.1f} GB, the GPU "
+            f"has {memory / 1e9:,.1f} GB. Leave the flag out: they then stay on the host."
+        )
     if config.table_device == AUTO and memory is not None:
-        return "CPU" if table_bytes(config, num_features) > _SHARE * memory else None
+        return "CPU" if needed > _SHARE * memory else None
     return "CPU" if config.table_device == CPU else None
 
 

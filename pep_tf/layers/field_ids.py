@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.numbers import INT32_MAX
+
 
 @keras.saving.register_keras_serializable(package="pep_tf")
 class FieldIds(keras.layers.Layer):
@@ -23,8 +25,9 @@ class FieldIds(keras.layers.Layer):
         int32 [B, F], rows of one table shared by all fields (N = sum of the sizes).
 
     Raises:
-        ValueError: no field, a size that is no integer or below 1, or an input without F columns or
-            of a type other than integers: mixed precision would round ids that are floats.
+        ValueError: no field, a size that is no integer or below 1, more than 2^31 - 1 features in all,
+            or an input without F columns or of a type other than integers: mixed precision would
+            round ids that are floats.
         tf.errors.InvalidArgumentError: an id outside its field's vocabulary. XLA drops such checks,
             which is why the layer asks Keras not to compile a model for XLA by default.
 
@@ -42,8 +45,13 @@ class FieldIds(keras.layers.Layer):
             )
         self.fields = {str(name): int(size) for name, size in fields.items()}
         sizes = list(self.fields.values())
-        self.offsets = np.cumsum([0, *sizes[:-1]])
         self.num_features = sum(sizes)
+        if self.num_features > INT32_MAX:
+            raise ValueError(
+                f"`fields` must have at most {INT32_MAX:,} features in all, whose rows are int32. "
+                f"Received: {self.num_features:,}"
+            )
+        self.offsets = np.cumsum([0, *sizes[:-1]])
         self.supports_jit = False
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
+from pep_tf.numbers import INT32_MAX
+
 COMBINERS = ("sum", "mean", "sqrtn")
 _REFUSED = {
     "lora_rank": "low-rank updates would be added to entries that pruning has removed",
@@ -61,10 +63,10 @@ class TableLayer(keras.layers.Layer):
             if kwargs.pop(name, None) is not None:
                 raise ValueError(f"`{name}` is not supported: {reason}.")
         super().__init__(**kwargs)
-        if input_dim < 1 or output_dim < 1:
+        if not (1 <= input_dim <= INT32_MAX and 1 <= output_dim <= INT32_MAX):
             raise ValueError(
-                "`input_dim` and `output_dim` must be at least 1. "
-                f"Received: input_dim={input_dim}, output_dim={output_dim}"
+                f"`input_dim` and `output_dim` must be at least 1 and at most {INT32_MAX:,}, since rows "
+                f"and columns are int32. Received: input_dim={input_dim}, output_dim={output_dim}"
             )
         if combiner is not None and combiner not in COMBINERS:
             raise ValueError(

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.layers.table_layer import TableLayer
+from pep_tf.numbers import INT32_MAX
 from pep_tf.tables import BLOCK_ENTRIES, RowTable, RowVariable
 from pep_tf.tables.distinct import spread
 
@@ -56,6 +57,10 @@ class TicketEmbedding(TableLayer):
             raise ValueError(
                 "`num_rows` rows of `output_dim` must hold `nnz` entries, one each or more. "
                 f"Received: {nnz=}, {num_rows=}, {input_dim=}, {output_dim=}"
+            )
+        if nnz > INT32_MAX:
+            raise ValueError(
+                f"`nnz` must be at most {INT32_MAX:,}: the places of entries are int32. Received: {nnz}"
             )
         self._nnz, self.num_rows = int(nnz), int(num_rows)
         self.supports_jit = False  # how many entries a batch holds is not known in advance

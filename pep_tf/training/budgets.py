@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pep_tf.errors import NumberError, RunError
-from pep_tf.numbers import listed, read_number
+from pep_tf.numbers import INT32_MAX, listed, read_number
 
 Budget = int | float | str
 _ANY_TABLE = 1 << 80  # more entries than any table has, so that every fraction keeps some
@@ -112,6 +112,11 @@ def _count(budget: Budget, entries: int) -> int:
     if number.value < 0 or count < 1:
         raise NumberError(
             f"A budget must keep at least one{whole_table or ' entry'}. Received: {budget}"
+        )
+    if count > INT32_MAX and entries != _ANY_TABLE:
+        raise NumberError(
+            f"A budget must keep at most {INT32_MAX:,} entries, whose places in a ticket are int32. "
+            f"Received: {budget}, {count:,} entries"
         )
     if count > entries:
         raise NumberError(

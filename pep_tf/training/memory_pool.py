@@ -1,8 +1,14 @@
 """Memory of freed tensors, kept for the next ones."""
 
+import contextlib
 import os
+import pathlib
 
 _USE, _LIMIT = "TF_CPU_ALLOCATOR_USE_BFC", "TF_CPU_BFC_MEM_LIMIT_IN_MB"
+_CONTAINER_LIMITS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
 _LEAST = 1 << 16  # TensorFlow's own limit: 64 GiB, whatever the machine has
 
 
@@ -23,5 +29,9 @@ def use_memory_pool() -> None:
 
 
 def machine_memory() -> int:
-    """Bytes of memory that the machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes of memory that the machine has, or the container where one sets a limit."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in _CONTAINER_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no such file; "max", which is no limit
+            found = min(found, int(pathlib.Path(name).read_text()))
+    return found

@@ -12,6 +12,7 @@ from pep_tf.data.dataset import check_data, require_data
 from pep_tf.errors import PepError, RunError
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.environment import environment
+from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.report.write import write_report
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.experiments.tensorboard import TensorBoardReporter
@@ -108,6 +109,7 @@ def tune(
     options: Options | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    check_memory: bool = True,
     **changes: Any,
 ) -> Search:
     """Searches threshold settings, retrains the Pareto front, writes the best as a study file.
@@ -122,6 +124,7 @@ def tune(
         options: see `Options`.
         resume: continue the search in `run_dir`.
         reporter: receives the progress.
+        check_memory: refuses to start what takes more memory than the machine has.
         **changes: fields of `options` or of `config` that differ.
 
     Returns:
@@ -150,6 +153,8 @@ def tune(
         raise RunError(
             "`hypermodel` has a configuration and a space of its own: give them to it, not beside it."
         )
+    if check_memory:
+        refuse_too_large(memory_of(hypermodel.base, data.schema, data.train.num_rows))
     search = SearchRun(hypermodel, resolve(run_dir), options, reporter or Silent())
     return search(resume)
 

@@ -16,7 +16,8 @@ from absl import logging
 from pep_tf.command_line import Command
 from pep_tf.experiments import flags
 from pep_tf.experiments.config import Config, load_study, make_config
-from pep_tf.experiments.load_data import load_for_seed
+from pep_tf.experiments.load_data import fallback_line, load_for_seed
+from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report.search import STUDY
 from pep_tf.experiments.run_folder import next_run_dir
@@ -92,6 +93,7 @@ def _command() -> Command:
     command.switch(
         "tensorboard", default.tensorboard, "write scalars, histograms and the HParams table"
     )
+    command.switch(*flags.CHECK_MEMORY)
     return command
 
 
@@ -119,15 +121,22 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     where = devices(config, data.schema.num_features)
     reporter = Silent() if given.quiet else TerminalReporter(config.batch_size)
     tune = given.tune if given["tune"].present else None
+    if given.check_memory:
+        refuse_too_large(memory_of(config, data.schema, data.train.num_rows))
     search = SearchRun(PruningHyperModel(config, data, tune), path, options, reporter, arguments)
     reporter.note(
         f"data set: {data.name}, {data.train.num_rows:,} training rows; table of {search.entries:,} "
         f"entries, budgets {', '.join(f'{b:,}' for b in search.objective.budgets)}; "
         f"device: {where}; results: {shown(path)}"
     )
+    fallback = fallback_line(data)
+    if fallback:
+        print(fallback, file=sys.stderr, flush=True)
     found = search(given.resume)
     if not is_worker():
         _show(found, path, search.used_up())
+        if fallback:
+            print(fallback, file=sys.stderr, flush=True)
     return 0
 
 

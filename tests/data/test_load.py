@@ -42,7 +42,7 @@ def test_unknown_features_list_the_known_ones(dataset):
 
 
 def test_a_negative_seed():
-    with pytest.raises(DataError, match="`seed` must be 0 or more. Received: -1"):
+    with pytest.raises(DataError, match="`seed` must be at least 0. Received: -1"):
         load("movielens-small", seed=-1)
 
 

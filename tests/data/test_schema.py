@@ -36,3 +36,15 @@ def test_refuses_a_name_used_twice():
 def test_refuses_an_empty_vocabulary(size):
     with pytest.raises(DataError, match=f"'b' must be an integer from 1 .* Received: {size}"):
         FeatureSchema.of({"a": 1, "b": size})
+
+
+@pytest.mark.parametrize("size", [2**31, 10**12])
+def test_refuses_ids_that_are_no_int32(size):
+    with pytest.raises(DataError, match=f"'b' must be an integer from 1 to 2147483647.*: {size}"):
+        FeatureSchema.of({"a": 1, "b": size})
+
+
+def test_refuses_more_rows_than_int32_can_name():
+    assert FeatureSchema.of({"a": 2**31 - 2, "b": 1}).num_features == 2**31 - 1
+    with pytest.raises(DataError, match="at most 2,147,483,647 features.*Received: 2,147,483,648"):
+        FeatureSchema.of({"a": 2**31 - 1, "b": 1})

@@ -37,7 +37,7 @@ def test_refuses_too_few_rows(num_rows):
 
 
 def test_refuses_a_negative_seed():
-    with pytest.raises(DataError, match="`seed` must be 0 or more. Received: -1"):
+    with pytest.raises(DataError, match="`seed` must be at least 0. Received: -1"):
         random_split(100, -1)
 
 

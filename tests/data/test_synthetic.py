@@ -179,12 +179,12 @@ def test_md5_names_the_rows(source):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"rows": 0}, "`rows` must be at least 10.*rows=0"),
-        ({"rows": -3}, "`rows` must be at least 10.*rows=-3"),
+        ({"rows": 0}, "`rows` must be at least 10. Received: 0"),
+        ({"rows": -3}, "`rows` must be at least 10. Received: -3"),
         ({"num_features": 77}, "`num_features` must be between 78.*39 fields.*num_features=77"),
         ({"shape": "movielens"}, "`shape` must be one of.*'movielens'"),
-        ({"seed": -1}, "`seed` must be at least 0. Received: seed=-1"),
-        ({"rank": 0}, "`rank` must be at least 1. Received: rank=0"),
+        ({"seed": -1}, "`seed` must be at least 0. Received: -1"),
+        ({"rank": 0}, "`rank` must be at least 1. Received: 0"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -195,9 +195,9 @@ def test_bad_arguments(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "`batch_size` must be at least 1.*batch_size=0"),
-        ({"start": -1}, "`start` must be at least 0.*start=-1"),
-        ({"epoch": -1}, "`epoch` must be at least 0.*epoch=-1"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1. Received: 0"),
+        ({"start": -1}, "`start` must be at least 0. Received: -1"),
+        ({"epoch": -1}, "`epoch` must be at least 0. Received: -1"),
     ],
 )
 def test_bad_arguments_of_batches(source, arguments, message):
@@ -206,7 +206,7 @@ def test_bad_arguments_of_batches(source, arguments, message):
 
 
 def test_an_empty_split_is_refused(source):
-    with pytest.raises(DataError, match="`num_rows` must be at least 1. Received: num_rows=0"):
+    with pytest.raises(DataError, match="`num_rows` must be at least 1. Received: 0"):
         SyntheticSplit(source, 0, 0)
 
 

@@ -129,7 +129,7 @@ def test_a_text_that_no_id_has_is_named(shape, field, known, strange, column):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"rows": 0}, "`rows` must be at least 1. Received: rows=0"),
+        ({"rows": 0}, "`rows` must be at least 1. Received: 0"),
         ({"rows": 5, "num_features": 9}, "`num_features` must be between 78"),
         ({"rows": 5, "shape": "x"}, "`shape` must be one of"),
         ({"rows": 5, "num_features": 10**9}, "`num_features` must leave each integer column"),

@@ -138,7 +138,7 @@ def test_expected_auc_by_hand():
 
 def test_bad_arguments(criteo):
     fields, truth = criteo
-    with pytest.raises(DataError, match="`rank` must be at least 1. Received: rank=0"):
+    with pytest.raises(DataError, match="`rank` must be at least 1. Received: 0"):
         Truth(fields, rank=0, seed=0)
     for ids in ([0, 200_000], [-1]):
         with pytest.raises(DataError, match="`feature_ids` must be between 0 and 199999"):

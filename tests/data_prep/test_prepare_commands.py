@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from data_prep.criteo import prepare as criteo
 from pep_tf.data.clicklogs import load_avazu, load_criteo
-from tests.data.clicklogs.rows_for_tests import REAL_AVAZU, REAL_CRITEO
+from tests.data.clicklogs.rows_for_tests import REAL_AVAZU, REAL_CRITEO, criteo_lines
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -46,3 +47,50 @@ def test_mistakes_end_in_one_line(tmp_path):
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "bad.txt, line 1: 2 columns, criteo has 40" in error
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def raw(tmp_path):
+    (tmp_path / "raw.txt").write_text("1\t2\n")
+    return [f"--raw={tmp_path / 'raw.txt'}", f"--out={tmp_path / 'out'}"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--min_count=10"], "`min_count` has no effect with encoding=hash: it is for vocabulary"),
+        (["--count_on=train"], "`count_on` has no effect with encoding=hash"),
+        (
+            ["--encoding=vocabulary", "--buckets=C3=9"],
+            "`buckets` has no effect with encoding=vocab",
+        ),
+        (["--encoding=vocabulary", "--min_count=1x"], "`min_count` must be a whole number"),
+        (["--buckets=C3"], "`buckets` must be like C3=65536,C4=65536. Received: 'C3'"),
+        (["--buckets=C3=5,C4"], "`buckets of C3` must be a whole number"),
+        (["--buckets=C3=5,C3=6"], "`buckets` must name each field once. Received twice: C3"),
+        (["--buckets=C3=1e12"], "`buckets of C3` must be at most 2,147,483,647. Received: '1e12'"),
+        (["--buckets=C3=2147483647,C4=2147483647"], "must be at most 2,147,483,647 in all"),
+        (
+            ["--buckets=C3=262,144,C99=2^10"],
+            "`buckets` must name fields of criteo. Received: ['C99']",
+        ),
+        (["--hour=parts"], "Unknown command line flag 'hour'"),
+        (["--seed=-1"], "`seed` must be at least 0"),
+    ],
+    ids=str,
+)
+def test_a_bad_flag_is_one_line_and_leaves_nothing(raw, flags, message, capsys, tmp_path):
+    assert criteo.main([*raw, *flags]) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_buckets_as_people_write_them(tmp_path, capsys):
+    rows = b"\n".join(criteo_lines(200)) + b"\n"
+    (tmp_path / "raw.txt").write_bytes(rows)
+    flags = [f"--raw={tmp_path / 'raw.txt'}", f"--out={tmp_path / 'out'}", "--workers=1"]
+    assert criteo.main([*flags, "--buckets=C3=262,144,C4=2^10, C5=1e3"]) == 0
+    sizes = load_criteo(tmp_path / "out").schema.size_by_name
+    assert (sizes["C3"], sizes["C4"], sizes["C5"]) == (262144, 1024, 1000)

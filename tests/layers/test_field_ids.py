@@ -62,6 +62,13 @@ def test_fields_must_have_sizes(fields):
         FieldIds(fields)
 
 
+def test_more_rows_than_int32_can_name():
+    layer = FieldIds({"a": 2**31 - 2, "b": 1})
+    assert layer(np.array([[2**31 - 3, 0]])).numpy().tolist() == [[2**31 - 3, 2**31 - 2]]
+    with pytest.raises(ValueError, match="at most 2,147,483,647 features in all.* 4,294,967,294"):
+        FieldIds({"a": 2**31 - 1, "b": 2**31 - 1})
+
+
 def test_number_of_columns():
     with pytest.raises(
         ValueError, match=r"`ids` must have 3 columns.*'age'.*Received: shape=\(3, 2\)"

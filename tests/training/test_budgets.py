@@ -97,6 +97,14 @@ def test_what_no_table_can_be_cut_to_is_refused_before_there_is_one(budget):
     check_budgets(["20%", 10**12, "1e-9"])
 
 
+def test_more_than_a_ticket_can_hold():
+    with pytest.raises(
+        RunError, match="at most 2,147,483,647 entries.* 50%, 3,000,000,000 entries"
+    ):
+        resolve_budgets(["50%"], 6 * 10**9)
+    assert resolve_budgets(["20%"], 6 * 10**9) == [1_200_000_000]
+
+
 def test_none():
     with pytest.raises(RunError, match="`budgets` must name at least one budget. Received: none"):
         resolve_budgets([], ENTRIES)

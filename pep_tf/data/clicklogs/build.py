@@ -83,9 +83,12 @@ class Options:
         names = [f.name for f in features]
         if unknown := sorted(set(self.buckets) - set(names)):
             raise DataError(f"`buckets` must name fields of {fmt.name}. Received: {unknown}")
-        return tuple(
+        features = tuple(
             dataclasses.replace(f, buckets=self.buckets.get(f.name, f.buckets)) for f in features
         )
+        if self.encoding == "hash":  # refused now, before anything is read
+            HashEncoding(tuple(f.buckets for f in features), self.seed)
+        return features
 
 
 def check_effects(encoding: str, given: Collection[str]) -> None:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from pep_tf.data.clicklogs.backends import NUMPY, TENSORFLOW, Backend
 from pep_tf.data.clicklogs.keys import mix
 from pep_tf.errors import DataError
+from pep_tf.numbers import INT32_MAX
 
 _GOLDEN = 0x9E3779B97F4A7C15
 
@@ -35,7 +36,7 @@ class HashEncoding:
         seed: of the hash.
 
     Raises:
-        DataError: a size below 2 or above 2^31 - 1.
+        DataError: a size below 2, or one or all together above 2^31 - 1.
     """
 
     encoding_name: ClassVar[str] = "hash"
@@ -43,9 +44,14 @@ class HashEncoding:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if bad := [s for s in self.sizes if not 2 <= s < 2**31]:
+        if bad := [s for s in self.sizes if not 2 <= s <= INT32_MAX]:
             raise DataError(
                 f"`buckets` must be from 2 to 2^31 - 1 for every field. Received: {bad}"
+            )
+        if (total := sum(self.sizes)) > INT32_MAX:
+            raise DataError(
+                f"`buckets` must be at most {INT32_MAX:,} in all: rows of the table are int32. "
+                f"Received: {total:,}"
             )
 
     def ids(self, ops: Backend, keys: Any) -> Any:

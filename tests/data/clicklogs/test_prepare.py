@@ -245,6 +245,14 @@ def test_killed_preparation_leaves_no_store(tmp_path):
         ({"encoding": "x"}, "`encoding` must be one of"),
         ({"min_count": 0}, "`min_count` must be at least 1"),
         ({"seed": -1}, "`seed` must be at least 0"),
+        ({"min_count": "ten"}, "`min_count` must be a whole number"),
+        ({"buckets": {"C3": "many"}}, "`buckets of C3` must be a whole number"),
+        ({"min_count": 12}, "`min_count` has no effect with encoding=hash: it is for vocabulary"),
+        ({"count_on": "all"}, "`count_on` has no effect with encoding=hash"),
+        (
+            {"encoding": "vocabulary", "buckets": {"C3": 9}},
+            "`buckets` has no effect with encoding=vocabulary: it is for hash",
+        ),
     ],
 )
 def test_options_are_checked(bad: dict, message: str):
@@ -255,6 +263,14 @@ def test_options_are_checked(bad: dict, message: str):
 def test_arguments_are_checked(tmp_path, raw):
     with pytest.raises(DataError, match="`buckets` must name fields of criteo.*C99"):
         prepare("criteo", raw, tmp_path / "out", Options(buckets={"C99": 5}))
+    with pytest.raises(DataError, match="`hour` has no effect on criteo"):
+        prepare("criteo", raw, tmp_path / "out", Options(hour="parts"))
+    large = {"C3": "2^31", "C4": 2**31 - 1}
+    with pytest.raises(DataError, match="`buckets of C3` must be at most 2,147,483,647"):
+        prepare("criteo", raw, tmp_path / "out", Options(buckets=large))
+    with pytest.raises(DataError, match="`buckets` must be at most 2,147,483,647 in all"):
+        prepare("criteo", raw, tmp_path / "out", Options(buckets={**large, "C3": 2**31 - 1}))
+    assert not (tmp_path / "out").exists()
     with pytest.raises(DataError, match="`workers` must be at least 1"):
         prepare("criteo", raw, tmp_path / "out", workers=0)
     with pytest.raises(DataError, match="`dataset` must be one of"):

@@ -1,0 +1,81 @@
+"""How much memory a run takes at least, told before any of it is allocated."""
+
+import dataclasses
+import math
+
+from pep_tf.data import FeatureSchema
+from pep_tf.errors import RunError
+from pep_tf.experiments.config import Config
+from pep_tf.experiments.placement import table_bytes
+from pep_tf.models import models_with
+from pep_tf.training.memory_pool import machine_memory
+
+_FLOAT, _COUNT = 4, 8  # bytes of a float32, of an int64
+_WITH_MOMENTS = 3  # a weight, and two moments of Adam
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Bytes at the peak of a run, those that can be foretold.
+
+    Attributes:
+        tables: the widest tables, thresholds, moments, the last step of each row.
+        copies: what a run keeps of the tables beside them: initial or best weights; how often each
+            feature occurs.
+        tower: the MLP with its moments.
+        batch: embeddings of a batch and their gradient, what the MLP computes of them.
+    """
+
+    tables: int
+    copies: int
+    tower: int
+    batch: int
+
+    @property
+    def total(self) -> int:
+        return self.tables + self.copies + self.tower + self.batch
+
+    def __str__(self) -> str:
+        parts = (
+            f"tables with thresholds and moments {in_words(self.tables)}",
+            f"copies of their weights and counts {in_words(self.copies)}",
+            f"tower {in_words(self.tower)}",
+            f"a batch {in_words(self.batch)}",
+        )
+        return f"at least {in_words(self.total)} ({', '.join(parts)})"
+
+
+def memory_of(config: Config, schema: FeatureSchema, train_rows: int) -> Memory:
+    """What a run of this configuration takes at least."""
+    dim = max(config.embedding_dim, *config.baseline_dims, 0)
+    width = dim + (config.model in models_with("first_order"))
+    rows = min(config.batch_size, train_rows) * schema.num_fields
+    widths = config.mlp_widths if config.model in models_with("mlp_widths") else ()
+    layers = [schema.num_fields * dim, *widths, 1] if widths else []
+    weights = sum(math.prod(pair) for pair in zip(layers, layers[1:], strict=False))
+    units = min(config.batch_size, train_rows) * sum(layers)
+    return Memory(
+        tables=table_bytes(config, schema.num_features),
+        copies=schema.num_features * (_FLOAT * width + _COUNT),
+        tower=_WITH_MOMENTS * _FLOAT * weights,
+        batch=2 * _FLOAT * (rows * width + units),
+    )
+
+
+def refuse_too_large(memory: Memory) -> None:
+    """Refuses to start what the machine cannot hold.
+
+    Raises:
+        RunError: more than all of the machine's memory is needed.
+    """
+    if memory.total > machine_memory():
+        raise RunError(
+            f"The run takes {memory}; this machine has {in_words(machine_memory())}. Give a smaller "
+            "--embedding_dim, fewer features or a smaller --batch_size; `check_memory` off (--nocheck_memory) "
+            "starts it all the same."
+        )
+
+
+def in_words(size: int) -> str:
+    """`12.3 GB`, or `12 MB` of less than a tenth of one."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.0f} MB"
