@@ -71,7 +71,8 @@ class Config:
     def __post_init__(self) -> None:
         """Raises RunError for a value that its field cannot have."""
         read_fields(self, _LEAST)
-        for name, choices in CHOICES.items():
+        # A study may have registered a model of its own.
+        for name, choices in {**CHOICES, "model": models_with("embedding")}.items():
             if (value := getattr(self, name)) not in choices:
                 raise RunError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
         if self.threshold_init != AUTO:

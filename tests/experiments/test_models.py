@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import pep_tf
-from pep_tf.experiments.config import make_config
+from pep_tf.experiments.config import load_study, make_config
 from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.report import write_report
 from pep_tf.experiments.run import Run
@@ -39,7 +39,7 @@ def test_a_whole_run(name, tmp_path):
     pytest.importorskip("ai_edge_litert", reason="needs requirements-export.txt")
     config = config_of(name, export_format="both")
     folder = RunFolder(tmp_path / "run")
-    folder.open(dataclasses.asdict(config), resume=False)
+    folder.open(dataclasses.asdict(config), tiny.DATA, resume=False)
     baseline, ticket = Run(config, tiny.DATA, folder, Silent())().rows
     assert (baseline.model, ticket.stage, ticket.nnz) == (name, "ticket", 19)
 
@@ -61,14 +61,51 @@ def test_a_whole_run(name, tmp_path):
 @pytest.mark.parametrize("name", models_with("embedding"))
 def test_in_mixed_precision(name, tmp_path, dtype_policy):
     dtype_policy("mixed_bfloat16")
-    config = config_of(name, precision="bfloat16", no_retrain=True, export_format="none")
+    config = config_of(name, precision="bfloat16", no_retrain=True)
     folder = RunFolder(tmp_path / "run")
-    folder.open(dataclasses.asdict(config), resume=False)
+    folder.open(dataclasses.asdict(config), tiny.DATA, resume=False)
     _, ticket = Run(config, tiny.DATA, folder, Silent())().rows
     assert ticket.nnz == 19
     model = pep_tf.Ticket.load(folder.path / "tickets" / "ticket_19.safetensors").model()
     tower = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dense)]
     assert {layer.compute_dtype for layer in tower} <= {"bfloat16"}
+
+
+STUDY = """
+import keras
+from pep_tf.layers import FactorizationMachine
+from pep_tf.models import CTRModel, register
+
+@register("pairs")
+@keras.saving.register_keras_serializable(package="study")
+class Pairs(CTRModel):
+    def __init__(self, fields, embedding, first_order=None, **kwargs):
+        super().__init__(fields, embedding, None, **kwargs)
+        self.pairs = FactorizationMachine(dtype=self.dtype_policy, name="pairs")
+
+    def build_interaction(self, embedded_shape):
+        self.pairs.build(embedded_shape)
+
+    def interact(self, embedded, first_order=None, training=None):
+        return self.pairs(embedded)
+
+CONFIG = {"model": "pairs"}
+"""
+
+
+def test_a_model_in_a_study_file(tmp_path):
+    study = tmp_path / "study.py"
+    study.write_text(STUDY, "utf-8")
+    try:
+        config = config_of(load_study(study)["model"], no_retrain=True, export_format="none")
+        folder = RunFolder(tmp_path / "run")
+        folder.open(dataclasses.asdict(config), tiny.DATA, resume=False)
+        baseline, ticket = Run(config, tiny.DATA, folder, Silent())().rows
+        kept = pep_tf.Ticket.load(folder.path / "tickets" / "ticket_19.safetensors")
+        assert type(kept.rebuild()) is MODELS["pairs"]
+        assert (baseline.model, baseline.tower, ticket.nnz) == ("pairs", 0, 19)
+    finally:
+        del MODELS["pairs"]
 
 
 def test_what_a_run_would_take():
