@@ -16,8 +16,9 @@ GROUPS = {
         "dataset": "movielens (MovieLens-1M, or the small set where it cannot be had), movielens-1m, "
         "movielens-small, criteo, avazu, synthetic-criteo, synthetic-avazu",
         "features": "MovieLens-1M: 'paper' (7 fields) or 'with_ids' (9 fields, user and movie as well)",
-        "seed": "of split, initial weights, shuffling and dropout",
-        "seeds": "repeat the run over this many seeds, from --seed on; a folder each below the run's",
+        "seed": "of split, initial weights, shuffling and dropout; a prepared store has its split already",
+        "seeds": "repeat the run over this many seeds, from --seed on, a folder each below the run's; a "
+        "prepared store has one split for all of them, other data one a seed",
     },
     "Model": {
         "model": "the model",

@@ -140,7 +140,8 @@ class _Main:
             return
         print(
             f"data set: {data.name}, {data.train.num_rows:,} training rows, {data.schema.num_fields}"
-            f" fields, N = {data.schema.num_features:,}; device: {where}; results: {shown(path)}",
+            f" fields, N = {data.schema.num_features:,}{_split(data, self.asked.seed)}; device: {where}; "
+            f"results: {shown(path)}",
             file=sys.stderr,
             flush=True,
         )
@@ -156,6 +157,12 @@ class _Main:
             seeds = path / "seeds" / "*" / "export"
             where = path / "export" if (path / "export").exists() else seeds
             print(f"{shown(where)}: a SavedModel of each row, for TF Serving")
+
+
+def _split(data: CTRData, seed: int) -> str:
+    """Of a prepared store that was split by another seed than the run's: which one."""
+    own = data.identity.split.get("split seed", seed)
+    return "" if own == seed else f"; split of the store, seed {own}"
 
 
 if __name__ == "__main__":

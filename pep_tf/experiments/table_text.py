@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from pep_tf.experiments.report import text
+from pep_tf.experiments.report.same_rows import spread_over
 from pep_tf.experiments.report.summary import Line, lines_of
 from pep_tf.experiments.results import Results
 
@@ -28,7 +29,8 @@ def table_text(results: Results) -> str:
     names = [line.label.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
     width = max(map(len, names))
     frame.insert(0, "table".ljust(width), [name.ljust(width) for name in names])
-    return frame.to_string(index=False, justify="right")
+    over = spread_over(results.rows)
+    return frame.to_string(index=False, justify="right") + (f"\n{over}" if over else "")
 
 
 def _with_spread(line: Line, name: str) -> str:

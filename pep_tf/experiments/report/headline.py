@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pep_tf.experiments.report import drawing, text
 from pep_tf.experiments.report.reading import Record
+from pep_tf.experiments.report.same_rows import distinct_rows, spread_over
 from pep_tf.experiments.report.summary import TOLERANCE, Choice, Line
 
 
@@ -109,10 +110,11 @@ def _why_believe(record: Record, lines: Sequence[Line], ticket: Line) -> Card:
     else:
         figure, unit = f"± {deviation:.4f}", f"over {seeds} seeds"
         points = [f"Standard deviation of the ticket's test AUC; {_paired(lines, ticket)}"]
+        points.append(spread_over(ticket.rows))
     points.append(
         "Chosen on the validation split; each table was scored on the test split once, at the end."
     )
-    points.append("Uniform tables and tickets were trained by the same protocol, on the same rows.")
+    points.append(_same_protocol(record))
     if rival := _rival(lines, ticket):
         points.append(
             f"A uniform table with {text.count(rival.mean('nnz'))} numbers "
@@ -121,6 +123,15 @@ def _why_believe(record: Record, lines: Sequence[Line], ticket: Line) -> Card:
     if ticket.rows[0].stage == "pruned":
         points.append("The tickets were not retrained.")
     return Card("Why believe it?", figure, unit, tuple(points))
+
+
+def _same_protocol(record: Record) -> str:
+    """Whether what is compared, seed by seed, was trained on the same rows."""
+    by_seed = ([row for row in record.rows if row.seed == seed] for seed in record.seeds)
+    if any(distinct_rows(rows) > 1 for rows in by_seed):
+        return "Uniform tables and tickets of a seed were NOT trained on the same rows."
+    each = "" if len(record.seeds) == 1 else ", seed by seed"
+    return f"Uniform tables and tickets were trained by the same protocol, on the same rows{each}."
 
 
 def _paired(lines: Sequence[Line], ticket: Line) -> str:

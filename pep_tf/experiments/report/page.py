@@ -12,8 +12,10 @@ from pep_tf.experiments.report.frontier import draw_frontiers
 from pep_tf.experiments.report.headline import headline
 from pep_tf.experiments.report.learned_sizes import draw_sizes
 from pep_tf.experiments.report.reading import Record
+from pep_tf.experiments.report.same_rows import distinct_rows
 from pep_tf.experiments.report.sizes import mean_sizes
 from pep_tf.experiments.report.summary import Choice, Line, choose, lines_of
+from pep_tf.experiments.results import Row
 from pep_tf.models import MODELS
 
 
@@ -56,7 +58,8 @@ def run_page(record: Record, figures: pathlib.Path) -> dict[str, Any]:
     if len([line for line in lines if not line.uniform]) == 1:
         notes.append("One budget only: a frontier needs several, see --budgets.")
     if len({tuple(sorted(row.seed for row in line.rows)) for line in lines}) > 1:
-        notes.append("Not every table has all seeds: their means are not over the same splits.")
+        of = "seeds" if distinct_rows(record.rows) == 1 else "splits"
+        notes.append(f"Not every table has all seeds: their means are not over the same {of}.")
     if not any(line.baseline for line in lines):
         notes.append("No baseline: there is nothing to compare the tickets with.")
     if all(row.export_bytes is None for row in record.rows):
@@ -197,14 +200,19 @@ def _short_cells(choice: Choice, ticket: Line) -> list[tables.Cell]:
 
 def _not_comparable(records: Sequence[Record]) -> list[str]:
     """A warning where runs were scored on different rows."""
-    by_seed: dict[int, set[str]] = {}
+    by_seed: dict[int, list[Row]] = {}
     for record in records:
         for row in record.rows:
-            by_seed.setdefault(row.seed, set()).add(row.split_md5.get("test", ""))
+            by_seed.setdefault(row.seed, []).append(row)
     if len({row.dataset for record in records for row in record.rows}) > 1:
         return ["The runs used different data sets: their AUCs must not be compared."]
-    if any(len(md5) > 1 for md5 in by_seed.values()):
-        return ["The runs were scored on different test splits: their AUCs must not be compared."]
+    if any(distinct_rows(rows) > 1 for rows in by_seed.values()):
+        return [
+            "The runs were trained and scored on different rows, by content or by split: their AUCs "
+            "must not be compared."
+        ]
+    if distinct_rows([row for rows in by_seed.values() for row in rows]) == 1:
+        return []
     if len({tuple(record.seeds) for record in records}) > 1:
         return ["The runs have different seeds, and so partly different splits: compare with care."]
     return []

@@ -8,6 +8,7 @@ from typing import Any
 
 from pep_tf.experiments.report import drawing, text
 from pep_tf.experiments.report.reading import Record
+from pep_tf.experiments.report.same_rows import spread_over
 from pep_tf.experiments.report.summary import Line
 
 
@@ -66,6 +67,8 @@ def results_table(runs: Sequence[tuple[str, Sequence[Line]]], chosen: Line | Non
     caption = "Every table that was trained, and every number that has to be stored."
     if seeds > 1:
         caption += f" Means over {seeds} seeds, ± standard deviation."
+        over = {spread_over([row for line in lines for row in line.rows]) for _, lines in runs}
+        caption += "".join(f" {told}" for told in sorted(over - {""})) if len(over) == 1 else ""
     return Table(caption, ["table", *(column[0] for column in _COSTS)], rows)
 
 
@@ -125,7 +128,7 @@ def settings_table(records: Sequence[Record]) -> Table | None:
     if not any(record.config for record in records):
         return None
     names = list(dict.fromkeys(name for record in records for name in record.config))
-    shown = {n: [_shown(record.config.get(n, "-")) for record in records] for n in names}
+    shown = {n: [_setting(record.config, n) for record in records] for n in names}
     differs = {name: len(set(values)) > 1 for name, values in shown.items()}
     rows = [
         [Cell(text.clean(name), marked=differs[name]), *(Cell(value) for value in shown[name])]
@@ -133,6 +136,14 @@ def settings_table(records: Sequence[Record]) -> Table | None:
     ]
     values = [record.name for record in records] if len(records) > 1 else ["value"]
     return Table("Configuration", ["setting", *values], rows)
+
+
+def _setting(config: Mapping[str, Any], name: str) -> str:
+    """A setting in words; digests of the data are for comparing, not for reading."""
+    value = config.get(name, "-")
+    if name == "data" and isinstance(value, Mapping):
+        value = {key: found for key, found in value.items() if key != "identity"}
+    return _shown(value)
 
 
 def versions_table(records: Sequence[Record]) -> Table:
