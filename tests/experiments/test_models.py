@@ -102,7 +102,7 @@ def test_a_model_in_a_study_file(tmp_path):
         folder.open(dataclasses.asdict(config), tiny.DATA, resume=False)
         baseline, ticket = Run(config, tiny.DATA, folder, Silent())().rows
         kept = pep_tf.Ticket.load(folder.path / "tickets" / "ticket_19.safetensors")
-        assert type(kept.rebuild()) is MODELS["pairs"]
+        assert type(kept.model()) is MODELS["pairs"]
         assert (baseline.model, baseline.tower, ticket.nnz) == ("pairs", 0, 19)
     finally:
         del MODELS["pairs"]

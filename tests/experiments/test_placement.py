@@ -28,7 +28,7 @@ def test_table_bytes(config, per_row):
         ("auto", None, None),
         ("auto", 1 << 30, None),
         ("auto", 1 << 20, "CPU"),
-        ("gpu", 1 << 20, None),
+        ("gpu", 1 << 21, None),
         ("cpu", 1 << 30, "CPU"),
         ("cpu", None, "CPU"),
     ],
@@ -38,6 +38,12 @@ def test_tables_are_on_the_host_if_asked_for_or_too_large(asked, memory, found, 
     config = Config(table_device=asked, embedding_dim=64)  # 1.6 MB for 1,000 features
     assert placement.table_device(config, 1000) == found
     assert placement.devices(config, 1000).endswith(", tables on the host") == (found == "CPU")
+
+
+def test_a_gpu_without_room(monkeypatch):
+    monkeypatch.setattr(placement, "gpu_memory", lambda: 1 << 20)
+    with pytest.raises(RunError, match="--table_device=gpu: tables .* take 0.0 GB, the GPU has 0.0"):
+        placement.table_device(Config(table_device="gpu", embedding_dim=64), 1000)
 
 
 def test_a_gpu_that_is_not_there(monkeypatch):

@@ -20,7 +20,7 @@ def run_dir(tmp_path_factory):
     changes |= {"no_retrain": True, "export_format": "none"}
     config = make_config(data.name, data.train.num_rows, changes)
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "fallback")
-    folder.open({**dataclasses.asdict(config), "data": data.details}, resume=False)
+    folder.open(dataclasses.asdict(config), data, resume=False)
     Run(config, data, folder, Silent())()
     return folder.path
 

@@ -74,7 +74,9 @@ def test_the_answer_over_seeds(tmp_path):
 
 def test_the_terminals_table():
     lines = table_text(Results(rows() + rows(seed=1, shift=0.002))).splitlines()
+    *lines, over = lines
     assert len(lines) == 6
+    assert "seed" in over
     for column in ("kept", "exported", "val AUC", "test AUC", "logloss", "epochs", "time"):
         assert column in lines[0]
     assert lines[1].startswith("uniform, d = 8")
