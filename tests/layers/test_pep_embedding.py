@@ -163,9 +163,9 @@ def test_field_of():
     [
         (
             {"input_dim": 0},
-            "`input_dim` and `output_dim` must be at least 1. Received: input_dim=0",
+            "`input_dim` and `output_dim` must be at least 1 .* Received: input_dim=0",
         ),
-        ({"output_dim": -1}, "`input_dim` and `output_dim` must be at least 1. Received: .*=-1"),
+        ({"output_dim": -1}, "`input_dim` and `output_dim` must be at least 1 .* Received: .*=-1"),
         (
             {"pruning": "hard"},
             r"`pruning` must be one of \['threshold', 'none'\]. Received: 'h",
