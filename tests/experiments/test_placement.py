@@ -42,7 +42,9 @@ def test_tables_are_on_the_host_if_asked_for_or_too_large(asked, memory, found, 
 
 def test_a_gpu_without_room(monkeypatch):
     monkeypatch.setattr(placement, "gpu_memory", lambda: 1 << 20)
-    with pytest.raises(RunError, match="--table_device=gpu: tables .* take 0.0 GB, the GPU has 0.0"):
+    with pytest.raises(
+        RunError, match="--table_device=gpu: tables .* take 0.0 GB, the GPU has 0.0"
+    ):
         placement.table_device(Config(table_device="gpu", embedding_dim=64), 1000)
 
 
