@@ -241,7 +241,7 @@ def _without_pull(gradient: Any, variable: keras.Variable) -> Any:
     pull = getattr(variable, "pull", None)
     if pull is None or gradient is None:
         return gradient
-    return _dense(gradient) - pull.of(variable._value)
+    return pull.taken_from(_dense(gradient), variable._value)
 
 
 def _first(*values: Any) -> Any:

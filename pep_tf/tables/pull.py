@@ -30,6 +30,7 @@ class Pull:
     ) -> None:
         self._constants = {"strength": strength, "target": target, "learning_rate": learning_rate}
         self._settled = False
+        self._in_a_gradient = False
         with tf.init_scope():  # a graph traced before the optimizer was built must see the switch
             self._on = tf.Variable(1.0, trainable=False)
 
@@ -71,8 +72,13 @@ class Pull:
 
     def of(self, thresholds: Any) -> tf.Tensor:
         """The gradient, shape of `thresholds`; zeros if switched off."""
+        self._in_a_gradient |= tf.executing_eagerly()
         strength = PUBLISHED if self.strength is None else self.strength
         return self._on * strength * (thresholds - self.target)
+
+    def taken_from(self, gradient: tf.Tensor, thresholds: Any) -> tf.Tensor:
+        """A gradient, computed outside of a graph, without the pull if that is in it."""
+        return gradient - self.of(thresholds) if self._in_a_gradient else gradient
 
     def on(self, thresholds: tf.Tensor) -> tf.Tensor:
         """The same thresholds, whose gradient has the pull added."""

@@ -19,7 +19,7 @@ from pep_tf.training.state import load_state, save_state
 from tests import tiny
 from tests.data.clicklogs.rows_for_tests import criteo_lines, write
 
-ONE = Settings(epochs=1, prune_epochs=1, batch_size=64, updates="dense", dense_below=0)
+ONE = Settings(epochs=1, prune_epochs=1, batch_size=64, updates="dense")
 
 
 def divided(seed: int, labels: np.ndarray | None = None) -> CTRData:
