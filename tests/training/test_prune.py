@@ -135,9 +135,9 @@ def test_rowwise_updates_leave_the_table_up_to_date():
     ids = tiny.DATA.train.ids.copy()
     ids[ids[:, 0] == 4, 0] = 0
     train = ArraySplit(ids, tiny.DATA.train.labels, np.arange(200))
-    run(model, updates="rowwise", data=dataclasses.replace(tiny.DATA, train=train))
+    run(model, updates="rowwise", data=spoilt)
     dense = start()
-    run(dense, data=dataclasses.replace(tiny.DATA, train=train))
+    run(dense, data=spoilt)
     for name in ("table", "thresholds"):
         stored, expected = getattr(model.embedding, name), getattr(dense.embedding, name)
         np.testing.assert_allclose(stored[4], expected[4], atol=0.02)
@@ -261,11 +261,13 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):
         run(start(), folder=tmp_path, reporter=Diary(at=4))
     saved = (tmp_path / "checkpoint.safetensors").read_bytes()
     train = ArraySplit(tiny.DATA.train.ids, tiny.DATA.train.labels, np.arange(200))
+    spoilt = dataclasses.replace(tiny.DATA, train=train)
+    assert spoilt.identity == tiny.DATA.identity  # found before
     train.labels = np.full(200, np.nan, np.float32)
     with pytest.raises(
         RunError, match="loss became nan in stage 'prune', between step 4 and step 6"
     ):
-        run(start(), folder=tmp_path, data=dataclasses.replace(tiny.DATA, train=train))
+        run(start(), folder=tmp_path, data=spoilt)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == saved
 
 
