@@ -135,9 +135,9 @@ def test_rowwise_updates_leave_the_table_up_to_date():
     ids = tiny.DATA.train.ids.copy()
     ids[ids[:, 0] == 4, 0] = 0
     train = ArraySplit(ids, tiny.DATA.train.labels, np.arange(200))
-    run(model, updates="rowwise", data=spoilt)
+    run(model, updates="rowwise", data=dataclasses.replace(tiny.DATA, train=train))
     dense = start()
-    run(dense, data=spoilt)
+    run(dense, data=dataclasses.replace(tiny.DATA, train=train))
     for name in ("table", "thresholds"):
         stored, expected = getattr(model.embedding, name), getattr(dense.embedding, name)
         np.testing.assert_allclose(stored[4], expected[4], atol=0.02)
