@@ -11,6 +11,7 @@ from pep_tf.layers.table_layer import TableLayer
 from pep_tf.tables import THRESHOLDS, Found, Granularity, RowTable, RowVariable, soft_threshold
 from pep_tf.tables.distinct import spread
 from pep_tf.tables.pull import Pull
+from pep_tf.tables.row_table import is_exported
 
 PRUNING = ("threshold", "none")
 
@@ -204,7 +205,9 @@ class PEPEmbedding(TableLayer):
             return None
         if self.granularity.by_feature:
             return found.values[self.table.row_table.place(self.thresholds)]
-        stored = self.pull.on(tf.convert_to_tensor(self.thresholds))
+        stored = tf.convert_to_tensor(self.thresholds)
+        if not is_exported():
+            stored = self.pull.on(stored)
         if self.granularity.by_field:
             return tf.gather(stored, self.field_of(found.ids))
         return stored

@@ -122,11 +122,12 @@ class RowTable:
         """
         if (scoped := self._scoped(rows)) is not None:
             return scoped
-        if self.keeper is not None and self.keeper.by_row:
-            if _is_exported():
+        if is_exported():
+            if self.keeper is not None:
                 with tf.init_scope():
                     self.keeper.flush()
-                return Found(rows, tuple(tf.gather(v.raw, rows) for v in self.variables), rows)
+            return Found(rows, tuple(tf.gather(v.raw, rows) for v in self.variables), rows)
+        if self.keeper is not None and self.keeper.by_row:
             found = self.keeper.find(rows, distinct)
             linked = (
                 _linked(v, now, _of_found_rows(v, found))
@@ -197,11 +198,12 @@ class RowTable:
         return bool(self._plain)
 
 
-def _is_exported() -> bool:
+def is_exported() -> bool:
     """Whether a graph is being traced to be written to a file.
 
-    Such a graph reads the rows as they are stored, all up to date: what brings them there belongs to
-    training. TensorFlow and Keras say nowhere that they export, so this looks at who calls.
+    Such a graph reads the rows as they are stored, all up to date: what brings them there, and what
+    gradients they have, belongs to training. TensorFlow and Keras say nowhere that they export,
+    so this looks at who calls.
     """
     if tf.executing_eagerly():
         return False

@@ -23,6 +23,7 @@ from pep_tf.training.nonzeros import Nonzeros
 from pep_tf.training.progress import Reporter, Silent
 from pep_tf.training.pruned_tables import entries_of, pruned_tables
 from pep_tf.training.settings import Settings
+from pep_tf.training.swap import Blueprint
 from pep_tf.training.threshold_plan import typical_weight
 from pep_tf.training.ticket import Ticket
 from pep_tf.training.trained_on import note_trained_on
@@ -116,6 +117,7 @@ class _Pruning:
         entries = entries_of(self.tables)
         self.main = max(entries, key=lambda key: entries[key])  # whose thresholds are told of
         self.pending = resolve_budgets(budgets, sum(entries.values()))
+        Blueprint.of(model, self.tables)  # a ticket's model can be made, or it is known now
         self.initial = snapshot(model)
         self.tickets: list[Ticket] = []
         self.history: list[dict[str, float]] = []

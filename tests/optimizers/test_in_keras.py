@@ -255,16 +255,21 @@ def test_fit_after_fit_goes_on_as_one():
     assert_same(*tables)
 
 
-@pytest.mark.parametrize("optimizer", [lazy_adam, CoupledAdam])
-def test_checkpoints_and_exports_of_keras_and_tensorflow(optimizer, tmp_path):
-    model = model_of(optimizer(**rates))
+@pytest.mark.parametrize("granularity", ["feature_dim", "dimension"])
+@pytest.mark.parametrize("optimizer", [lazy_adam, CoupledAdam, None])
+def test_checkpoints_and_exports_of_keras_and_tensorflow(optimizer, granularity, tmp_path):
+    def compiled() -> keras.Model:
+        own = keras.optimizers.Adam(0.01) if optimizer is None else optimizer(**rates)
+        return model_of(own, granularity=granularity)
+
+    model = compiled()
     fit(model)
     answers = model(IDS).numpy()
     model.export(tmp_path / "export", verbose=False)
     loaded = tf.saved_model.load(str(tmp_path / "export"))
     np.testing.assert_allclose(loaded.serve(IDS), answers, atol=1e-6)
     path = tf.train.Checkpoint(model=model).save(str(tmp_path / "ck"))
-    again = model_of(optimizer(**rates))
+    again = compiled()
     again.optimizer.build(again.trainable_variables)
     tf.train.Checkpoint(model=again).restore(path).expect_partial()
     np.testing.assert_allclose(again(IDS), answers, atol=1e-6)

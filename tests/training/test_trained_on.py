@@ -104,7 +104,7 @@ def test_a_ticket_is_not_retrained_on_another_split(ticket, tmp_path, kept):
     assert Identity.from_config(ticket.facts["identity"]) == divided(0).identity
     with pytest.raises(TicketError, match="split seed 0, here 1.*or prune anew"):
         ticket.retrain(divided(1), settings=ONE)
-    assert ticket.model is None
+    assert ticket.retrained is None
     assert ticket.retrain(divided(0), settings=ONE).epochs == 1
 
 
@@ -117,11 +117,11 @@ def test_a_ticket_is_not_retrained_under_another_hash(logs):
 
 def test_a_ticket_of_an_earlier_version_is_retrained_with_a_warning(ticket, caplog):
     facts = {name: value for name, value in ticket.facts.items() if name != "identity"}
-    config = dict(ticket.model_config["config"])
+    config = dict(ticket.blueprint.config["config"])
     del config["trained_on"]
-    old = dataclasses.replace(
-        ticket, facts=facts, model_config={**ticket.model_config, "config": config}
-    )
+    config = {**ticket.blueprint.config, "config": config}
+    blueprint = dataclasses.replace(ticket.blueprint, config=config)
+    old = dataclasses.replace(ticket, facts=facts, blueprint=blueprint)
     old.retrain(divided(1), settings=ONE)
     assert [r for r in caplog.records if "did not record the mapping" in r.getMessage()]
 
