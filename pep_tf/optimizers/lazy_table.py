@@ -12,7 +12,7 @@ from pep_tf.optimizers.apply_gradient import apply_gradient
 from pep_tf.optimizers.catch_up import catch_up, gap_order, tile_rows
 from pep_tf.optimizers.columns import Columns
 from pep_tf.optimizers.hyper import Hyper
-from pep_tf.tables import BLOCK_ENTRIES, Found, RowTable, RowVariable
+from pep_tf.tables import Found, RowTable, RowVariable
 from pep_tf.tables.distinct import summed
 
 _WHOLE = (
@@ -192,9 +192,6 @@ class LazyTable:
     def _side_by_side(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
         """Gradients of all variables; fails where another optimizer has the table by now."""
         message = f"{self.table.variables[0].path} is trained by another optimizer: compile again."
-        if tf.executing_eagerly():
-            tf.debugging.Assert(tf.logical_not(self._released), [message])
-            return tf.concat(gradients, axis=1)
         check = tf.debugging.Assert(tf.logical_not(self._released), [message])
         with tf.control_dependencies([check]):
             return tf.concat(gradients, axis=1)
@@ -217,9 +214,7 @@ class LazyTable:
 
     def _blocks(self) -> Iterator[Found]:
         """What is found for blocks of the table's rows, up to date."""
-        num_rows, block = self.table.num_rows, max(1, BLOCK_ENTRIES // self.columns.count)
-        for start in range(0, num_rows, block):
-            yield self.find(tf.range(start, min(start + block, num_rows)), True)
+        return (self.find(rows, True) for _, rows in self.table.blocks())
 
     def current(self, variables: Sequence[RowVariable]) -> list[tf.Tensor]:
         parts: list[list[tf.Tensor]] = [[] for _ in variables]

@@ -126,7 +126,7 @@ class RowTable:
             if self.keeper is not None:
                 with tf.init_scope():
                     self.keeper.flush()
-            return Found(rows, tuple(tf.gather(v.raw, rows) for v in self.variables), rows)
+            return self._stored(rows)
         if self.keeper is not None and self.keeper.by_row:
             found = self.keeper.find(rows, distinct)
             linked = (
@@ -136,7 +136,7 @@ class RowTable:
             return found._replace(values=tuple(linked))
         self._seen_plainly()
         if self.keeper is not None:  # which sums the gradients of repeated rows itself
-            return Found(rows, tuple(tf.gather(v.raw, rows) for v in self.variables), rows)
+            return self._stored(rows)
         values = (
             _linked(v, tf.stop_gradient(tf.gather(v.raw, rows)), _dense(v, rows))
             for v in self.variables
@@ -151,13 +151,17 @@ class RowTable:
         stored = [v.raw if s is None else s for v, s in zip(self.variables, values, strict=True)]
         return Found(rows, tuple(tf.gather(value, rows) for value in stored), rows)
 
+    def _stored(self, rows: tf.Tensor) -> Found:
+        """Rows as they are stored."""
+        return Found(rows, tuple(tf.gather(v.raw, rows) for v in self.variables), rows)
+
     def read(self, rows: tf.Tensor) -> Found:
         """Just these rows [n], up to date; reading them changes nothing."""
         if self.keeper is not None and self.keeper.by_row:
             found = self.keeper.find(rows, True)
             values = tuple(tf.gather(value, found.places) for value in found.values)
             return Found(rows, values, rows)
-        return Found(rows, tuple(tf.gather(v.raw, rows) for v in self.variables), rows)
+        return self._stored(rows)
 
     def hand_over(self, keeper: Keeper | None) -> None:
         """Has another optimizer keep the rows, which the one before leaves up to date."""

@@ -23,8 +23,7 @@ class RowVariable(keras.Variable):
     An optimizer that updates only the rows of a batch leaves the others as they were when a batch
     last held them. Whoever reads the variable gets every row up to date all the same: `numpy()`,
     `value`, `get_weights`, weight files and checkpoints, without changing a bit of what training goes
-    on from. What is assigned counts as up
-    to date, and what was pending is dropped.
+    on from. What is assigned counts as up to date, and what was pending is dropped.
 
     Args:
         *args, **kwargs: as for `keras.Variable`.
