@@ -39,7 +39,7 @@ from pep_tf.data.clicklogs.load import load_criteo
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.synthetic import write_raw_text
 
-_COMMAND = Command("benchmarks.input_pipeline", __doc__)
+_COMMAND = Command("benchmarks.input_pipeline", __doc__, least_level=logging.ERROR)
 _ROWS = _COMMAND.whole("rows", 1_000_000, "synthetic rows", least=1000)
 _ENCODING = _COMMAND.choice("encoding", "hash", ENCODINGS, "how features become ids")
 _NUM_FEATURES = _COMMAND.whole("num_features", 2_000_000, "N of the synthetic rows", least=1)
@@ -222,7 +222,6 @@ def measure(folder: pathlib.Path) -> dict[str, float | int | str]:
 
 
 def _run(_: list[str]) -> None:
-    logging.set_verbosity(logging.ERROR)
     if _PREPARE_ONLY.value:
         raw, out = _PREPARE_ONLY.value.split(",")
         _prepare_and_report(raw, out, _ENCODING.value)

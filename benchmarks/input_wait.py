@@ -33,7 +33,7 @@ from pep_tf.models import build_model, models_with, options_among
 from pep_tf.training import Settings
 from pep_tf.training.step import train_step
 
-_COMMAND = Command("benchmarks.input_wait", __doc__)
+_COMMAND = Command("benchmarks.input_wait", __doc__, least_level=logging.ERROR)
 _DATASET = _COMMAND.text("dataset", "synthetic-criteo", "name of the data set")
 _DATA_DIR = _COMMAND.path("data_dir", None, "a store or a raw file", shown="synthetic rows")
 _ROWS = _COMMAND.whole("rows", 1_000_000, "synthetic rows, without --data_dir", least=1)
@@ -88,7 +88,6 @@ def measure(data: CTRData) -> dict[str, float | int | str]:
 
 
 def _run(_: list[str]) -> None:
-    logging.set_verbosity(logging.ERROR)
     if _DATA_DIR.value and "rows" in _COMMAND.given():
         raise PepError("`rows` has no effect with --data_dir, which has the rows that it has.")
     if _DATA_DIR.value:

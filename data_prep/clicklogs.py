@@ -15,7 +15,9 @@ from pep_tf.numbers import whole
 
 def new_command(dataset: str, about: str) -> Command:
     """The flags of a preparation."""
-    command, default = Command(f"data_prep.{dataset}.prepare", about), Options()
+    # TFDS tells every step; the bars and the report do.
+    command = Command(f"data_prep.{dataset}.prepare", about, least_level=logging.ERROR)
+    default = Options()
     command.heading("Files")
     command.path("raw", None, "the raw file, plain or gzip", required=True)
     command.path("out", None, "folder for the prepared data", required=True)
@@ -66,7 +68,6 @@ def run(
         arguments: of the command line; None for those of this process.
         hour: whether the command has a flag `--hour`.
     """
-    logging.set_verbosity(logging.ERROR)  # TFDS tells every step; the bars and the report do.
 
     def main(_: list[str]) -> None:
         flags = command.values

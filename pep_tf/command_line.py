@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags, logging
 
 from pep_tf.errors import PepError
-from pep_tf.notices import find_devices
+from pep_tf.notices import find_devices, told_from
 from pep_tf.numbers import real, split_list, whole, wholes
 from pep_tf.paths import resolve
 
@@ -48,6 +48,7 @@ class Command:
         arguments: what the arguments that are no flags are called, such as "RUN_DIR ..."; empty if
             there are none.
         after_interrupt: what to do after Ctrl-C, for the message.
+        least_level: messages of libraries below it are left out; a level of `absl.logging`.
 
     Example:
         >>> command = Command("my.module", "Counts.")
@@ -57,9 +58,15 @@ class Command:
     """
 
     def __init__(
-        self, module: str, about: str, *, arguments: str = "", after_interrupt: str = ""
+        self,
+        module: str,
+        about: str,
+        *,
+        arguments: str = "",
+        after_interrupt: str = "",
+        least_level: int = logging.WARNING,
     ) -> None:
-        self.module = module
+        self.module, self._least_level = module, least_level
         self.values = flags.FlagValues()
         self._about, self._arguments = about, arguments
         self._after_interrupt = after_interrupt
@@ -238,7 +245,8 @@ class Command:
         try:
             rest = self.read(arguments)
             find_devices()
-            return main(rest) or 0
+            with told_from(self._least_level):
+                return main(rest) or 0
         except PepError as error:
             return _refuse(error)
         except MemoryError as error:

@@ -1,4 +1,4 @@
-"""What TensorFlow writes to standard error while it starts."""
+"""What libraries write to standard error, and how much of it is left out."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 
 import tensorflow as tf
+from absl import logging
 
 # CUDA's code 303: there is no driver. TensorFlow logs it as an error on every machine without a GPU.
 _NO_DRIVER = (
@@ -21,6 +22,17 @@ def find_devices() -> None:
     """
     with lines_without(_NO_DRIVER):
         tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def told_from(level: int) -> Iterator[None]:
+    """Leaves out messages below a level of `absl.logging`, which libraries and this package use."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(level)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import pytest
+from absl import logging
 
 from pep_tf.command_line import Command
 from pep_tf.errors import RunError
@@ -182,3 +183,11 @@ def test_every_command_is_among_these():
         if '__name__ == "__main__"' in path.read_text("utf-8")
     }
     assert found - {"benchmarks.serving_memory"} == set(COMMANDS)  # that one serves a benchmark
+
+
+def test_what_a_command_leaves_out_is_told_again_after_it():
+    command, seen = Command("my.module", "Counts.", least_level=logging.ERROR), []
+    before = logging.get_verbosity()
+    command.run(lambda _: seen.append(logging.get_verbosity()), [])
+    assert seen == [logging.ERROR]
+    assert logging.get_verbosity() == before

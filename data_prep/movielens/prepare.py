@@ -13,8 +13,7 @@ from pep_tf.data.movielens import FEATURES
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    logging.set_verbosity(logging.ERROR)
-    command = Command("data_prep.movielens.prepare", __doc__)
+    command = Command("data_prep.movielens.prepare", __doc__, least_level=logging.ERROR)
     raw = command.path("raw", None, "folder with ratings.dat, users.dat, movies.dat", required=True)
     out = command.path("out", None, "folder for the prepared data", required=True)
     features = command.choice("features", "paper", FEATURES, "which fields")

@@ -11,9 +11,8 @@ the original files in it are read directly: TFDS would take minutes to prepare a
 read in seconds.
 """
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from absl import logging
 
 from pep_tf.data.movielens_files import check_complete, join, read_files, year_of
 from pep_tf.errors import DataError
+from pep_tf.notices import told_from
 
 NAME = "movielens/1m-ratings"
 _PROBE_SECONDS = 5  # without a network TFDS's own retries take minutes to give up
@@ -82,7 +82,7 @@ def read_tfds(tfds_dir: Path | None = None) -> tuple[pd.DataFrame, str]:
     try:
         import tensorflow_datasets as tfds  # here: only this reader needs it
 
-        with _quiet():
+        with told_from(logging.ERROR):
             builder = tfds.builder(NAME, data_dir=tfds_dir)
             prepared = builder.is_prepared()
         if prepared:
@@ -225,17 +225,6 @@ def _download(builder: Any) -> Path:
         force_checksums_validation=True,
     )
     return Path(manager.download_and_extract(url)) / "ml-1m"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps TFDS from warning of its empty folder, which is no news here."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
 
 
 def _one_line(error: Exception) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
-from absl import logging
 
 from pep_tf.command_line import Command
 from pep_tf.data import CTRData
@@ -39,8 +38,7 @@ from pep_tf.training import Reporter, Silent, resolve_budgets, use_memory_pool
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     use_memory_pool()
-    logging.set_verbosity(logging.WARNING)  # TensorFlow tells of every export
-    tf.get_logger().setLevel("ERROR")  # and warns where each stage's own model is traced anew
+    tf.get_logger().setLevel("ERROR")  # it warns where each stage's own model is traced anew
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = _command()
     return command.run(lambda _: _Main(command, arguments)(), arguments)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 import tensorflow as tf
-from absl import logging
 
 from pep_tf.command_line import Command
 from pep_tf.experiments import flags
@@ -41,7 +40,6 @@ _NOT_HERE = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     use_memory_pool()
-    logging.set_verbosity(logging.WARNING)
     tf.get_logger().setLevel("ERROR")  # it warns that each trial compiles a model of its own
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = _command()
