@@ -176,7 +176,7 @@ def _steady_state(
         whole = lazy.last.shape[0] == len(last)
         own = last if whole else _by_entry(last, model.embedding)
         lazy.last.assign(own)
-        variables = [lazy.moments, lazy.last, *(slot.value for slot in lazy.slots)]
+        variables = [lazy.moments, lazy.last, *lazy.table.variables]
         state_bytes += sum(4 * int(np.prod(v.shape)) for v in variables)
         for start in range(0, len(own), 1 << 15):  # in blocks: the measure is also of memory
             seen = own[start : start + (1 << 15), None] > 0
