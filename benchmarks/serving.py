@@ -49,6 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.whole("dim", 64, "width of the table, d", least=1)
     command.real("kept", 0.01, "fraction of entries kept", least=0, most=1)
     command.real("steepness", 1.5, "how much more the frequent features keep, see MadeUpTicket")
+    command.choice(
+        "granularity",
+        "feature_dim",
+        ("feature_dim", "field_dim"),
+        "field_dim: all rows of a field keep the same columns",
+    )
     command.choice("model", "deepfm", ("deepfm", "fm"), "the tower")
     command.real("seconds", 15, "of latency for each batch size", least=0)
     command.choice(
@@ -69,7 +75,8 @@ def _run(command: Command) -> None:
     flags = command.values
     if "seconds" in command.given() and flags.measure == "sizes":
         raise PepError("`seconds` has no effect with --measure=sizes.")
-    ticket = MadeUpTicket.of(flags.num_features, flags.dim, flags.kept, flags.steepness, flags.seed)
+    size, seed = (flags.num_features, flags.dim), flags.seed
+    ticket = MadeUpTicket.of(*size, flags.kept, flags.steepness, seed, flags.granularity)
     settings = {name: flags[name].value for name in flags if name != "folder"}
     with tempfile.TemporaryDirectory(dir=flags.folder) as folder:
         versions, tiny = _export(ticket, flags, Path(folder))
@@ -181,6 +188,7 @@ def _sizes(versions: dict[str, Path]) -> dict[str, Any]:
         "dense_saved_model_bytes": whole["dense"],
         "of_dense": {name: size / whole["dense"] for name, size in whole.items()},
         "bytes_by_part": card["table"]["bytes_by_part"],
+        "format": card["table"]["format"],
     }
 
 

@@ -30,18 +30,29 @@ class MadeUpTicket:
         dim: d.
         counts: int64 [N], entries kept by each row.
         by_frequency: for each field, its ids from the most frequent to the least.
+        granularity: `"feature_dim"`: each row keeps columns of its own; `"field_dim"`: all rows of a
+            field keep the same ones.
     """
 
     schema: FeatureSchema
     dim: int
     counts: np.ndarray
     by_frequency: list[np.ndarray]
+    granularity: str = "feature_dim"
 
     @classmethod
     def of(
-        cls, num_features: int, dim: int, kept: float, steepness: float, seed: int = 0
+        cls,
+        num_features: int,
+        dim: int,
+        kept: float,
+        steepness: float,
+        seed: int = 0,
+        granularity: str = "feature_dim",
     ) -> "MadeUpTicket":
         """Counts are binomial with rate `c f^s / (1 + c f^s)`, f = frequency, s = `steepness`.
+
+        By field they are the rate of the field's mean frequency.
 
         Args:
             num_features: N, at least 78.
@@ -49,6 +60,7 @@ class MadeUpTicket:
             kept: fraction of the N x d entries that are kept on average; it fixes c.
             steepness: how much more the frequent features keep.
             seed: of everything random.
+            granularity: `"feature_dim"` or `"field_dim"`.
         """
         rng = np.random.default_rng(seed)
         sizes = _field_sizes(num_features)
@@ -57,22 +69,37 @@ class MadeUpTicket:
         schema = FeatureSchema.of({f"f{i}": n for i, n in enumerate(sizes)})
         rows = np.concatenate([o + p for o, p in zip(schema.offsets, by_frequency, strict=True)])
         counts = np.empty(num_features, np.int64)
-        counts[rows] = rng.binomial(dim, survivor_rates(steepness * np.log(frequency), kept))
-        return cls(schema, dim, counts, by_frequency)
+        if granularity == "field_dim":
+            counts = np.repeat(_field_widths(np.array(sizes), dim, kept, steepness), sizes)
+        else:
+            counts[rows] = rng.binomial(dim, survivor_rates(steepness * np.log(frequency), kept))
+        return cls(schema, dim, counts, by_frequency, granularity)
 
     def blocks(self, seed: int = 0, scale: float = 0.01) -> Iterator[np.ndarray]:
         """Row blocks float32 [n, d] of the table: normal values in random columns."""
         rng = np.random.default_rng([seed, 1])
+        columns = rng.random((self.schema.num_fields, self.dim)).argsort(1).argsort(1)
         for start in range(0, len(self.counts), _BLOCK):
             counts = self.counts[start : start + _BLOCK]
-            places = rng.random((len(counts), self.dim), np.float32).argsort(1).argsort(1)
+            if self.granularity == "field_dim":
+                rows = np.arange(start, start + len(counts))
+                places = columns[np.searchsorted(self.schema.offsets, rows, side="right") - 1]
+            else:
+                places = rng.random((len(counts), self.dim), np.float32).argsort(1).argsort(1)
             values = rng.normal(0, scale, places.shape)
             yield np.where(places < counts[:, None], values, 0).astype(np.float32)
 
     def first_order(self, kept: float, seed: int = 0) -> np.ndarray:
-        """float32 [N, 1]; those rows keep their weight that keep most entries."""
+        """float32 [N, 1]; those rows keep their weight that keep most entries, or fields of them."""
         rng = np.random.default_rng([seed, 2])
         weights = rng.normal(0, 0.1, (len(self.counts), 1)).astype(np.float32)
+        if self.granularity == "field_dim":
+            sizes = np.array(self.schema.sizes)
+            order = np.argsort(sizes, kind="stable")
+            whole = np.zeros(len(sizes), bool)
+            whole[order[np.cumsum(sizes[order]) <= kept * len(weights)]] = True
+            weights[np.repeat(~whole, sizes)] = 0
+            return weights
         order = np.lexsort((rng.random(len(weights)), -self.counts))
         weights[order[int(kept * len(weights)) :]] = 0
         return weights
@@ -120,6 +147,21 @@ class FirstNumber:
         """The first number of each row's embeddings, [B]."""
         del first_order
         return embedded[:, 0, 0]
+
+
+def _field_widths(sizes: np.ndarray, dim: int, kept: float, steepness: float) -> np.ndarray:
+    """int64 [F]: entries kept by each row of a field, by the rates of `MadeUpTicket.of`."""
+
+    def widths(intercept: float) -> np.ndarray:
+        odds = np.exp(intercept - steepness * np.log(sizes))
+        return np.rint(dim * odds / (1 + odds)).astype(np.int64)
+
+    low, high = -100.0, 200.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        much = widths(middle) @ sizes > kept * dim * sizes.sum()
+        low, high = (low, middle) if much else (middle, high)
+    return widths(low)
 
 
 def _field_sizes(num_features: int) -> list[int]:

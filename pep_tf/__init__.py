@@ -12,12 +12,14 @@ if sys.argv[:1] == ["-m"]:
 from pep_tf import data as data
 from pep_tf import layers as layers
 from pep_tf import models as models
-from pep_tf.api import export as export_model
+from pep_tf.api import export as export
 from pep_tf.api import prune as prune
 from pep_tf.data import CTRData as CTRData
 from pep_tf.data import FeatureSchema as FeatureSchema
 from pep_tf.errors import PepError as PepError
 from pep_tf.experiments.results import Results as Results
+from pep_tf.export.pack_model import packed as packed
+from pep_tf.layers import PackedEmbedding as PackedEmbedding
 from pep_tf.layers import PEPEmbedding as PEPEmbedding
 from pep_tf.layers import TicketEmbedding as TicketEmbedding
 from pep_tf.models import build_model as build_model
@@ -33,6 +35,7 @@ __all__ = [
     "CoupledAdam",
     "FeatureSchema",
     "PEPEmbedding",
+    "PackedEmbedding",
     "PepError",
     "PruneCallback",
     "Results",
@@ -42,9 +45,10 @@ __all__ = [
     "TicketEmbedding",
     "build_model",
     "data",
-    "export_model",
+    "export",
     "layers",
     "models",
+    "packed",
     "prunable",
     "prune",
 ]

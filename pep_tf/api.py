@@ -10,12 +10,14 @@ import keras
 from pep_tf import training
 from pep_tf.data import CTRData, FeatureSchema
 from pep_tf.data.dataset import require_data
-from pep_tf.errors import RunError
+from pep_tf.errors import ModelError, RunError
+from pep_tf.export.any_model import export_any
 from pep_tf.export.check import FORMATS, Check
 from pep_tf.export.litert import export_litert
 from pep_tf.export.precision import in_float32, whole_products
 from pep_tf.export.saved_model import export_saved_model
-from pep_tf.layers import PEPEmbedding, TicketEmbedding
+from pep_tf.layers.table_layer import TableLayer
+from pep_tf.models import CTRModel
 from pep_tf.tables.packed.values import DTYPES
 from pep_tf.training import Reporter, Settings, Ticket
 from pep_tf.training.budgets import Budget
@@ -59,25 +61,34 @@ def export(
     model: keras.Model,
     folder: pathlib.Path | str,
     *,
+    examples: Any = None,
     data: CTRData | None = None,
     dtype: str = "float32",
     format: str = "savedmodel",
     metadata: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
-    """Writes a trained model for serving, `<folder>/<version>/`.
+    """Writes a trained model for serving, `<folder>/<version>/`, its tables in few bytes.
+
+    Any Keras model with embeddings of this package: `serving_default` takes the model's own inputs by
+    name, and gives its outputs by their keys or as `output_0` and so on, as `keras.Model.export` has
+    them. A model of `pep_tf.models` has the signature `ids`, and `serving_default` takes raw features.
+
+    What was written is checked: its answers must be the model's, within 1e-6 for float32 (1e-5 in
+    LiteRT) and 1e-3 for float16, and within 1e-2 for a model that computes in bfloat16 and 2e-3 for
+    one in float16, in units of the largest answer where that is above 1. The largest difference
+    stands in the model card.
 
     Args:
-        model: a built model of `pep_tf.models` with an embedding.
+        model: a built model with a `PEPEmbedding` or a `TicketEmbedding`, such as
+            `ticket.model()` after `fit`.
         folder: gets version 1, or the latest version + 1; one folder for each format.
-        data: what the model was trained on. With it `serving_default` takes raw features by name,
-            and what was written is checked: its answers on a validation batch must be the model's,
-            within 1e-6 for float32 (1e-5 in LiteRT) and 1e-3 for float16, and within 1e-2 for a model
-            that computes in bfloat16 and 2e-3 for one in float16; the largest difference stands in
-            the model card.
-        dtype: `"float32"`, `"float16"` or `"int8"`, see `export_saved_model`.
-        format: `"savedmodel"` for TF Serving, or `"litert"` for a `.tflite` with the signature
-            `ids`. That computes in float32 whatever the model's dtype policy is, and is checked
-            against the model in float32; the card tells what the policy changes.
+        examples: a batch of inputs, as the model takes them, to check the answers on. A functional or
+            sequential model is checked on made-up inputs without them.
+        data: in place of `examples` for a model of `pep_tf.models`: what it was trained on. Gives
+            `serving_default` its raw features, and a validation batch to check.
+        dtype: how the entries of the tables are stored: `"float32"`, `"float16"` or `"int8"`.
+        format: `"savedmodel"` for TF Serving, or `"litert"` for a `.tflite`. That computes in float32
+            whatever the model's dtype policy is, and is checked against the model in float32.
         metadata: JSON-ready facts for the model card.
 
     Returns:
@@ -86,21 +97,40 @@ def export(
     Raises:
         DataError: `data` that is no `CTRData`.
         RunError: data under another mapping of features to ids, or another split of the same rows,
-            than `fit` or `prune` trained the model on; a model without a PEPEmbedding, an unknown
-            `dtype` or `format`, answers that differ or are not finite, a model that LiteRT cannot
-            run, or a folder that cannot be written. Nothing is left half-written.
+            than `fit` or `prune` trained the model on; an unknown `dtype` or `format`, answers that
+            differ or are not finite, a model that LiteRT cannot run, or a folder that cannot be
+            written. Nothing is left half-written.
+        ModelError: a model without an embedding of this package, one that does not tell what it takes
+            and has no `examples`, or one that cannot be made anew.
+
+    Example:
+        >>> small = ticket.model()
+        >>> small.fit(x, y)
+        >>> export(small, "served/model", examples=x)
+        PosixPath('served/model/1')
     """
     if data is not None:
         require_data(data)
-    if not isinstance(getattr(model, "embedding", None), PEPEmbedding | TicketEmbedding):
-        raise RunError(
-            "`model` must have an attribute `embedding` that is a PEPEmbedding or a "
-            "TicketEmbedding. "
-            f"Received: {type(model).__name__} with {getattr(model, 'embedding', None)!r}"
-        )
     for name, value, allowed in (("dtype", dtype, DTYPES), ("format", format, FORMATS)):
         if value not in allowed:
             raise RunError(f"`{name}` must be one of {list(allowed)}. Received: {value!r}")
+    if not isinstance(model, CTRModel):
+        if data is not None:
+            raise RunError(
+                "`data` is for a model of pep_tf.models, whose ids it explains. Give `examples`, a batch "
+                f"of inputs. Received: {type(model).__name__} {model.name!r}"
+            )
+        with whole_products():
+            return export_any(
+                model, folder, examples=examples, dtype=dtype, format=format, metadata=metadata
+            )
+    if examples is not None:
+        raise RunError("`examples` has no effect for a model of pep_tf.models: give `data`.")
+    if not isinstance(model.embedding, TableLayer):
+        raise ModelError(
+            f"`model` must have an embedding of this package to pack. Received: {type(model).__name__} "
+            f"with {model.embedding!r}"
+        )
     known = training.trained_on(model)
     if data is not None:
         then = "Export with the data that it was trained on."

@@ -78,7 +78,7 @@ def test_a_home_in_the_paths_of_models(home):
     folder = ticket.export("~/export")
     assert folder == home.resolve() / "export" / "1"
     assert inspect("~/export") == inspect(folder)
-    assert pep_tf.export_model(ticket.retrained, "~/export").name == "2"
+    assert pep_tf.export(ticket.retrained, "~/export").name == "2"
     assert (home / "pruning" / "ticket_9.safetensors").exists()
 
 

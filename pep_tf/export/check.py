@@ -1,6 +1,7 @@
 """Whether an exported model answers as the one that it was made from."""
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,24 +68,30 @@ class Check(NamedTuple):
             RunError: a difference that is too large for the format, the dtype and the precision.
         """
         difference = self.difference(answer)
-        tolerance = max(_STORED.get((format, dtype), np.inf), _COMPUTED[self.precision])
-        if not difference <= tolerance:
-            raise RunError(
-                f"The {format} of dtype {dtype} for {where} does not answer as the trained model "
-                f"does: a probability differs by {difference:.2e}, more than {tolerance:.0e}. "
-                f"Nothing was left there{self._advice(dtype)}."
-            )
+        require_close(difference, self.precision, format, dtype, where)
         return {"rows": len(self.ids), "largest_difference": difference}
 
     def difference(self, answer: np.ndarray) -> float:
         """The largest difference of a probability."""
         return float(np.abs(answer - self.probability).max(initial=0))
 
-    def _advice(self, dtype: str) -> str:
-        """What comes nearer, of what is not in use already."""
-        options = [("export_dtype", dtype), ("precision", self.precision)]
-        better = [f"--{name}=float32" for name, used in options if used != "float32"]
-        return f"; {' and '.join(better)} would come nearer" if better else ""
+
+def require_close(difference: float, precision: str, format: str, dtype: str, where: Path) -> None:
+    """Raises RunError for answers that differ by too much for format, dtype and precision."""
+    tolerance = max(_STORED.get((format, dtype), np.inf), _COMPUTED[precision])
+    if not difference <= tolerance:
+        raise RunError(
+            f"The {format} of dtype {dtype} for {where} does not answer as the trained model "
+            f"does: an answer differs by {difference:.2e}, more than {tolerance:.0e}. "
+            f"Nothing was left there{_advice(dtype, precision)}."
+        )
+
+
+def _advice(dtype: str, precision: str) -> str:
+    """What comes nearer, of what is not in use already."""
+    options = [("export_dtype", dtype), ("precision", precision)]
+    better = [f"--{name}=float32" for name, used in options if used != "float32"]
+    return f"; {' and '.join(better)} would come nearer" if better else ""
 
 
 def saved_model_answer(version: Path, ids: np.ndarray) -> np.ndarray:
@@ -95,11 +102,19 @@ def saved_model_answer(version: Path, ids: np.ndarray) -> np.ndarray:
 
 def litert_answer(content: bytes, ids: np.ndarray) -> np.ndarray:
     """The same of a `.tflite`; see `check_litert`."""
+    return litert_answers(content, "ids", {"ids": ids})["probability"]
+
+
+def litert_answers(
+    content: bytes, signature: str, inputs: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Outputs of a signature of a `.tflite` by name; see `check_litert`."""
     check_litert()
     from ai_edge_litert import interpreter
 
-    runner = interpreter.Interpreter(model_content=content).get_signature_runner("ids")
-    return runner(ids=ids)["probability"]
+    runner = interpreter.Interpreter(model_content=content).get_signature_runner(signature)
+    outputs: dict[str, np.ndarray] = runner(**inputs)
+    return outputs
 
 
 def check_litert() -> None:

@@ -14,6 +14,7 @@ from pep_tf.export.version_folder import latest_version
 from pep_tf.paths import resolve
 
 _SHARED = SharedWeights.__name__
+_FIRST_ORDER = "first_order"
 _OTHERWISE = ("missing", "changed", "added")  # than the model card has it
 
 
@@ -25,9 +26,10 @@ def inspect(path: str | Path) -> dict[str, Any]:
 
     Returns:
         `version` (folder), `bytes` by part (`values`, `indices`, `first_order`, `tower`,
-        `vocabulary`, `graph`, `other` and their sum `total`), `table` and `first_order` as the
-        model card has them, `dense_bytes` (tables and tower stored whole), `bound_bytes` (of the
-        tables), `missing`, `changed` and `added` (files against the card, by their sha256).
+        `vocabulary`, `graph`, `other` and their sum `total`), `tables` as the model card has them by
+        name (`table` and `first_order` in a model of `pep_tf.models`), `dense_bytes` (tables and
+        tower stored whole), `bound_bytes` (of the tables), `missing`, `changed` and `added` (files
+        against the card, by their sha256).
 
     Raises:
         DataError: nothing exported is there, or its card is damaged.
@@ -48,12 +50,13 @@ def inspect(path: str | Path) -> dict[str, Any]:
 
 
 def _report(version: Path, card: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
-    table, first_order = card["table"], card["first_order"]
-    linear = first_order["bytes"] if first_order else 0
+    tables = _tables(card)
+    main = [facts for name, facts in tables.items() if name != _FIRST_ORDER]
+    values = sum(facts["bytes_by_part"]["values"] for facts in main)
     parts = {
-        "values": table["bytes_by_part"]["values"],
-        "indices": table["bytes"] - table["bytes_by_part"]["values"],
-        "first_order": linear,
+        "values": values,
+        "indices": sum(facts["bytes"] for facts in main) - values,
+        "first_order": tables[_FIRST_ORDER]["bytes"] if _FIRST_ORDER in tables else 0,
         "tower": card["tower_bytes"],
         "vocabulary": card["vocabulary_bytes"],
     }
@@ -68,16 +71,21 @@ def _report(version: Path, card: dict[str, Any], sizes: dict[str, int]) -> dict[
         "export_dtype": card["export_dtype"],
         "precision": card.get("precision", "float32"),  # not in cards of before
         "bytes": parts,
-        "table": table,
-        "first_order": first_order,
-        "dense_bytes": table["dense_bytes"]
-        + (first_order["dense_bytes"] if first_order else 0)
+        "tables": tables,
+        "dense_bytes": sum(facts["dense_bytes"] for facts in tables.values())
         + card["tower_bytes_float32"],
-        "bound_bytes": table["bound_bytes"] + (first_order["bound_bytes"] if first_order else 0),
+        "bound_bytes": sum(facts["bound_bytes"] for facts in tables.values()),
         "missing": sorted(set(stored) - set(sizes)),
         "changed": sorted(n for n in stored if n in sizes and sha256(version / n) != stored[n]),
         "added": sorted(set(sizes) - set(stored) - {MODEL_CARD}),
     }
+
+
+def _tables(card: dict[str, Any]) -> dict[str, Any]:
+    """Facts of the tables of a card by name; a model of `pep_tf.models` has two at most."""
+    if "tables" in card:
+        return dict(card["tables"])
+    return {name: card[name] for name in ("table", _FIRST_ORDER) if card[name]}
 
 
 def _version(path: Path) -> Path:
@@ -101,16 +109,15 @@ def render(report: dict[str, Any]) -> str:
     for name, size in report["bytes"].items():
         lines.append(f"  {name:<12}{size:>15,} bytes {100 * size / total:6.1f} %")
     lines.append(f"  {'dense model':<12}{dense:>15,} bytes {100 * total / dense:6.2f} % of it here")
-    for name in ("table", "first_order"):
-        if facts := report[name]:
-            kept = facts["nnz"] / (facts["rows"] * facts["dim"])
-            over = facts["bytes"] / facts["bound_bytes"] if facts["bound_bytes"] else 1.0
-            lines.append(
-                f"{name}: {facts['rows']:,} x {facts['dim']}, {facts['nnz']:,} kept"
-                f" ({100 * kept:.3g} %), {facts['bytes']:,} bytes = {over:.3f} x the bound of"
-                f" {facts['bound_bytes']:,} (float32 values)"
-                + (", found by the table's indices" if facts["format"] == _SHARED else "")
-            )
+    for name, facts in report["tables"].items():
+        kept = facts["nnz"] / (facts["rows"] * facts["dim"])
+        over = facts["bytes"] / facts["bound_bytes"] if facts["bound_bytes"] else 1.0
+        lines.append(
+            f"{name}: {facts['rows']:,} x {facts['dim']}, {facts['nnz']:,} kept"
+            f" ({100 * kept:.3g} %), {facts['bytes']:,} bytes = {over:.3f} x the bound of"
+            f" {facts['bound_bytes']:,} (float32 values)"
+            + (", found by the table's indices" if facts["format"] == _SHARED else "")
+        )
     for kind in _OTHERWISE:
         lines += [f"WARNING: {kind} since the export: {name}" for name in report[kind]]
     return "\n".join(lines)

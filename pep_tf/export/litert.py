@@ -13,7 +13,6 @@ from pep_tf.errors import RunError
 from pep_tf.export.build_module import Rows, build_module
 from pep_tf.export.check import Check, litert_answer
 from pep_tf.export.model_card import model_card, write_card
-from pep_tf.export.serving_module import ServingModule
 from pep_tf.export.tower import Interaction
 from pep_tf.export.version_folder import publish_version
 from pep_tf.paths import resolve
@@ -65,7 +64,7 @@ def export_litert(
             f"{module.tower.precision} itself, or has quantized layers. --export_format=savedmodel "
             "takes it as it is."
         )
-    content = convert(module)
+    content = convert(module, {"ids": module.lite_function()})
     card = {**model_card(module, metadata), "format": "litert"}
     card["ids"]["outside"] = f"the invocation fails with `{OUTSIDE}`, which names no field"
     if check is not None:
@@ -79,12 +78,14 @@ def export_litert(
     return publish_version(folder, write)
 
 
-def convert(module: ServingModule) -> bytes:
+def convert(module: tf.Module, signatures: Mapping[str, Any]) -> bytes:
     """The flatbuffer of a module; fails rather than fall back to TensorFlow's own kernels."""
     with tempfile.TemporaryDirectory() as folder:
         # From a file, since only there a signature has a name: from memory all are `serving_default`.
-        tf.saved_model.save(module, folder, {"ids": module.lite_function()})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["ids"])
+        tf.saved_model.save(module, folder, signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=list(signatures)
+        )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
             return converter.convert()

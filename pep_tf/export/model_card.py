@@ -34,16 +34,12 @@ def model_card(module: ServingModule, metadata: Mapping[str, Any] | None) -> dic
         "embedding_dim": module.table.dim,
         "export_dtype": module.dtype,
         "precision": module.tower.precision,
-        "table": _describe(module.table),
-        "first_order": None if module.first_order is None else _describe(module.first_order),
+        "table": describe(module.table),
+        "first_order": None if module.first_order is None else describe(module.first_order),
         "tower_bytes": sum(tensor_bytes(v) for v in module.tower.variables),
         "tower_bytes_float32": sum(4 * v.shape.num_elements() for v in module.tower.variables),
         "vocabulary_bytes": 0,
-        "versions": {
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-        },
+        "versions": versions(),
     }
     if module.transform is not None:
         columns = module.transform.raw_columns().items()
@@ -97,7 +93,17 @@ def vocabulary_bytes(module: ServingModule) -> int:
     return sum(tensor_bytes(v) for v in getattr(module.transform, "variables", ()))
 
 
-def _describe(table: StoredTable) -> dict[str, Any]:
+def versions() -> dict[str, str]:
+    """Of what an export was made with."""
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+    }
+
+
+def describe(table: StoredTable) -> dict[str, Any]:
+    """Form, sizes and bytes of a stored table."""
     parts = table.parts()
     return {
         "format": type(table).__name__,

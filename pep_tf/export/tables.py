@@ -1,5 +1,6 @@
 """Embedding table and first-order weights of a model, stored in one form and looked up together."""
 
+import functools
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -7,8 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.export.table_variables import TableVariables
-from pep_tf.tables.packed import DenseTable, Entries, PackedTable, StoredTable
+from pep_tf.tables.packed import DenseTable, Entries, FieldTable, PackedTable, StoredTable, pack
 from pep_tf.tables.packed.octets import look
+from pep_tf.tables.packed.pack import by_fields
+from pep_tf.tables.packed.packed_table import Found
 from pep_tf.tables.packed.stored_table import facts_of
 from pep_tf.tables.packed.values import Values
 
@@ -76,11 +79,12 @@ class SharedWeights(StoredTable):
 
 
 class PackedTables(tf.Module):
-    """Both tables packed, each different row of a batch being looked for and decoded once.
+    """Both tables in few bytes, each in its own form or both by one index.
 
-    Where most rows with a first-order weight have a row in the table as well, the table's index
-    serves both: rows that have only a weight get a place in the table too, and one more bit a place
-    says which have one. Else the weights have an index of their own.
+    A `FieldTable` is looked up by field. Of a `PackedTable` each different row of a batch is looked
+    for and decoded once. Where most rows with a first-order weight have a row in the table as well,
+    the table's index serves both: rows that have only a weight get a place in the table too, and one
+    more bit a place says which have one. Else the weights have an index of their own.
 
     Args:
         table: entries of the embedding table.
@@ -97,31 +101,49 @@ class PackedTables(tf.Module):
         self.occupied = table.places
         if first_order is not None:
             self.occupied = table.places | first_order.places
-        packed, weights = _packed(table, first_order, dtype, self.occupied)
+        packed, weights = _packed(table, first_order, dtype, sizes)
         self._table = TableVariables(packed, "table")
         self._first_order = None if weights is None else TableVariables(weights, "first_order")
         self.table = self._table.table
         self.first_order = self._first_order and self._first_order.table
 
     def spread(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
-        different, order = _different(rows, self._middle, check)
+        batch = _Batch(rows, self._middle, check)
         table = self._table.read()
-        found = table.find(different)
-        numbers = table.spread(found, order)
+        numbers, found = batch.look_up(table)
         if self._first_order is None:
             return numbers, None
         weights = self._first_order.read()
         if isinstance(weights, SharedWeights):
-            return numbers, look(weights.at(found.weights), order)
-        return numbers, weights.spread(weights.find(different), order)
+            assert found is not None, "they share the index of a PackedTable"
+            return numbers, look(weights.at(found.weights), batch.different[1])
+        return numbers, batch.look_up(weights)[0]
+
+
+Form = PackedTable | FieldTable
 
 
 def _packed(
-    table: Entries, first_order: Entries | None, dtype: str, occupied: np.ndarray
-) -> tuple[PackedTable, PackedTable | SharedWeights | None]:
-    """The table and the first-order weights, by one index where that saves bytes."""
+    table: Entries, first_order: Entries | None, dtype: str, sizes: Sequence[int]
+) -> tuple[Form, Form | SharedWeights | None]:
+    """The table and the first-order weights, in the forms that take the fewest bytes."""
     if first_order is None:
-        return PackedTable.of(table, dtype=dtype), None
+        return pack(table, dtype=dtype, field_sizes=sizes), None
+    packed, weights = _by_entry(table, first_order, dtype)
+    fields = by_fields(table, dtype, sizes, packed.nbytes)
+    if fields is None:
+        return packed, weights
+    alone = pack(first_order, dtype=dtype, field_sizes=sizes)
+    if fields.nbytes + alone.nbytes <= packed.nbytes + weights.nbytes:
+        return fields, alone
+    return packed, weights
+
+
+def _by_entry(
+    table: Entries, first_order: Entries, dtype: str
+) -> tuple[PackedTable, PackedTable | SharedWeights]:
+    """Both entry by entry, by one index where that saves bytes."""
+    occupied = table.places | first_order.places
     if first_order.dim == 1 and _worth_sharing(table, occupied):
         bits = first_order.places[occupied]
         packed = PackedTable.of(table.with_places(occupied), dtype=dtype, weights=bits)
@@ -129,6 +151,37 @@ def _packed(
     # What is worth a level is the same as for the table, of which these are a small part.
     weights = PackedTable.of(first_order, dtype=dtype, level_worth=4 * table.nnz // 20)
     return PackedTable.of(table, dtype=dtype), weights
+
+
+class _Batch:
+    """Rows int32 [B, F] that `check` has passed, looked up in one table or two.
+
+    Args:
+        rows, check: see `Tables.spread`.
+        middle: see `_different`.
+    """
+
+    def __init__(self, rows: tf.Tensor, middle: int, check: tf.Operation) -> None:
+        self._rows, self._middle, self._check = rows, middle, check
+
+    @functools.cached_property
+    def different(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """The different rows, and which one each is; see `_different`."""
+        return _different(self._rows, self._middle, self._check)
+
+    @functools.cached_property
+    def checked(self) -> tf.Tensor:
+        """The rows, once they are known to be right."""
+        with tf.control_dependencies([self._check]):
+            return tf.identity(self._rows)
+
+    def look_up(self, table: Form) -> tuple[tf.Tensor, Found | None]:
+        """float32 [B F, d], and where the different rows were found, entry by entry."""
+        if isinstance(table, FieldTable):
+            return table.by_field(self.checked), None
+        different, order = self.different
+        found = table.find(different)
+        return table.spread(found, order), found
 
 
 def _different(rows: tf.Tensor, middle: int, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor]:

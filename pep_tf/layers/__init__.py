@@ -6,6 +6,7 @@ from pep_tf.layers.factorization_machine import FactorizationMachine as Factoriz
 from pep_tf.layers.field_attention import FieldAttention as FieldAttention
 from pep_tf.layers.field_ids import FieldIds as FieldIds
 from pep_tf.layers.mlp import MLP as MLP
+from pep_tf.layers.packed_embedding import PackedEmbedding as PackedEmbedding
 from pep_tf.layers.pep_embedding import PEPEmbedding as PEPEmbedding
 from pep_tf.layers.pep_embedding import Rows as Rows
 from pep_tf.layers.pep_embedding import look_up_together as look_up_together

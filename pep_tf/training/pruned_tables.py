@@ -10,6 +10,7 @@ import numpy as np
 
 from pep_tf.errors import ModelError, RunError
 from pep_tf.layers import PEPEmbedding
+from pep_tf.layers.table_layer import TableLayer
 from pep_tf.training.cut import cut_masks
 from pep_tf.training.layer_state import walk
 from pep_tf.training.swap import keyed
@@ -42,19 +43,20 @@ def pruned_tables(model: keras.Model) -> dict[str, PEPEmbedding]:
             f"Received: {type(model).__name__} with {told}"
         )
     for name, layer in tables.items():
-        _refuse_more(name, layer)
+        refuse_more(name, layer)
     return tables
 
 
-def _refuse_more(name: str, layer: PEPEmbedding) -> None:
+def refuse_more(name: str, layer: TableLayer) -> None:
+    """Raises ModelError for a subclass that does more than its arguments tell."""
     for kind in type(layer).__mro__:
-        if kind is PEPEmbedding:
+        if kind.__module__.startswith("pep_tf.layers."):
             return
         for method in _ALIKE:
             if method in vars(kind):
                 raise ModelError(
                     f"The table {name!r} is a {type(layer).__name__} with a `{method}` of its own, "
-                    "which a ticket would not keep. Put it in a layer that holds a PEPEmbedding."
+                    "which what takes its place would not keep. Put it in a layer that holds the table."
                 )
 
 

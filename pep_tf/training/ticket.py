@@ -240,7 +240,7 @@ class Ticket:
     ) -> pathlib.Path:
         """Writes the retrained model to `<folder>/<version>/` and returns that folder.
 
-        The arguments and errors are those of `pep_tf.export_model`.
+        The arguments and errors are those of `pep_tf.export`.
 
         Raises:
             RunError: before `retrain`.

@@ -215,7 +215,9 @@ def test_any_table_comes_back_from_the_interpreter(data, sizes, dim, rate_of_row
     weights[rng.random(rows) >= data.draw(st.sampled_from([0, 0.5, 1]))] = 0
     first_order = data.draw(st.sampled_from([weights, None]))
     module = build_module(schema=schema, table=table, tower=Weighted(), first_order=first_order)
-    run = interpreter.Interpreter(model_content=convert(module)).get_signature_runner()
+    run = interpreter.Interpreter(
+        model_content=convert(module, {"ids": module.lite_function()})
+    ).get_signature_runner()
     ids = random_ids(schema, 2 * max(sizes))
     of_rows = table @ np.arange(1, dim + 1, dtype=np.float32)
     if first_order is not None:

@@ -41,7 +41,7 @@ def export_all(folder: str) -> None:
         model = trained(name, policy)
         for format, dtype in FORMS:
             where = f"{folder}/{name}_{policy}_{format}_{dtype}"
-            pep_tf.export_model(model, where, data=tiny.DATA, format=format, dtype=dtype)
+            pep_tf.export(model, where, data=tiny.DATA, format=format, dtype=dtype)
 
 
 @pytest.mark.parametrize("instructions", ["AVX2", None])
@@ -67,7 +67,7 @@ def test_every_form_on_every_processor(tmp_path, instructions):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_litert_computes_in_float32(tmp_path, policy):
     model = trained("deepfm", policy)
-    version = pep_tf.export_model(model, tmp_path, data=tiny.DATA, format="litert")
+    version = pep_tf.export(model, tmp_path, data=tiny.DATA, format="litert")
     ids = tiny.DATA.validation.ids.astype(np.int32)
     with in_float32(model):
         exact = tf.sigmoid(model(ids, training=False))[:, 0].numpy()
@@ -84,7 +84,7 @@ def test_litert_computes_in_float32(tmp_path, policy):
 
 
 def test_a_saved_model_computes_as_the_model_does(tmp_path, capsys):
-    version = pep_tf.export_model(trained("fm", "mixed_bfloat16"), tmp_path, data=tiny.DATA)
+    version = pep_tf.export(trained("fm", "mixed_bfloat16"), tmp_path, data=tiny.DATA)
     assert read_card(version)["precision"] == inspect(version)["precision"] == "bfloat16"
     assert "trained_in" not in read_card(version)
     assert main([str(version)]) == 0
@@ -96,7 +96,7 @@ def test_a_table_may_be_rounded_where_the_tower_is_not(tmp_path):
     table = PEPEmbedding(tiny.ENTRIES // tiny.DIM, 8, pruning="none", dtype="mixed_bfloat16")
     model = tiny.model("fm", embedding=table)
     table.table.assign(np.random.default_rng(0).normal(0, 0.5, table.table.shape))
-    card = read_card(pep_tf.export_model(model, tmp_path / "s", data=tiny.DATA))
+    card = read_card(pep_tf.export(model, tmp_path / "s", data=tiny.DATA))
     assert card["precision"] == "float32"
     assert 1e-6 < card["check"]["largest_difference"] < 1e-2
 
@@ -114,7 +114,7 @@ def test_litert_refuses_what_is_cast_by_hand(tmp_path):
     model = ByHand(tiny.FIELDS, table)
     model.build()
     with pytest.raises(RunError, match="Received: ByHand, whose `interact` casts to bfloat16"):
-        pep_tf.export_model(model, tmp_path / "lite", data=tiny.DATA, format="litert")
+        pep_tf.export(model, tmp_path / "lite", data=tiny.DATA, format="litert")
     assert not (tmp_path / "lite").exists()
-    version = pep_tf.export_model(model, tmp_path / "saved", data=tiny.DATA)
+    version = pep_tf.export(model, tmp_path / "saved", data=tiny.DATA)
     assert read_card(version)["precision"] == "bfloat16"

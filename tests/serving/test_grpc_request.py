@@ -40,7 +40,7 @@ def test_the_grpc_request_gets_the_answer_that_stands_beside(tmp_path):
     data = pep_tf.data.load("movielens-small")
     sizes = data.schema.size_by_name
     model = pep_tf.build_model("fm", sizes, embedding_dim=4, threshold_init=-4.5)
-    version = pep_tf.export_model(model, tmp_path / "small", data=data)
+    version = pep_tf.export(model, tmp_path / "small", data=data)
     server = grpc.server(futures.ThreadPoolExecutor(1))
     service.add_PredictionServiceServicer_to_server(_Server(version), server)
     port = server.add_insecure_port("localhost:0")

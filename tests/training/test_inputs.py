@@ -63,7 +63,7 @@ def test_a_test_split_of_one_class_costs_no_epoch(call, tmp_path):
 
 def test_export_of_a_table():
     with pytest.raises(DataError, match="`data` must be a CTRData: .* Received: DataFrame"):
-        pep_tf.export_model(tiny.model(), "unused", data=pd.DataFrame())
+        pep_tf.export(tiny.model(), "unused", data=pd.DataFrame())
 
 
 @pytest.mark.parametrize(

@@ -49,11 +49,11 @@ def of_logs(logs):
 def test_a_model_is_not_exported_with_another_hash(logs, of_logs, tmp_path):
     right, other = logs
     with pytest.raises(RunError, match="other data: hash seed 0, here 1; split seed 0, here 1"):
-        pep_tf.export_model(of_logs, tmp_path / "served", data=other)
+        pep_tf.export(of_logs, tmp_path / "served", data=other)
     assert not (tmp_path / "served").exists()
-    card = read_card(pep_tf.export_model(of_logs, tmp_path / "served", data=right))
+    card = read_card(pep_tf.export(of_logs, tmp_path / "served", data=right))
     assert Identity.from_config(card["identity"]) == right.identity
-    card = read_card(pep_tf.export_model(of_logs, tmp_path / "ids"))
+    card = read_card(pep_tf.export(of_logs, tmp_path / "ids"))
     assert Identity.from_config(card["identity"]) == right.identity
 
 
@@ -62,7 +62,7 @@ def test_a_model_takes_it_along_in_a_keras_file(logs, of_logs, tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert trained_on(again) == logs[0].identity
     with pytest.raises(RunError, match="hash seed 0, here 1"):
-        pep_tf.export_model(again, tmp_path / "served", data=logs[1])
+        pep_tf.export(again, tmp_path / "served", data=logs[1])
 
 
 def test_training_goes_on_under_the_same_mapping_alone(logs, of_logs):

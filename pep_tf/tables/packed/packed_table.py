@@ -137,8 +137,8 @@ class PackedTable(StoredTable):
         }
 
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
-        # Repeated rows are decoded each time; see `spread`.
-        return self.spread(self.find(rows), tf.range(tf.size(rows)))
+        different, order = tf.unique(rows)
+        return self.spread(self.find(different), order)
 
     def find(self, rows: tf.Tensor) -> Found:
         """Where the rows int32 [u], each in [0, N), are stored."""

@@ -9,6 +9,7 @@ from pep_tf.tables.packed.octets import look
 from pep_tf.tables.packed.stored_table import Arrays
 
 DTYPES = ("float32", "float16", "int8")
+ITEM_BYTES = dict(zip(DTYPES, (4, 2, 1), strict=True))
 _BLOCK = 64  # values that share a scale, or a row of more: 4 bytes for 64, a sixteenth of int8
 
 
@@ -60,12 +61,19 @@ class Values:
 
         `first` is the place of the first of each run: [..., 1] for places [..., k].
         """
-        found = look(self._stored, places)
+        return self._read(tf.expand_dims(places, -1), first)
+
+    def rows(self, places: tf.Tensor) -> tf.Tensor:
+        """float32 [..., d], the rows at places [..., 1]."""
+        return self._read(places, None)
+
+    def _read(self, at: tf.Tensor, first: tf.Tensor | None) -> tf.Tensor:
+        found = tf.gather_nd(self._stored, at)
         if found.dtype == tf.int16:
             return tf.cast(tf.bitcast(found, tf.float16), tf.float32) * self._unit
         if self._scales is None:
             return found
-        first = tf.expand_dims(places, -1) if first is None else first
+        first = at if first is None else first
         scales = look(self._scales, first // _places_of_scale(self._stored))
         return tf.cast(found, tf.float32) * scales
 

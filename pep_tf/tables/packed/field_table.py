@@ -1,0 +1,226 @@
+"""A table whose fields keep columns of their own, stored as narrow dense tables without a mask."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.tables.packed.entries import Entries
+from pep_tf.tables.packed.field_columns import FieldColumns
+from pep_tf.tables.packed.stored_table import Arrays, StoredTable, facts_of
+from pep_tf.tables.packed.values import ITEM_BYTES, Values
+
+_BLOCK_ENTRIES = 1 << 22  # entries of a row block while the table is encoded
+_PRODUCT = 25_000  # zeros and ones of a product: what TensorFlow computes once, when it loads
+
+
+class FieldTable(StoredTable):
+    """Rows of which each field keeps the same columns, stored as narrow dense tables.
+
+    Rows of a field that keeps (nearly) all columns are stored whole, and a lookup copies them. Those
+    of other fields are stored in pieces of one length, one or more a row: a lookup is one gather of
+    pieces, and a product with zeros and ones, which is exact, puts them into their columns. There is
+    no mask to decode, so that this serves at the speed of a plain lookup.
+
+    Args:
+        arrays: `whole` [1 + rows, d] and `pieces` [1 + pieces, length], the first of each zeros; see
+            `Values`.
+        facts: `field_sizes`, `columns` and `piece` as in `FieldColumns`, and `units` of the arrays,
+            besides those of every form.
+
+    Example:
+        >>> table = FieldTable.of(Entries.of([np.float32([[0, 1], [0, 2], [3, 0]])]), (2, 1))
+        >>> table.lookup(tf.constant([1, 2])).numpy().tolist()
+        [[0.0, 2.0], [3.0, 0.0]]
+    """
+
+    def __init__(self, arrays: Arrays, facts: Mapping[str, Any]) -> None:
+        super().__init__(arrays, facts)
+        self._columns: list[list[int]] = facts["columns"]
+        self._widths = np.array([len(columns) for columns in self._columns])
+        self._piece = int(facts["piece"])
+        self._first_rows = np.cumsum([0, *facts["field_sizes"]])[:-1]
+        self._places = _places(facts["field_sizes"], self._widths, self.dim, self._piece)
+        units = facts["units"]
+        self._values = {n: Values(self.arrays, n, units[n]) for n in units if n in self.arrays}
+
+    @classmethod
+    def of(cls, entries: Entries, field_sizes: Sequence[int], *, dtype: str = "float32") -> Self:
+        """Stores a table; its arrays are NumPy's.
+
+        Args:
+            entries: of the table.
+            field_sizes: rows of each field, N in all.
+            dtype: how values are stored, see `Values`.
+        """
+        stored = FieldColumns.of(entries, field_sizes)
+        whole = [np.zeros((0, entries.dim), np.float32)]
+        pieces = [np.zeros((0, stored.piece), np.float32)]
+        for field, block in _blocks_by_field(entries, field_sizes):
+            columns = stored.columns[field]
+            if len(columns) == entries.dim:
+                whole.append(block)
+            elif columns:
+                pieces.append(block[:, columns].reshape(-1, stored.piece))
+        arrays: dict[str, np.ndarray] = {}
+        units = {}
+        for name, parts in (("whole", whole), ("pieces", pieces)):
+            if len(parts) > 1:
+                encoded, units[name] = Values.encode(np.concatenate(parts), dtype, name)
+                arrays |= encoded
+        facts = {
+            **facts_of(entries),
+            "field_sizes": [int(size) for size in field_sizes],
+            "columns": stored.columns,
+            "piece": stored.piece,
+            "units": units,
+        }
+        return cls(arrays, facts)
+
+    @staticmethod
+    def least_bytes(entries: Entries, field_sizes: Sequence[int], dtype: str) -> int:
+        """Bytes of the values alone, of a table that is not made."""
+        columns = FieldColumns.of(entries, field_sizes).columns
+        numbers = sum(n * len(own) for n, own in zip(field_sizes, columns, strict=True))
+        return ITEM_BYTES[dtype] * numbers
+
+    def parts(self) -> dict[str, int]:
+        # Which columns a field keeps stands in the graph, or in a layer's configuration.
+        return {"values": self._bytes(*self.arrays)}
+
+    def lookup(self, rows: tf.Tensor) -> tf.Tensor:
+        if len(self._columns) == 1:
+            return self.by_field(tf.expand_dims(rows, 1))
+        ends = tf.constant(self._first_rows[1:], tf.int32)
+        fields = tf.reduce_sum(tf.cast(tf.expand_dims(rows, 1) >= ends, tf.int32), axis=1)
+        own_rows = rows - tf.gather(tf.constant(self._first_rows, tf.int32), fields)
+        first = tf.gather(tf.constant(self._places, tf.int32), fields)
+        widths = tf.gather(tf.constant(self._widths, tf.int32), fields)
+        found = tf.zeros([tf.size(rows), self.dim])
+        for width in sorted(set(self._widths.tolist()) - {0}):
+            at = tf.where(tf.equal(widths, width))
+            count = 1 if width == self.dim else width // self._piece
+            places = tf.gather_nd(first, at) + count * tf.gather_nd(own_rows, at)
+            places = tf.expand_dims(places, 1) + tf.range(count)
+            numbers = self._values["whole" if width == self.dim else "pieces"].at(places)
+            columns = np.array([c if len(c) == width else [0] * width for c in self._columns])
+            own = tf.gather(tf.constant(columns, tf.int32), tf.gather_nd(fields, at))
+            numbers = _in_columns(tf.reshape(numbers, [-1, width]), own, self.dim)
+            found = tf.tensor_scatter_nd_update(found, at, numbers)
+        return found
+
+    def by_field(self, rows: tf.Tensor) -> tf.Tensor:
+        """float32 [B F, d] of the table rows int32 [B, F], those of column f belonging to field f.
+
+        An operation costs as much as some rows do, so that there are few: a gather for each run of
+        fields whose rows are whole, one for the pieces of all others, a product for several of
+        these, and a concatenation in the order of the fields.
+        """
+        groups = _groups(self._columns, self.dim)
+        parts = self._narrow(rows, groups)
+        narrow = (self._widths > 0) & (self._widths < self.dim)
+        whole = ~narrow
+        places = rows + tf.constant((self._places - self._first_rows) * whole, tf.int32)
+        if not self._widths.all():  # place 0, a row of zeros, stands for fields that keep nothing
+            places *= tf.constant(self._widths > 0, tf.int32)
+        bounds = sorted(
+            {0, len(whole), *(1 + np.flatnonzero(np.diff(whole))), *(g[0] for g in groups)}
+        )
+        runs = list(itertools.pairwise(bounds))
+        pieces = tf.split(places[..., tf.newaxis], [b - a for a, b in runs], axis=1)
+        found = []
+        for (start, stop), own in zip(runs, pieces, strict=True):
+            if narrow[start]:
+                found.append(parts.pop(0))
+            elif "whole" in self._values:
+                found.append(self._values["whole"].rows(own))
+            else:
+                found.append(tf.zeros([tf.shape(rows)[0], stop - start, self.dim]))
+        joined = found[0] if len(found) == 1 else tf.concat(found, axis=1)
+        return tf.reshape(joined, [-1, self.dim])
+
+    def _narrow(self, rows: tf.Tensor, groups: list[list[int]]) -> list[tf.Tensor]:
+        """Rows float32 [B, n, d] of each run of n fields beside each other in a group of `groups`."""
+        fields = [field for group in groups for field in group]
+        if not fields:
+            return []
+        counts = self._widths[fields] // self._piece
+        of_piece = np.repeat(fields, counts)
+        within = np.concatenate([np.arange(count) for count in counts])
+        first = (
+            self._places[of_piece] + within - np.repeat(counts, counts) * self._first_rows[of_piece]
+        )
+        if not np.array_equal(of_piece, np.arange(rows.shape[1])):
+            rows = tf.gather(rows, tf.constant(of_piece, tf.int32), axis=1)
+        places = rows * tf.constant(np.repeat(counts, counts), tf.int32) + tf.constant(
+            first, tf.int32
+        )
+        numbers = tf.reshape(self._values["pieces"].at(places), [-1, len(first) * self._piece])
+        sizes = [int(self._widths[group].sum()) for group in groups]
+        found: list[tf.Tensor] = []
+        for group, own in zip(groups, tf.split(numbers, sizes, axis=1), strict=True):
+            columns = [
+                self.dim * i + c for i, field in enumerate(group) for c in self._columns[field]
+            ]
+            # On a GPU the product would be one of 10 bits.
+            with tf.device("CPU"):
+                wide = own @ tf.one_hot(tf.constant(columns, tf.int32), len(group) * self.dim)
+            breaks = [0, *(1 + np.flatnonzero(np.diff(group) > 1)).tolist(), len(group)]
+            runs = [stop - start for start, stop in itertools.pairwise(breaks)]
+            wide = tf.reshape(wide, [-1, len(group), self.dim])
+            found += [wide] if len(runs) == 1 else tf.split(wide, runs, axis=1)
+        return found
+
+
+def _blocks_by_field(
+    entries: Entries, field_sizes: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Fields with some of their rows float32 [n, d], in order."""
+    bounds = np.cumsum([0, *field_sizes])
+    start = 0
+    for block in entries.blocks(max(1, _BLOCK_ENTRIES // entries.dim)):
+        end = start + len(block)
+        for field in np.flatnonzero((bounds[1:] > start) & (bounds[:-1] < end)):
+            yield int(field), block[max(0, bounds[field] - start) : bounds[field + 1] - start]
+        start = end
+
+
+def _places(sizes: Sequence[int], widths: np.ndarray, dim: int, piece: int) -> np.ndarray:
+    """int64 [F]: where each field begins among the whole rows or the pieces, behind the zeros."""
+    places = np.zeros(len(sizes), np.int64)
+    whole = widths == dim
+    for own, counts in (
+        (whole, np.where(whole, 1, 0)),
+        (~whole, np.where(whole, 0, widths // piece)),
+    ):
+        stored = np.array(sizes) * counts
+        places[own] = (1 + np.cumsum(stored) - stored)[own]
+    return places
+
+
+def _groups(columns: Sequence[Sequence[int]], dim: int) -> list[list[int]]:
+    """Narrow fields in order, those together that are put into their columns by one product.
+
+    One for several takes less time than one for each, until most of it are zeros.
+    """
+    groups: list[list[int]] = []
+    numbers = 0
+    for field, own in enumerate(columns):
+        if not 0 < len(own) < dim:
+            continue
+        numbers += len(own)
+        if not groups or numbers * (1 + len(groups[-1])) * dim > _PRODUCT:
+            groups.append([])
+            numbers = len(own)
+        groups[-1].append(field)
+    return groups
+
+
+def _in_columns(numbers: tf.Tensor, columns: tf.Tensor, dim: int) -> tf.Tensor:
+    """float32 [n, dim]: in each row of `numbers` [n, k], what belongs into its `columns` [n, k]."""
+    first = dim * tf.range(tf.shape(numbers)[0])
+    at = tf.reshape(tf.expand_dims(first, 1) + columns, [-1, 1])
+    found = tf.scatter_nd(at, tf.reshape(numbers, [-1]), [dim * tf.shape(numbers)[0]])
+    return tf.reshape(found, [-1, dim])

@@ -1,0 +1,51 @@
+"""The form in which a table takes the fewest bytes."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from pep_tf.tables.packed.entries import Entries
+from pep_tf.tables.packed.field_table import FieldTable
+from pep_tf.tables.packed.packed_table import PackedTable
+from pep_tf.tables.packed.stored_table import StoredTable
+
+FORMS: dict[str, type[StoredTable]] = {form.__name__: form for form in (PackedTable, FieldTable)}
+
+
+def pack(
+    blocks: Iterable[np.ndarray] | Entries,
+    *,
+    dtype: str = "float32",
+    field_sizes: Sequence[int] | None = None,
+    room: int = 0,
+) -> PackedTable | FieldTable:
+    """A table of row blocks in few bytes; its arrays are NumPy's.
+
+    Entry by entry, or by narrow tables where the fields keep columns of their own and that takes no
+    more bytes; these are faster, see `FieldTable`.
+
+    Args:
+        blocks: row blocks float32 [n_i, d] in order, only one of which is held at a time; or the
+            `Entries` of such.
+        dtype: how values are stored: `"float32"`, `"float16"` or `"int8"`, see `Values`.
+        field_sizes: rows of each field, N in all; None for a table of one field.
+        room: so many bytes more may narrow tables take, whose lookup has a smaller graph.
+
+    Raises:
+        ValueError: no row, blocks of different widths, an unknown `dtype`, or sizes that do not sum
+            to N.
+    """
+    entries = blocks if isinstance(blocks, Entries) else Entries.of(blocks)
+    packed = PackedTable.of(entries, dtype=dtype)
+    return by_fields(entries, dtype, field_sizes, packed.nbytes + room) or packed
+
+
+def by_fields(
+    entries: Entries, dtype: str, field_sizes: Sequence[int] | None, most: int
+) -> FieldTable | None:
+    """The table by fields if it takes at most so many bytes, else None."""
+    sizes = [entries.num_rows] if field_sizes is None else list(field_sizes)
+    if FieldTable.least_bytes(entries, sizes, dtype) > most:
+        return None
+    table = FieldTable.of(entries, sizes, dtype=dtype)
+    return table if table.nbytes <= most else None

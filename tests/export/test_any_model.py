@@ -1,0 +1,181 @@
+"""Any Keras model, packed and exported."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import pep_tf
+from pep_tf.errors import ModelError, RunError
+from pep_tf.export.inspect import inspect
+from pep_tf.export.model_card import read_card
+from pep_tf.layers import PackedEmbedding, PEPEmbedding, TicketEmbedding
+from pep_tf.models import build_model
+from tests import any_model, tiny
+
+NO_KERAS_FILE = "shared_table"  # Keras 3.15 cannot load one of a layer that two nested models share
+
+
+def small(kind: str) -> keras.Model:
+    """A model whose tables keep about a third of their entries."""
+    model = pep_tf.prunable(any_model.KINDS[kind](), threshold_init=-0.5)
+    for layer in model._flatten_layers():
+        if isinstance(layer, PEPEmbedding):
+            shape = (layer.input_dim, layer.output_dim)
+            layer.table.assign(np.random.default_rng(0).normal(0, 0.4, shape))
+    return model
+
+
+def answers(model, batch) -> np.ndarray:
+    return np.asarray(model(batch, training=False))
+
+
+@pytest.mark.parametrize("kind", any_model.KINDS)
+def test_a_packed_model_answers_as_before_and_so_does_its_file(kind, tmp_path):
+    model = small(kind)
+    batch, _ = any_model.batch(model, seed=3)
+    packed = pep_tf.packed(model)
+    layers = [x for x in packed._flatten_layers() if hasattr(x, "row_blocks")]
+    assert {type(x) for x in layers} == {PackedEmbedding}
+    np.testing.assert_allclose(answers(packed, batch), answers(model, batch), atol=1e-6)
+    assert pep_tf.packed(packed) is packed
+    if kind != NO_KERAS_FILE:
+        packed.save(tmp_path / "model.keras")
+        again = keras.saving.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(answers(again, batch), answers(packed, batch))
+
+
+@pytest.mark.parametrize("kind", any_model.KINDS)
+def test_an_exported_model_answers_as_the_model(kind, tmp_path):
+    model = small(kind)
+    batch, _ = any_model.batch(model, seed=3)
+    version = pep_tf.export(model, tmp_path / "model", examples=batch)
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    named = (
+        batch
+        if isinstance(batch, dict)
+        else {served.structured_input_signature[1].popitem()[0]: batch}
+    )
+    found = served(**{name: tf.constant(value) for name, value in named.items()})
+    np.testing.assert_allclose(found["output_0"], answers(model, batch), atol=1e-6)
+    card = read_card(version)
+    assert card["check"]["rows"] == 64
+    assert card["check"]["largest_difference"] <= 1e-6
+    report = inspect(version)
+    assert report["bytes"]["total"] == sum(
+        f.stat().st_size for f in version.rglob("*") if f.is_file()
+    )
+    assert not report["changed"] + report["missing"] + report["added"]
+    nnz = sum(x.nnz() for x in model._flatten_layers() if isinstance(x, PEPEmbedding))
+    assert sum(table["nnz"] for table in report["tables"].values()) == nnz
+    # No variable is there twice.
+    reader = tf.train.load_checkpoint(str(version / "variables" / "variables"))
+    types = reader.get_variable_to_dtype_map()
+    data = sum(
+        int(np.prod(shape)) * types[name].size
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if types[name] != tf.string
+    )
+    told = sum(table["bytes"] for table in report["tables"].values()) + card["tower_bytes"]
+    assert data == told
+
+
+def test_keras_exports_a_packed_model_too(tmp_path):
+    model = small("functional")
+    batch, _ = any_model.batch(model)
+    pep_tf.packed(model).export(tmp_path / "keras", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "keras"))
+    found = served.serve({name: tf.constant(value) for name, value in batch.items()})
+    np.testing.assert_allclose(found, answers(model, batch), atol=1e-6)
+
+
+def test_litert_answers_as_the_model(tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    model = small("two_towers")
+    batch, _ = any_model.batch(model)
+    version = pep_tf.export(model, tmp_path / "lite", examples=batch, format="litert")
+    content = (version / "model.tflite").read_bytes()
+    runner = interpreter.Interpreter(model_content=content).get_signature_runner("serving_default")
+    np.testing.assert_allclose(runner(**batch)["output_0"], answers(model, batch), atol=1e-5)
+
+
+def test_a_vocabulary_goes_along(tmp_path):
+    words = ["a", "b", "c"]
+    given = keras.Input((), dtype="string", name="word")
+    ids = keras.layers.StringLookup(vocabulary=words)(given)
+    rows = PEPEmbedding(4, 8, threshold_init=-9.0)(ids)
+    model = keras.Model({"word": given}, {"score": keras.layers.Dense(1)(rows), "rows": rows})
+    version = pep_tf.export(model, tmp_path / "words", dtype="float16")
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    found = served(word=tf.constant(["c", "a", "?"]))
+    expected = model({"word": tf.constant(["c", "a", "?"])})
+    for name in ("score", "rows"):
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-3)
+
+
+def test_ragged_bags_have_their_row_splits_as_an_input(tmp_path):
+    given = keras.Input((None,), dtype="int32", name="tags", ragged=True)
+    model = keras.Model(given, PEPEmbedding(9, 4, combiner="sum", threshold_init=-9.0)(given))
+    bags = tf.ragged.constant([[1, 2], [], [8]], dtype=tf.int32)
+    version = pep_tf.export(model, tmp_path / "bags", examples=bags)
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    found = served(tags=bags.flat_values, tags_row_splits=bags.row_splits)
+    np.testing.assert_allclose(found["output_0"], model(bags), atol=1e-6)
+
+
+def test_small_tables_do_without_a_large_graph(tmp_path):
+    model = small("functional")
+    version = pep_tf.export(model, tmp_path / "model")
+    assert (version / "saved_model.pb").stat().st_size < 100_000
+    assert {t["format"] for t in read_card(version)["tables"].values()} == {"FieldTable"}
+
+
+def test_what_cannot_be_exported_is_refused_in_a_line(tmp_path):
+    closed = pep_tf.prunable(any_model.build_fn)
+    where = tmp_path / "model"
+    with pytest.raises(ModelError, match="its table 'users' has no weights yet"):
+        pep_tf.export(closed, where)
+    any_model.built(closed)
+    with pytest.raises(ModelError, match="does not tell what it takes: give `examples`"):
+        pep_tf.export(closed, where)
+    with pytest.raises(RunError, match="`data` is for a model of pep_tf.models"):
+        pep_tf.export(closed, where, data=tiny.DATA)
+    with pytest.raises(ModelError, match="must have a PEPEmbedding or a TicketEmbedding"):
+        pep_tf.export(any_model.sequential(), where)
+    model = small("functional")
+    with pytest.raises(ModelError, match=r"must hold the model's inputs .* none of \['item'\]"):
+        pep_tf.export(model, where, examples={"user": np.array([1])})
+    ctr = build_model("fm", tiny.FIELDS, embedding_dim=2)
+    with pytest.raises(RunError, match="`examples` has no effect for a model of pep_tf.models"):
+        pep_tf.export(ctr, where, examples=np.zeros((1, 2)))
+    next(x for x in model.layers if hasattr(x, "bias")).bias.assign([np.nan] * 5)
+    with pytest.raises(RunError, match="must answer with finite numbers"):
+        pep_tf.export(model, where)
+    assert not where.exists()
+
+
+def test_a_model_made_by_a_function_is_packed_by_it(tmp_path):
+    model = any_model.built(pep_tf.prunable(any_model.build_fn, threshold_init=-0.5))
+    batch, _ = any_model.rows()
+    version = pep_tf.export(model, tmp_path / "model", examples=batch)
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    inputs = {name: tf.constant(batch[name]) for name in ("user", "item")}
+    extra = {name: tf.constant(value) for name, value in batch.items()}
+    named = {name: extra[name] for name in served.structured_input_signature[1]}
+    assert set(inputs) <= set(named)
+    np.testing.assert_allclose(served(**named)["output_0"], answers(model, batch), atol=1e-6)
+
+
+def test_a_ticket_is_exported_after_a_fit_of_ones_own(tmp_path):
+    model = small("functional")
+    batch, labels = any_model.batch(model)
+    model.compile(pep_tf.RowwiseAdam(0.01), "mse")
+    cut = pep_tf.PruneCallback(["20%"])
+    model.fit(batch, labels, epochs=2, verbose=0, callbacks=[cut])
+    ticket = cut.tickets[-1]
+    made = ticket.model()
+    assert any(isinstance(x, TicketEmbedding) for x in made.layers)
+    made.compile(pep_tf.RowwiseAdam(0.01), "mse")
+    made.fit(batch, labels, verbose=0)
+    card = read_card(pep_tf.export(made, tmp_path / "small", examples=batch))
+    assert sum(table["nnz"] for table in card["tables"].values()) == ticket.nnz
