@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -120,14 +120,18 @@ class CTRData:
         mapping |= {} if "buckets" in mapping else {"sizes": self.schema.size_by_name}
         if fingerprint := getattr(self.transform, "fingerprint", None):
             mapping["ids"] = fingerprint
-        assignment = hashlib.md5("".join(split.md5 for split in self.splits.values()).encode())
         return dataclasses.replace(
             known,
             content=_content(known, self.splits),
             mapping=mapping,
-            split=known.split or {"assignment": assignment.hexdigest()},
+            split=known.split or {"assignment": assignment(self.splits.values())},
             options={"read from": "memory", **known.options},
         )
+
+
+def assignment(splits: Iterable[Split]) -> str:
+    """A digest of which rows are train, validation and test, of these splits in this order."""
+    return hashlib.md5("".join(split.md5 for split in splits).encode()).hexdigest()
 
 
 def _content(known: Identity, splits: Mapping[str, Split]) -> dict[str, Any]:
@@ -147,7 +151,8 @@ def require_data(data: Any) -> None:
     """Raises DataError unless `data` is a `CTRData`."""
     if not isinstance(data, CTRData):
         raise DataError(
-            "`data` must be a CTRData: what `pep_tf.data.load` returns, or rows of your own as "
+            "`data` must be a CTRData: what `pep_tf.data.load` returns, a DataFrame of your own by "
+            "`pep_tf.data.from_dataframe(df, label, features)`, or ids as "
             "`CTRData(name, FeatureSchema.of(sizes), *split_arrays(ids, labels, seed))`. "
             f"Received: {type(data).__name__}"
         )
@@ -169,24 +174,33 @@ class ArraySplit:
         ids: whole numbers [n, F], ids per field, from 0; kept as int32.
         labels: [n], 0 or 1; kept as float32.
         rows: integers [n], each row's index in the whole data set; `md5` is the md5 of these.
+        content: int32 [n, k], what the ids were made from, for `row_digest`; None: the ids themselves.
 
     Raises:
         DataError: arrays of different lengths, a label other than 0 and 1, or an id that is no whole
             number from 0 to 2^31 - 1: none is cut or wrapped.
     """
 
-    def __init__(self, ids: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> None:
+    def __init__(
+        self,
+        ids: np.ndarray,
+        labels: np.ndarray,
+        rows: np.ndarray,
+        content: np.ndarray | None = None,
+    ) -> None:
         self.ids = checks.whole_ids(ids)
         self.labels = checks.binary_labels(labels, len(self.ids))
         clicks = int(np.count_nonzero(self.labels))
         self.classes = checks.counted_classes(len(self.labels), clicks)
-        self._numbers = checks.row_numbers(rows, len(self.ids))
-        self.md5 = hashlib.md5(self._numbers.tobytes()).hexdigest()
+        self._content = content
+        self.row_numbers = checks.row_numbers(rows, len(self.ids))
+        self.md5 = hashlib.md5(self.row_numbers.tobytes()).hexdigest()
 
     @functools.cached_property
     def row_digest(self) -> RowDigest:
         """Digest of what the rows hold, whatever their order."""
-        return RowDigest.of(self._numbers, self.ids, self.labels)
+        content = self.ids if self._content is None else self._content
+        return RowDigest.of(self.row_numbers, content, self.labels)
 
     @property
     def num_rows(self) -> int:

@@ -24,6 +24,13 @@ def salts(seed: int, count: int) -> np.ndarray:
         return mix(NUMPY, first + np.arange(1, count + 1, dtype=np.uint64))
 
 
+def buckets_of(ops: Backend, keys: Any, salt: np.ndarray, sizes: np.ndarray) -> Any:
+    """int32 ids of keys uint64, 0 where the key is; `salt` and `sizes` are those of their fields."""
+    hashed = ops.shift_right(mix(ops, keys ^ ops.u64(salt)), 32)
+    ids = ops.to_i32(ops.shift_right(hashed * ops.u64(sizes - 1), 32)) + 1
+    return ops.where(keys == ops.u64(0), ops.zeros_like(ids), ids)
+
+
 @dataclasses.dataclass(frozen=True)
 class HashEncoding:
     """`id = 1 + floor(h * (size - 1) / 2^32)`, h = upper half of mix(key XOR salt of the field).
@@ -56,9 +63,7 @@ class HashEncoding:
 
     def ids(self, ops: Backend, keys: Any) -> Any:
         """int32 [n, F] of keys uint64 [n, F]."""
-        hashed = ops.shift_right(mix(ops, keys ^ ops.u64(salts(self.seed, len(self.sizes)))), 32)
-        ids = ops.to_i32(ops.shift_right(hashed * ops.u64(np.array(self.sizes) - 1), 32)) + 1
-        return ops.where(keys == ops.u64(0), ops.zeros_like(ids), ids)
+        return buckets_of(ops, keys, salts(self.seed, len(self.sizes)), np.array(self.sizes))
 
     def config(self) -> dict[str, Any]:
         return {"name": self.encoding_name, "sizes": list(self.sizes), "seed": self.seed}

@@ -63,7 +63,7 @@ def _number_keys(ops: Backend, kind: str, tokens: Tokens) -> Any:
     """Keys, 0 where a token is empty, `_MALFORMED` where it is malformed."""
     number, valid = parse_numbers(ops, tokens)
     if kind == "integer":
-        value = ops.where(number > 2, ops.steps_up_to(log_steps(), number), number - 2)
+        value = log_bucket(ops, number)
     else:
         value = _HOUR_PARTS[kind](number)
         valid = valid & (tokens.lengths == 8) & valid_hours(number)
@@ -144,6 +144,11 @@ def _parse_word(ops: Backend, word: Any, count: Any) -> tuple[Any, Any]:
     x = ops.shift_right((x & ops.u64(0x00FF00FF00FF00FF)) * ops.u64(6553601), 16)
     x = ops.shift_right((x & ops.u64(0x0000FFFF0000FFFF)) * ops.u64(42949672960001), 32)
     return x, valid
+
+
+def log_bucket(ops: Backend, number: Any) -> Any:
+    """int(ln(v)^2) of numbers v > 2, v - 2 of others; int64, of at most 15 digits."""
+    return ops.where(number > 2, ops.steps_up_to(log_steps(), number), number - 2)
 
 
 @functools.cache

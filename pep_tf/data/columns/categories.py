@@ -1,0 +1,103 @@
+"""Kinds of columns whose values are names: `vocabulary` and `hash:N`."""
+
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.data.clicklogs.backends import TENSORFLOW
+from pep_tf.data.clicklogs.encoding import buckets_of, salts
+from pep_tf.data.clicklogs.keys import mix
+from pep_tf.data.clicklogs.tokens import WORD
+from pep_tf.data.columns.encoder import Encoder, Seen
+from pep_tf.data.columns.texts import plain
+from pep_tf.data.lookup import TextLookup
+
+MAX_BYTES = 1024  # of a text: a batch is padded to its longest one
+UNSEEN, FIRST = 1, 2  # ids of a vocabulary: for texts of no training row, and of its first text
+
+
+class _Category(Encoder):
+    must_be = f"text of at most {MAX_BYTES} bytes (5.0 is 5)"
+
+    @classmethod
+    def refused(cls, texts: tf.Tensor) -> tf.Tensor:
+        return tf.strings.length(texts) > MAX_BYTES
+
+
+class Vocabulary(_Category):
+    """Each text of the training rows has an id of its own, every other one id 1.
+
+    Args:
+        values: object [n], the texts, sorted.
+        name: of the field.
+        lookup: finds their places; of a vocabulary from which some were left out.
+    """
+
+    def __init__(self, values: np.ndarray, name: str, lookup: TextLookup | None = None) -> None:
+        super().__init__(name="vocabulary")
+        self._values, self._field = values, name
+        self._lookup = lookup or TextLookup(values, name)
+        self.size = FIRST + len(values)
+
+    @classmethod
+    def fit(cls, seen: Seen, number: int | None) -> Self:
+        texts = plain(tf.constant(seen.texts, tf.string)).numpy()
+        return cls(np.unique(texts), seen.field)
+
+    def encode(self, texts: tf.Tensor) -> tf.Tensor:
+        place = self._lookup(plain(texts))
+        return tf.where(place < 0, UNSEEN, place + FIRST)
+
+    def without(self, empty: np.ndarray) -> "Vocabulary":
+        lookup = self._lookup.without(empty[FIRST:] & empty[UNSEEN])
+        return Vocabulary(self._values, self._field, lookup)
+
+    def state(self) -> list[Any]:
+        return self._values.tolist()
+
+
+class Hash(_Category):
+    """The bucket of a text, 1 to N - 1, by the hash of `HashEncoding`, which Criteo has as well.
+
+    Args:
+        buckets: N, that of a missing value among them.
+        place: of the field among the fields, which decides its salt.
+    """
+
+    def __init__(self, buckets: int, place: int) -> None:
+        super().__init__(name="hash")
+        self.size = buckets
+        self._salt = salts(0, place + 1)[place]
+
+    @classmethod
+    def fit(cls, seen: Seen, number: int | None) -> Self:
+        assert number is not None
+        return cls(number, seen.place)
+
+    def encode(self, texts: tf.Tensor) -> tf.Tensor:
+        keys = text_keys(plain(texts))
+        return buckets_of(TENSORFLOW, keys, self._salt, np.array(self.size))
+
+    def state(self) -> list[Any]:
+        return [self.size, int(self._salt)]
+
+
+def text_keys(texts: tf.Tensor) -> tf.Tensor:
+    """Keys uint64 [B] of texts of any length; of one of at most 32 bytes that of `category_keys`.
+
+    No text but the empty one has key 0.
+    """
+    lengths = tf.cast(tf.strings.length(texts), tf.int64)
+    count = tf.maximum((tf.reduce_max(lengths, axis=0) + WORD - 1) // WORD, 1)
+    width = tf.cast(count * WORD, tf.int32)
+    words = tf.bitcast(tf.io.decode_raw(texts, tf.int64, fixed_length=width), tf.uint64)
+
+    def fold(index: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        folded = mix(TENSORFLOW, key) ^ words[:, index]
+        return index + 1, tf.where(lengths > index * WORD, folded, key)
+
+    start = (tf.constant(1, tf.int64), words[:, 0])
+    _, keys = tf.while_loop(lambda index, _: index < count, fold, start)
+    zero = tf.zeros_like(keys)
+    return tf.where((keys == zero) & (lengths > 0), zero + 1, keys)

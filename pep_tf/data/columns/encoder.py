@@ -1,0 +1,89 @@
+"""What each kind of column is: from texts to the ids of its field, in training and in serving alike."""
+
+import dataclasses
+import hashlib
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.data.columns.texts import MISSING
+from pep_tf.data.raw import RawColumn
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What an encoder may know of the data: a column in the training rows.
+
+    Attributes:
+        field: name of the field.
+        place: its place among the fields.
+        texts: the texts that occur, each once, but for `MISSING`.
+        counts: int64, how often each does.
+    """
+
+    field: str
+    place: int
+    texts: list[bytes]
+    counts: np.ndarray
+
+
+class Encoder(tf.Module):
+    """Texts of a column to ids int32 [B], each in [0, size); id 0 is a missing value.
+
+    A kind of column is a subclass. It says in `encode` what becomes of a text that is not missing.
+
+    Attributes:
+        must_be: what a value must be, in words that follow "must be".
+        whole_numbers: whether a float that may be a rounded whole number is refused.
+        size: ids of the field.
+    """
+
+    must_be: ClassVar[str] = "any text"
+    whole_numbers: ClassVar[bool] = True
+    size: int
+
+    @classmethod
+    def fit(cls, seen: Seen, number: int | None) -> Self:
+        """The encoder of a column.
+
+        Args:
+            seen: the training rows.
+            number: N of a kind that is declared `kind:N`.
+        """
+        raise NotImplementedError
+
+    @property
+    def column(self) -> RawColumn:
+        return RawColumn(tf.string, self.must_be, missing="")
+
+    @classmethod
+    def refused(cls, texts: tf.Tensor) -> tf.Tensor:
+        """bool [B], whether a text, not missing, is no value of this kind."""
+        raise NotImplementedError
+
+    def encode(self, texts: tf.Tensor) -> tf.Tensor:
+        """int32 [B], ids of texts that are neither missing nor refused; of others any number."""
+        raise NotImplementedError
+
+    def without(self, empty: np.ndarray) -> "Encoder":
+        """See `RawTransform.without`; `empty` is bool [size]."""
+        del empty
+        return self
+
+    def state(self) -> list[Any]:
+        """Everything that decides an id: JSON-ready values and arrays."""
+        raise NotImplementedError
+
+    def __call__(self, texts: tf.Tensor) -> tf.Tensor:
+        return tf.where(texts == MISSING, 0, self.encode(texts))
+
+    @property
+    def fingerprint(self) -> str:
+        """md5 of everything that decides an id."""
+        digest = hashlib.md5(type(self).__name__.encode())
+        for value in self.state():
+            digest.update(
+                value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            )
+        return digest.hexdigest()

@@ -1,0 +1,100 @@
+"""Which rows are kept and how they are labelled, by the value of a column."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pep_tf.data.columns.texts import Place, texts_of
+from pep_tf.data.columns.transform import column_of
+from pep_tf.errors import DataError
+from pep_tf.numbers import real
+
+_ABOVE = re.compile(r"\s*(?P<column>.+?)\s*(?P<sign>>=?)\s*(?P<threshold>[^>=]+?)\s*")
+_CLASSES = {b"0": 0.0, b"1": 1.0, b"0.0": 0.0, b"1.0": 1.0, b"False": 0.0, b"True": 1.0}
+
+
+def label_column(label: Any, frame: pd.DataFrame) -> str:
+    """The column that a label is read from, see `read_labels`."""
+    if label in frame.columns:
+        return label
+    found = _ABOVE.fullmatch(label) if isinstance(label, str) else None
+    return found["column"] if found else label
+
+
+def read_labels(frame: pd.DataFrame, label: str, place: Place) -> np.ndarray:
+    """The labels of all rows, float32 [n], each 0 or 1.
+
+    Args:
+        frame: n rows.
+        label: a column of 0 and 1, or of False and True; or a column of numbers with a threshold,
+            such as `rating > 3`.
+        place: tells where a row is.
+
+    Raises:
+        DataError: no such column; a value that is missing, or neither of the two.
+    """
+    name = label_column(label, frame)
+    column = column_of(frame, name)
+    if name == label:
+        return _classes(column, name, place)
+    found = _ABOVE.fullmatch(label)
+    assert found
+    threshold = real(f"threshold of {label}", found["threshold"])
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    if (bad := ~np.isfinite(numbers)).any():
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"`{name}` must be a number in every row, to be compared with {threshold:g}. "
+            f"Received: {column.iloc[row]!r} in {place(row)}"
+        )
+    above = numbers >= threshold if found["sign"] == ">=" else numbers > threshold
+    return above.astype(np.float32)
+
+
+def _classes(column: pd.Series, name: str, place: Place) -> np.ndarray:
+    texts = texts_of(column, name, place)
+    bad = np.array([text not in _CLASSES for text in texts.distinct])
+    if bad.any():
+        raise texts.error(
+            bad, f"0 or 1 in every row, or be given with a threshold, such as label='{name} > 3'"
+        )
+    values = np.array([_CLASSES[text] for text in texts.distinct], np.float32)
+    return values[texts.codes]
+
+
+def dropped(frame: pd.DataFrame, drop: Any, place: Place) -> np.ndarray:
+    """bool [n], the rows to leave out.
+
+    Args:
+        frame: n rows.
+        drop: `{column: value or values}`; a row with one of these there is left out. None: no row.
+        place: tells where a row is.
+
+    Raises:
+        DataError: no such column, or values that no row has.
+    """
+    out = np.zeros(len(frame), bool)
+    for name, values in (drop or {}).items():
+        texts = texts_of(column_of(frame, name), name, place)
+        wanted = values if isinstance(values, list | tuple | set) else [values]
+        named = {
+            _number_or_text(t)
+            for t in texts_of(pd.Series(list(wanted), dtype=object), name).distinct
+        }
+        left_out = np.array([_number_or_text(text) in named for text in texts.distinct])
+        if not left_out.any():
+            raise DataError(
+                f"`drop` must name values of column {name!r}. Received: {values!r}, which no row has"
+            )
+        out |= left_out[texts.codes]
+    return out
+
+
+def _number_or_text(text: bytes) -> float | bytes:
+    """3 and 3.0 are one value."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,106 @@
+"""Kinds of columns whose values are numbers: `integer` and `bins:N`."""
+
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.data.clicklogs.backends import TENSORFLOW
+from pep_tf.data.clicklogs.column_rules import INTEGER_WORDS
+from pep_tf.data.clicklogs.keys import log_bucket
+from pep_tf.data.clicklogs.whole_numbers import DIGITS, ZEROS
+from pep_tf.data.columns.categories import FIRST, UNSEEN
+from pep_tf.data.columns.encoder import Encoder, Seen
+from pep_tf.data.columns.texts import plain
+from pep_tf.data.lookup import NumberLookup
+
+# As Python and JSON write numbers; the parser would also take blanks, +5 and nan.
+_NUMBER = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
+
+
+class LogInteger(Encoder):
+    """Whole numbers v by Criteo's logarithm: int(ln(v)^2) above 2, else v - 2.
+
+    Each result that occurs in the training rows has an id of its own, every other one id 1.
+
+    Args:
+        results: int64 [n], sorted.
+        name: of the field.
+        lookup: finds their places; of a vocabulary from which some were left out.
+    """
+
+    must_be = INTEGER_WORDS
+
+    def __init__(self, results: np.ndarray, name: str, lookup: NumberLookup | None = None) -> None:
+        super().__init__(name="integer")
+        self._results, self._field = results, name
+        self._lookup = lookup or NumberLookup(results, name)
+        self.size = FIRST + len(results)
+
+    @classmethod
+    def fit(cls, seen: Seen, number: int | None) -> Self:
+        return cls(np.unique(_log_buckets(tf.constant(seen.texts, tf.string))), seen.field)
+
+    @classmethod
+    def refused(cls, texts: tf.Tensor) -> tf.Tensor:
+        return ~tf.strings.regex_full_match(texts, f"(?:{DIGITS}(?:{ZEROS})?)?")
+
+    def encode(self, texts: tf.Tensor) -> tf.Tensor:
+        place = self._lookup(_log_buckets(texts))
+        return tf.where(place < 0, UNSEEN, place + FIRST)
+
+    def without(self, empty: np.ndarray) -> "LogInteger":
+        lookup = self._lookup.without(empty[FIRST:] & empty[UNSEEN])
+        return LogInteger(self._results, self._field, lookup)
+
+    def state(self) -> list[Any]:
+        return [self._results]
+
+
+def _log_buckets(texts: tf.Tensor) -> tf.Tensor:
+    """int64 [B]; of a text that is no such number, that of 0."""
+    texts = tf.where(LogInteger.refused(texts) | (texts == b""), b"0", plain(texts))
+    return log_bucket(TENSORFLOW, tf.strings.to_number(texts, tf.int64))
+
+
+class Bins(Encoder):
+    """Numbers by bins that hold equally many training rows, 1 and up; every number has one.
+
+    Args:
+        edges: float64 [n], sorted: the largest number of each bin but the last.
+    """
+
+    must_be = "a finite number"
+    whole_numbers = False
+
+    def __init__(self, edges: np.ndarray) -> None:
+        super().__init__(name="bins")
+        self._edges = edges
+        self.size = 2 + len(edges)
+
+    @classmethod
+    def fit(cls, seen: Seen, number: int | None) -> Self:
+        assert number is not None
+        values = _numbers(tf.constant(seen.texts, tf.string)).numpy()
+        order = np.argsort(values, kind="stable")
+        values, rows = values[order], np.cumsum(seen.counts[order])
+        last = np.searchsorted(rows, rows[-1] * np.arange(1, number) / number) if len(rows) else []
+        edges = np.unique(values[last])
+        return cls(edges[edges < values.max(initial=-np.inf)])
+
+    @classmethod
+    def refused(cls, texts: tf.Tensor) -> tf.Tensor:
+        wrong = ~tf.strings.regex_full_match(texts, f"(?:{_NUMBER})?")
+        return wrong | ~tf.math.is_finite(_numbers(texts))
+
+    def encode(self, texts: tf.Tensor) -> tf.Tensor:
+        return 1 + tf.searchsorted(tf.constant(self._edges), _numbers(texts), side="left")
+
+    def state(self) -> list[Any]:
+        return [self._edges]
+
+
+def _numbers(texts: tf.Tensor) -> tf.Tensor:
+    """float64 [B]; of a text that is no number, 0."""
+    good = tf.strings.regex_full_match(texts, _NUMBER)
+    return tf.strings.to_number(tf.where(good, texts, b"0"), tf.float64)

@@ -1,0 +1,115 @@
+"""Which rows are train, validation and test: at random, by a hash, by a column, by time, or as given."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from pep_tf.data.clicklogs.rows import SPLITS, assign_rows
+from pep_tf.data.columns.categories import text_keys
+from pep_tf.data.columns.texts import Place, texts_of
+from pep_tf.data.columns.transform import column_of
+from pep_tf.data.split import random_split
+from pep_tf.errors import DataError
+
+_KNOWN = (
+    "'random', 'hash', 'hash:COLUMN', 'time:COLUMN', 'column:COLUMN', or the name of a split for "
+    "each row"
+)
+_OF_COLUMN = ("hash", "time", "column")
+
+
+def split_rows(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> list[np.ndarray]:
+    """Rows of train, validation and test, int64 each.
+
+    Args:
+        frame: n rows.
+        split: `random`: 80/10/10, see `random_split`. `hash`: 80/10/10, by a hash of a row's number.
+            `hash:COLUMN`: by a hash of the column's value, so that all rows with one value are in one
+            split. `time:COLUMN`: the first 80 % of the time, the next 10 %, the last 10 %; rows of one
+            time stay in the order of the table. `column:COLUMN`: the column has `train`, `validation`
+            or `test`. Or these names themselves, one a row.
+        seed: of `random` and `hash`.
+        place: tells where a row is.
+
+    Raises:
+        DataError: no such split or column; a value that is no time or no split; a split without a row.
+    """
+    if not isinstance(split, str):
+        return _named(pd.Series(_listed(split, len(frame))), "split", place)
+    kind, _, column = split.partition(":")
+    if split == "random":
+        return list(random_split(len(frame), seed))
+    if split == "hash":
+        return _of_places(assign_rows(np.arange(len(frame)), seed)[0], split)
+    if kind not in _OF_COLUMN or not column:
+        raise DataError(f"`split` must be one of {_KNOWN}. Received: {split!r}")
+    values = column_of(frame, column)
+    if kind == "column":
+        return _named(values, column, place)
+    if kind == "time":
+        return _by_time(times_of(values, column, place))
+    texts = texts_of(values, column, place)
+    keys = text_keys(tf.constant(texts.distinct, tf.string)).numpy()
+    return _of_places(assign_rows(keys, seed)[0][texts.codes], split)
+
+
+def is_drawn(split: Any) -> bool:
+    """Whether a split depends on a seed."""
+    return isinstance(split, str) and split.partition(":")[0] in ("random", "hash")
+
+
+def _listed(split: Any, rows: int) -> list[Any]:
+    if not isinstance(split, Sequence | np.ndarray | pd.Series) or len(split) != rows:
+        found = f"{len(split)} of them" if hasattr(split, "__len__") else repr(split)
+        raise DataError(f"`split` must be one of {_KNOWN}, here {rows} names. Received: {found}")
+    return list(split)
+
+
+def _named(names: pd.Series, column: str, place: Place) -> list[np.ndarray]:
+    texts = texts_of(names, column, place)
+    known = [name.encode() for name in SPLITS]
+    if (bad := np.array([text not in known for text in texts.distinct])).any():
+        raise texts.error(bad, f"one of {', '.join(SPLITS)} in every row")
+    places = np.array([known.index(text) for text in texts.distinct])[texts.codes]
+    return _of_places(places, f"column:{column}")
+
+
+def _of_places(places: np.ndarray, split: str) -> list[np.ndarray]:
+    found = [np.flatnonzero(places == place) for place in range(len(SPLITS))]
+    for name, rows in zip(SPLITS, found, strict=True):
+        if not len(rows):
+            raise DataError(
+                f"`split` must leave rows for {name}. Received: {split!r}, by which none"
+            )
+    return found
+
+
+def _by_time(times: np.ndarray) -> list[np.ndarray]:
+    order = np.argsort(times, kind="stable")
+    ends = [int(0.8 * len(order)), int(0.9 * len(order))]
+    places = np.empty(len(order), np.int64)
+    for place, rows in enumerate(np.split(order, ends)):
+        places[rows] = place
+    return _of_places(places, "time")
+
+
+def times_of(values: pd.Series, column: str, place: Place) -> np.ndarray:
+    """Numbers that sort as the times do, [n].
+
+    Raises:
+        DataError: a value that is missing, or neither a number nor a date and time by ISO 8601.
+    """
+    if values.dtype.kind == "M" and not values.isna().any():
+        return values.to_numpy("datetime64[ns]").view(np.int64)
+    texts = texts_of(values, column, place)
+    written = pd.Series([text.decode("utf-8", "replace") for text in texts.distinct], dtype=object)
+    times = pd.to_numeric(written, errors="coerce")
+    if not np.isfinite(times).all():
+        times = pd.to_datetime(written, format="ISO8601", utc=True, errors="coerce")
+    if (bad := times.isna().to_numpy()).any():
+        demand = "a time in every row, to split by: a number, or a date such as 2014-10-21 13:45:00"
+        raise texts.error(bad, demand)
+    return times.rank(method="dense").to_numpy()[texts.codes]

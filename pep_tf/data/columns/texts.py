@@ -1,0 +1,148 @@
+"""Values of a table as texts: what a request sends for them, so that training reads the same.
+
+| value                                  | text                                              |
+|----------------------------------------|---------------------------------------------------|
+| None, NaN, NaT, `pd.NA`, empty text    | empty: the value is missing                       |
+| text                                   | its UTF-8; bytes are taken as they are            |
+| number, boolean, date                  | as Python's `str` writes it: 5, 0.1, True, 2024-01-31 10:00:00 |
+
+A whole number may be written 5 or 5.0, which is what pandas makes of it beside a gap: see `plain`.
+"""
+
+import dataclasses
+import datetime
+import decimal
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from pep_tf.errors import DataError
+
+MISSING = b""
+_NUMBERS = (bool, int, float, decimal.Decimal, np.bool_, np.number)
+_SCALARS = (*_NUMBERS, datetime.date, datetime.time, uuid.UUID)
+_SHOWN = 60  # characters of a value in a message
+
+Place = Callable[[int], str]  # where a row is, for messages
+
+
+def row_of_frame(row: int) -> str:
+    """The place of a row of a DataFrame, counted from 0."""
+    return f"row {row}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """A column of n texts, of which each is held once.
+
+    Attributes:
+        name: of the column.
+        distinct: the texts that occur, one of them `MISSING` where a value is missing.
+        codes: int64 [n], places in `distinct`.
+        place: tells where a row is.
+    """
+
+    name: str
+    distinct: list[bytes]
+    codes: np.ndarray
+    place: Place
+
+    def error(self, bad: np.ndarray, must_be: str) -> DataError:
+        """Names the first row whose text is among `bad`, bool [distinct]."""
+        row = int(np.argmax(bad[self.codes]))
+        text = self.distinct[self.codes[row]].decode("utf-8", "replace")
+        found = repr(text[:_SHOWN]) if text else "a missing value"
+        return DataError(f"`{self.name}` must be {must_be}. Received: {found} in {self.place(row)}")
+
+    def of_rows(self, rows: np.ndarray) -> np.ndarray:
+        """The texts of some rows, object [k]."""
+        return np.array([self.distinct[code] for code in self.codes[rows]], object)
+
+
+def texts_of(column: pd.Series, name: str, place: Place = row_of_frame) -> Texts:
+    """The values of a column as texts.
+
+    Args:
+        column: values of any type of the table above, `pd.Categorical` as well.
+        name: of the column.
+        place: tells where a row is.
+
+    Raises:
+        DataError: a value of another type, such as a list, or a text that has no UTF-8.
+    """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes, values = column.cat.codes.to_numpy(np.int64), list(column.cat.categories)
+        return _joined(name, codes, values, place)
+    if column.dtype.kind in "biufM" or isinstance(column.dtype, pd.StringDtype):
+        found, uniques = pd.factorize(column)
+        return _joined(name, found.astype(np.int64), list(uniques), place)
+    # What is equal in Python may differ as text: 1, 1.0 and True.
+    values = column.tolist()
+    return _joined(name, np.arange(len(values)), values, place)
+
+
+def _joined(name: str, codes: np.ndarray, values: list[Any], place: Place) -> Texts:
+    """The column whose row i has the value `values[codes[i]]`, none where that is -1."""
+    texts = [*(_text(value) for value in values), MISSING]
+    if (bad := next((i for i, text in enumerate(texts) if text is None), None)) is not None:
+        row, value = int(np.argmax(codes == bad)), values[bad]
+        raise DataError(
+            f"`{name}` must hold one value a row: text, a number, a date or nothing. "
+            f"Received: {type(value).__name__} {str(value)[:_SHOWN]!r} in {place(row)}"
+        )
+    places, distinct = pd.factorize(np.array(texts, object))
+    used = np.unique(places[codes], return_inverse=True)
+    return Texts(name, [distinct[i] for i in used[0]], used[1].reshape(-1), place)
+
+
+def _text(value: Any) -> bytes | None:
+    """The text of a value; None where there is none."""
+    if isinstance(value, bytes):
+        return bytes(value)
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            return None
+    if value is None or value is pd.NA or value is pd.NaT:
+        return MISSING
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    if not isinstance(value, _SCALARS):
+        return None
+    return MISSING if value != value else str(value).encode()
+
+
+def refuse_rounded(column: pd.Series, name: str, place: Place = row_of_frame) -> None:
+    """Refuses numbers that may have lost digits: whole numbers too large for the floats they are in.
+
+    Raises:
+        DataError: such a number.
+    """
+    if column.dtype.kind == "f":
+        values = column.to_numpy(np.float64, na_value=np.nan)
+        size = getattr(column.dtype, "numpy_dtype", column.dtype)
+    elif column.dtype == object:
+        values = np.array([v if isinstance(v, float | np.floating) else 0 for v in column], float)
+        size = np.dtype(np.float64)
+    else:
+        return
+    limit = 2.0 ** (np.finfo(size).nmant + 1)
+    large = np.abs(values) >= limit
+    if large.any():
+        row = int(np.argmax(large))
+        raise DataError(
+            f"`{name}` must have whole numbers below {limit:.0f} while it is {column.dtype}, which "
+            f"rounds larger ones: read it as text, or as Int64. Received: {values[row]} in "
+            f"{place(row)}"
+        )
+
+
+def plain(texts: tf.Tensor) -> tf.Tensor:
+    """Texts string [B] with whole numbers as integers are written: 5.0 is 5, -0.0 is 0."""
+    texts = tf.strings.regex_replace(texts, r"^(-?[0-9]{1,19})\.0*$", r"\1", replace_global=False)
+    return tf.strings.regex_replace(texts, "^-0$", "0", replace_global=False)

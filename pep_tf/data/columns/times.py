@@ -1,0 +1,88 @@
+"""Kinds of columns that are read from a date and time: `hour` and `weekday`."""
+
+from typing import Any, Self
+
+import tensorflow as tf
+
+from pep_tf.data.columns.encoder import Encoder, Seen
+
+_SECONDS = r"-?[0-9]{1,10}(?:\.[0-9]*)?"
+_MONTH_AND_DAY = (
+    "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|[12][0-9]))"
+)
+_DATE = f"[0-9]{{4}}-{_MONTH_AND_DAY}"
+_TIME = r"(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:\.[0-9]*)?)?)?"
+_ZONE = "(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
+_WRITTEN = f"{_DATE}(?:[ T]{_TIME}{_ZONE})?"
+_HOUR, _DAY = 3600, 86_400
+
+
+class _PartOfTime(Encoder):
+    """A part of a date and time as it is written, whatever its zone; of seconds, that of UTC."""
+
+    must_be = "seconds since 1970, or a date and time such as 2014-10-21 13:45:00"
+    whole_numbers = False
+
+    @classmethod
+    def fit(cls, seen: Seen, number: int | None) -> Self:
+        return cls()
+
+    @classmethod
+    def refused(cls, texts: tf.Tensor) -> tf.Tensor:
+        return ~tf.strings.regex_full_match(texts, f"(?:{_SECONDS}|{_WRITTEN})?")
+
+    def state(self) -> list[Any]:
+        return []
+
+    def encode(self, texts: tf.Tensor) -> tf.Tensor:
+        return 1 + tf.cast(self.part(_seconds(texts)), tf.int32)
+
+    @staticmethod
+    def part(seconds: tf.Tensor) -> tf.Tensor:
+        """The part, from 0, of seconds since 1970, int64 [B]."""
+        raise NotImplementedError
+
+
+class Hour(_PartOfTime):
+    """The hour of the day, 0 to 23, by ids 1 to 24."""
+
+    size = 25
+
+    @staticmethod
+    def part(seconds: tf.Tensor) -> tf.Tensor:
+        return seconds // _HOUR % 24
+
+
+class Weekday(_PartOfTime):
+    """The day of the week, Monday to Sunday, by ids 1 to 7."""
+
+    size = 8
+
+    @staticmethod
+    def part(seconds: tf.Tensor) -> tf.Tensor:
+        return (seconds // _DAY + 3) % 7  # 1970 began on a Thursday
+
+
+def _seconds(texts: tf.Tensor) -> tf.Tensor:
+    """int64 [B], seconds since 1970 of whole hours; of a text that has none, any number."""
+    written = tf.strings.regex_full_match(texts, _WRITTEN)
+    dates = tf.strings.join([tf.where(written, texts, b"1970-01-01"), " 00"])
+
+    def number(at: int, length: int) -> tf.Tensor:
+        return tf.strings.to_number(tf.strings.substr(dates, at, length), tf.int64)
+
+    of_date = _days(number(0, 4), number(5, 2), number(8, 2)) * _DAY + number(11, 2) * _HOUR
+    numeric = tf.strings.regex_full_match(texts, _SECONDS)
+    given = tf.strings.to_number(tf.where(numeric, texts, b"0"), tf.float64)
+    return tf.where(written, of_date, tf.cast(tf.floor(given), tf.int64))
+
+
+def _days(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tensor:
+    """Days since 1970-01-01 in the Gregorian calendar."""
+    # Years start in March, so that the leap day is the last of its year: months 0-11, (153m+2)/5 days.
+    before_march = (14 - month) // 12
+    month = month + 12 * before_march - 3
+    year = year - before_march
+    leap_days = year // 4 - year // 100 + year // 400
+    return 365 * year + leap_days + (153 * month + 2) // 5 + day - 1 - 719_468

@@ -1,0 +1,106 @@
+"""Rows of a table to ids: the one definition, for training and inside the exported graph."""
+
+import copy
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from pep_tf.data.columns.encoder import Encoder
+from pep_tf.data.columns.texts import texts_of
+from pep_tf.data.raw import RawColumn, refuse
+from pep_tf.data.schema import FeatureSchema
+from pep_tf.errors import DataError
+
+
+class ColumnTransform(tf.Module):
+    """Raw columns, each of texts (see `texts.py`), to per-field ids; implements `RawTransform`.
+
+    - A value that its kind cannot read fails the batch, its column named.
+    - A missing value, the empty text, is id 0 of its field.
+    - A value that no training row has is id 1 of a `vocabulary` and of an `integer`; every other kind
+      has an id for all values.
+
+    Args:
+        encoders: `{field: encoder}`, in column order.
+        columns: `{field: column that it reads}`.
+
+    Attributes:
+        fingerprint: md5 of everything that decides an id.
+    """
+
+    def __init__(self, encoders: Mapping[str, Encoder], columns: Mapping[str, str]) -> None:
+        super().__init__(name="columns")
+        self._encoders, self._columns = dict(encoders), dict(columns)
+        self.schema = FeatureSchema.of({name: e.size for name, e in encoders.items()})
+        parts = [(name, columns[name], e.fingerprint) for name, e in encoders.items()]
+        self.fingerprint = hashlib.md5(repr(parts).encode()).hexdigest()
+
+    def without(self, empty: np.ndarray) -> "ColumnTransform":
+        """See `RawTransform.without`."""
+        smaller = copy.copy(self)
+        parts = np.split(empty, self.schema.offsets[1:])
+        with tf.device("CPU"):
+            smaller._encoders = {
+                name: encoder.without(part)
+                for (name, encoder), part in zip(self._encoders.items(), parts, strict=True)
+            }
+        return smaller
+
+    def raw_columns(self) -> dict[str, RawColumn]:
+        """The columns that it reads, each string [B]; what two fields ask of one must both hold."""
+        columns: dict[str, RawColumn] = {}
+        for name, encoder in self._encoders.items():
+            column, own = self._columns[name], encoder.column
+            if column in columns and own.must_be not in columns[column].must_be:
+                both = f"{columns[column].must_be}, and {own.must_be}"
+                own = dataclasses.replace(own, must_be=both)
+            columns.setdefault(column, own)
+            columns[column] = own if own.must_be not in columns[column].must_be else columns[column]
+        return columns
+
+    def texts(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+        """Rows of a table as a request has them: `{column: texts, object [n]}`.
+
+        Raises:
+            DataError: a column is missing or twice, or a value that is no single one.
+        """
+        everywhere = np.arange(len(rows))
+        return {
+            name: texts_of(column_of(rows, name), name).of_rows(everywhere)
+            for name in self.raw_columns()
+        }
+
+    def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """int32 [B, F], per-field ids, of `{column: string [B]}`."""
+        with tf.device("CPU"):
+            columns = self.raw_columns()
+            refused = {name: tf.zeros_like(raw[name], tf.bool) for name in columns}
+            for name, encoder in self._encoders.items():
+                column = self._columns[name]
+                refused[column] |= encoder.refused(raw[column])
+            values = [raw[name] for name in columns]
+            with tf.control_dependencies([refuse(columns, values, [*refused.values()])]):
+                return tf.stack(
+                    [encoder(raw[self._columns[name]]) for name, encoder in self._encoders.items()],
+                    axis=1,
+                )
+
+
+def column_of(frame: pd.DataFrame, name: str) -> pd.Series:
+    """The one column of that name.
+
+    Raises:
+        DataError: there is none, or several.
+    """
+    found = list(frame.columns).count(name)
+    if found != 1:
+        known = ", ".join(map(str, frame.columns[:20]))
+        raise DataError(
+            f"The table must have one column {name!r}. Received: "
+            f"{f'{found} of them' if found else f'none, among {known}'}"
+        )
+    return frame[name]
