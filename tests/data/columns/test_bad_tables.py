@@ -189,7 +189,7 @@ def test_a_table_that_no_one_declared_is_refused_by_name():
     model = pep_tf.build_model("fm", {"user": 5}, embedding_dim=2)
     for use in (
         lambda: pep_tf.prune(model, clicks(), budgets=["20%"]),
-        lambda: pep_tf.export_model(model, "nowhere", data=clicks()),
+        lambda: pep_tf.export(model, "nowhere", data=clicks()),
     ):
         with pytest.raises(DataError, match=r"from_dataframe\(df, label, features\).*DataFrame$"):
             use()
