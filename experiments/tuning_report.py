@@ -55,7 +55,7 @@ class Report:
         data = self._data(seed)
         config = self._config(trial_id, data, seed)
         folder = RunFolder(self.folder / "report" / f"trial_{trial_id}_seed_{seed}")
-        folder.open(dataclasses.asdict(config), data, resume=folder.path.exists())
+        folder.open(dataclasses.asdict(config), data, resume=folder.begun)
         path = folder.path / "results.json"
         if not path.exists():
             Run(config, data, folder, Silent())()

@@ -95,10 +95,9 @@ class _Main:
         stem = f"{data.name}-{config.model}"
         path = options.run_dir or next_run_dir(resolve("runs"), stem, options.resume)
         folder = RunFolder(path)
-        folder.open(dataclasses.asdict(config), data, options.resume)
-        folder.note_environment(environment(self.arguments))
         tf.config.experimental.enable_op_determinism()
-        with folder.locked():
+        with folder.opened(dataclasses.asdict(config), data, options.resume):
+            folder.note_environment(environment(self.arguments))
             self._tell_fallback(data)
             self._greet(data, where, path)
             results = self._train(config, data, folder)

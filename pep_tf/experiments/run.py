@@ -48,7 +48,7 @@ class Run:
         self.settings = dataclasses.replace(config.settings(), threshold_learning_rate=rate)
         self.entries = config.entries(data.schema.num_features)
         self.table_device = table_device(config, data.schema.num_features)
-        resolve_budgets(config.budgets, self.entries)  # refuses a count that is too large
+        self.budgets = resolve_budgets(config.budgets, self.entries)
         if "litert" in config.formats():
             check_litert()  # before hours of training, not after them
 
@@ -145,11 +145,10 @@ class Run:
             for ticket in result.tickets:
                 ticket.save(self._ticket_path(ticket.budget))
             self.folder.note_history("prune", result.history)
-            facts = {"budgets": [t.budget for t in result.tickets], "epochs": result.epochs}
-            save_text(done, json.dumps({**facts, "seconds": result.seconds}) + "\n")
+            facts = {"budgets": self.budgets, "epochs": result.epochs, "seconds": result.seconds}
+            save_text(done, json.dumps(facts) + "\n")
             shutil.rmtree(work, ignore_errors=True)
-        budgets = json.loads(done.read_text("utf-8"))["budgets"]
-        return [training.Ticket.load(self._ticket_path(budget)) for budget in budgets]
+        return [training.Ticket.load(self._ticket_path(budget)) for budget in self.budgets]
 
     def _ticket_path(self, budget: int) -> pathlib.Path:
         return self.folder.tickets / f"ticket_{budget}.safetensors"

@@ -14,8 +14,9 @@ from pep_tf.differences import differences, one_line
 from pep_tf.errors import RunError
 from pep_tf.experiments.results import Row
 from pep_tf.training import refuse_to_resume
-from pep_tf.training.state import save_text
+from pep_tf.training.state import reading_object, save_text
 
+_LOCK = ".lock"
 _PLACES = {"data_dir", "source", "fallback", "tool"}  # of a data set's details: not what it holds
 
 
@@ -43,6 +44,11 @@ class RunFolder:
         self.export = path / "export"
         self.work = path / "work"
 
+    @property
+    def begun(self) -> bool:
+        """Whether the folder holds a run."""
+        return (self.path / "config.json").exists()
+
     def open(self, config: Mapping[str, Any], data: CTRData, resume: bool) -> None:
         """Begins a run, or takes it up again.
 
@@ -53,32 +59,35 @@ class RunFolder:
 
         Raises:
             RunError: a folder that holds another run, a run on other data, or the same one without
-                `resume`, or that cannot be written.
+                `resume`; no run to resume; a folder that cannot be written.
         """
+        self._refuse_place(resume)
         path = self.path / "config.json"
         origin = {**data.details, "identity": data.identity.get_config()}
         # As it will be read back: tuples become lists.
         config = json.loads(json.dumps({**config, "data": origin}))
-        if not path.exists():
-            if self.path.exists() and any(self.path.iterdir()):
-                raise RunError(
-                    f"--run_dir={self.path} holds files but no run. Choose another folder."
-                )
+        if not self.begun:
             save_text(path, json.dumps(config, indent=2) + "\n")
             return
-        try:
-            found = json.loads(path.read_text("utf-8"))
-            if not isinstance(found, dict):
-                raise ValueError("not an object")
-        except ValueError as error:
-            raise RunError(f"{path} is damaged: {error}. Choose another --run_dir.") from error
-        self._refuse_other(found, config)
+        with reading_object(path, "choose another --run_dir") as found:
+            self._refuse_other(found, config)
         self._refuse_other_data(found.get("data"), config["data"], data)
         if not resume:
             raise RunError(
                 f"--run_dir={self.path} already holds this run. Add --resume to continue it, or "
                 "choose another folder."
             )
+
+    def _refuse_place(self, resume: bool) -> None:
+        """Refuses to begin where other files are, and to resume where no run is."""
+        if self.begun:
+            return
+        if resume:
+            raise RunError(
+                f"--resume: {self.path} holds no run. Leave --resume out to begin one there."
+            )
+        if self.path.is_dir() and any(file.name != _LOCK for file in self.path.iterdir()):
+            raise RunError(f"--run_dir={self.path} holds files but no run. Choose another folder.")
 
     def _refuse_other(self, found: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         there, here = ({k: v for k, v in x.items() if k != "data"} for x in (found, config))
@@ -101,17 +110,26 @@ class RunFolder:
             raise RunError(f"{where} was begun on other data: {one_line(told)}.")
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps a second process out; the lock ends with the process, however it ends.
+    def opened(self, config: Mapping[str, Any], data: CTRData, resume: bool) -> Iterator[None]:
+        """Does what `open` does, and keeps a second process out meanwhile, however this one ends.
 
         Raises:
-            RunError: another process works in the folder.
+            RunError: what `open` refuses, or another process works in the folder.
         """
-        with open(self.path / ".lock", "w") as file:
+        self._refuse_place(resume)  # before anything is made there
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / _LOCK, "w")
+        except OSError as error:
+            raise RunError(
+                f"Cannot write {self.path}: {error.strerror}; choose another folder."
+            ) from error
+        with lock:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise RunError(f"Another process is at work in {self.path}.") from None
+            self.open(config, data, resume)
             yield
 
     def checkpoint(self, stage: str) -> pathlib.Path:
@@ -121,7 +139,10 @@ class RunFolder:
     def row(self, stage: str) -> Row | None:
         """The row of a finished stage, None if it has not finished."""
         path = self.path / "stages" / f"{stage}.json"
-        return Row(**json.loads(path.read_text("utf-8"))) if path.exists() else None
+        if not path.exists():
+            return None
+        with reading_object(path, "delete it, and its stage is done again") as found:
+            return Row(**found)
 
     def note_environment(self, facts: dict[str, Any]) -> None:
         """Keeps where the run was begun; of a run that is taken up again the first start stays."""
@@ -132,7 +153,10 @@ class RunFolder:
     def note_history(self, stage: str, checks: list[dict[str, float]]) -> None:
         """Keeps what a stage recorded over its steps."""
         path = self.path / "history.json"
-        history = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        history: dict[str, Any] = {}
+        if path.exists():
+            with reading_object(path, "delete it to go on without what it told") as found:
+                history = found
         save_text(path, json.dumps({**history, stage: checks}) + "\n")
 
     def finish(self, stage: str, row: Row) -> None:

@@ -41,7 +41,7 @@ def run_seeds(
         once = dataclasses.replace(config, seed=seed, seeds=1)
         data = load(seed)
         part = RunFolder(seed_folder(folder.path, seed))
-        part.open(dataclasses.asdict(once), data, resume=True)
+        part.open(dataclasses.asdict(once), data, resume=part.begun)
         rows += Run(once, data, part, reporter(f"seed {seed}, ", part.path))().rows
         finished(part.path)
     results = Results(rows)

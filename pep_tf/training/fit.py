@@ -7,9 +7,10 @@ import time
 import keras
 
 from pep_tf.data import CTRData
+from pep_tf.errors import RunError, reading
 from pep_tf.paths import resolve
 from pep_tf.training.inputs import check_inputs
-from pep_tf.training.loop import Loop
+from pep_tf.training.loop import DELETE, Loop
 from pep_tf.training.metrics import Evaluator, Metrics
 from pep_tf.training.progress import Reporter, Silent
 from pep_tf.training.settings import Settings
@@ -75,10 +76,11 @@ def fit(
     history: list[dict[str, float]] = []
     losses = _Mean()
     if checkpoint and checkpoint.exists():
-        best, facts = loop.restore(checkpoint)
-        best_auc, best_epoch = facts["best_auc"], facts["best_epoch"]
-        history = facts["history"]
-        started -= facts["seconds"]
+        best, facts = loop.restore(checkpoint, best)
+        with reading(checkpoint, RunError, DELETE):
+            best_auc, best_epoch = float(facts["best_auc"]), int(facts["best_epoch"])
+            history = list(facts["history"])
+            started -= float(facts["seconds"])
     reporter.start(stage, settings.epochs * loop.batches_per_epoch, loop.step)
     while loop.epoch < settings.epochs and loop.epoch - best_epoch < settings.patience:
         every = settings.checkpoint_every

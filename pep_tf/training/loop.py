@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -10,7 +11,8 @@ import tensorflow as tf
 
 from pep_tf.data import Identity, Split
 from pep_tf.differences import differs, one_line
-from pep_tf.errors import DivergedError, RunError
+from pep_tf.errors import DivergedError, RunError, reading
+from pep_tf.numbers import whole
 from pep_tf.optimizers import CoupledAdam
 from pep_tf.training.settings import Settings
 from pep_tf.training.state import load_state, save_state
@@ -18,6 +20,8 @@ from pep_tf.training.step import train_step
 from pep_tf.training.trained_on import refuse_to_resume
 
 _STEPS_A_CALL = 50  # steps between two looks of Python at what the graph does
+_PLACE = ("epoch", "batch", "step")
+DELETE = "delete it, and the stage begins anew"  # what to do about a checkpoint that is damaged
 
 
 class Loop:
@@ -102,7 +106,7 @@ class Loop:
     def save(self, path: pathlib.Path, extra: dict[str, np.ndarray], facts: Any) -> None:
         """Writes a checkpoint: all variables, `extra` arrays and JSON-ready `facts`."""
         arrays = {f"variable/{name}": v for name, v in self._values().items()}
-        place = {"epoch": self.epoch, "batch": self.batch, "step": self.step}
+        place = {name: getattr(self, name) for name in _PLACE}
         extra = {f"extra/{name}": value for name, value in extra.items()}
         save_state(
             path,
@@ -116,8 +120,14 @@ class Loop:
             },
         )
 
-    def restore(self, path: pathlib.Path) -> tuple[dict[str, np.ndarray], Any]:
+    def restore(
+        self, path: pathlib.Path, extra: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], Any]:
         """Takes up a checkpoint; returns its extra arrays and facts.
+
+        Args:
+            path: the file.
+            extra: arrays with the names and shapes of those that it must hold.
 
         Raises:
             RunError: a damaged file, or a checkpoint of another model, stage, settings or data.
@@ -142,14 +152,17 @@ class Loop:
             )
         if self._data is not None:
             refuse_to_resume(Identity.from_config(saved.get("data")), self._data, path)
+        with reading(path, RunError, DELETE):
+            place = [whole(name, saved["place"][name], least=0) for name in _PLACE]
+            kept = {n: arrays[f"extra/{n}"].reshape(value.shape) for n, value in extra.items()}
+            facts = saved["facts"]
         for name, variable in current.items():
             value = arrays[f"variable/{name}"].reshape(variable.shape)
             # Rows are as they were stored, not up to date: the optimizer's state goes with them.
             getattr(variable, "assign_raw", variable.assign)(value)
-        for name, value in saved["place"].items():
-            setattr(self, name, value)
+        self.epoch, self.batch, self.step = place
         self._batches = None
-        return {n[6:]: v for n, v in arrays.items() if n[:6] == "extra/"}, saved["facts"]
+        return kept, facts
 
     def _variables(self) -> dict[str, keras.Variable]:
         # `model.variables` holds the state of each dropout's seed generator, `model.weights` not.

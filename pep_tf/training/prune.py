@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data import CTRData
-from pep_tf.errors import RunError
+from pep_tf.errors import RunError, reading
 from pep_tf.paths import resolve
 from pep_tf.training.budgets import Budget, resolve_budgets
 from pep_tf.training.cut_tickets import cut_tickets
 from pep_tf.training.inputs import check_inputs
-from pep_tf.training.loop import Loop
+from pep_tf.training.loop import DELETE, Loop
 from pep_tf.training.metrics import Evaluator
 from pep_tf.training.nonzeros import Nonzeros
 from pep_tf.training.progress import Reporter, Silent
@@ -215,21 +215,23 @@ class _Pruning:
             self.loop.save(self.folder / "checkpoint.safetensors", self.initial, facts)
 
     def _resume(self) -> None:
-        if not self.folder or not (self.folder / "checkpoint.safetensors").exists():
+        if not self.folder or not (path := self.folder / "checkpoint.safetensors").exists():
             return
-        self.initial, facts = self.loop.restore(self.folder / "checkpoint.safetensors")
-        if facts.get("run_id", "") != self.run_id:
+        self.initial, facts = self.loop.restore(path, self.initial)
+        with reading(path, RunError, DELETE):
+            run_id, cut = facts.get("run_id", ""), list(facts["cut"])
+            self.history, self.warned = list(facts["history"]), bool(facts["warned"])
+            self.started -= float(facts["seconds"])
+        if run_id != self.run_id:
             raise RunError(
                 f"The pruning in {self.folder} was begun with other values. Use another folder."
             )
-        self.history, self.warned = facts["history"], facts["warned"]
-        self.started -= facts["seconds"]
-        if foreign := set(facts["cut"]) - set(self.pending):
+        if foreign := set(cut) - set(self.pending):
             raise RunError(
                 f"The pruning in {self.folder} has cut tickets of {sorted(foreign)} entries, which "
                 "`budgets` does not name. Use the same budgets, or another folder."
             )
-        for budget in facts["cut"]:
+        for budget in cut:
             self.tickets.append(Ticket.load(self.folder / f"ticket_{budget}.safetensors"))
             self.pending.remove(budget)
 

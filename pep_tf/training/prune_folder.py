@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from pep_tf.errors import RunError
+from pep_tf.errors import RunError, reading
 from pep_tf.paths import resolve
 from pep_tf.training.budgets import total
 from pep_tf.training.pruned_tables import Budget
-from pep_tf.training.state import load_state, save_state, save_text
+from pep_tf.training.state import load_state, reading_object, save_state, save_text
 from pep_tf.training.threshold_plan import ThresholdPlan
 from pep_tf.training.ticket import Ticket
+
+_ANOTHER = "begin anew in another folder"
 
 
 @dataclasses.dataclass
@@ -74,7 +76,7 @@ class PruneFolder:
             RunError: none, a damaged one, or one with other budgets.
         """
         initial, facts = load_state(self._start, "the beginning of a pruning")
-        try:
+        with reading(self._start, RunError, _ANOTHER):
             found = Beginning(
                 initial,
                 facts["budgets"],
@@ -82,8 +84,6 @@ class PruneFolder:
                 int(facts["first"]),
                 int(facts["steps"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{self._start} is damaged: {error}") from error
         if found.budgets != list(budgets):
             raise RunError(
                 f"The pruning in {self.path} has the budgets {found.budgets}. Use the same ones, or "
@@ -99,16 +99,15 @@ class PruneFolder:
     def progress(self, step: int) -> tuple[list[dict[str, float]], bool]:
         """The history up to a step, and whether a warning was given."""
         told = self._told()
-        history = [seen for seen in told.get("history", []) if seen["step"] <= step]
+        with reading(self._progress, RunError, _ANOTHER):
+            history = [seen for seen in told.get("history", []) if seen["step"] <= step]
         return history, bool(told.get("warned"))
 
     def _told(self) -> dict[str, Any]:
-        try:
-            return dict(json.loads(self._progress.read_text("utf-8")))
-        except FileNotFoundError:
+        if not self._progress.exists():
             return {}
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self._progress} is damaged: {error}") from error
+        with reading_object(self._progress, _ANOTHER) as told:
+            return told
 
     def save(self, ticket: Ticket, budgets: Sequence[Budget]) -> None:
         """Keeps a ticket that was cut for one of the budgets."""

@@ -11,7 +11,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pep_tf.errors import PepError, RunError
+from pep_tf.errors import PepError, RunError, reading
 
 
 def save_state(path: pathlib.Path, arrays: Mapping[str, np.ndarray], facts: Any) -> None:
@@ -29,6 +29,21 @@ def save_text(path: pathlib.Path, text: str) -> None:
     """Writes a text file whole or not at all; raises as `save_state` does."""
     with replacing(path) as neighbour:
         neighbour.write_text(text, "utf-8")
+
+
+@contextlib.contextmanager
+def reading_object(path: pathlib.Path, advice: str) -> Iterator[dict[str, Any]]:
+    """Gives the JSON object that a text file holds, and names the file where that fails.
+
+    Args:
+        path: the file.
+        advice: what to do about a file that is damaged.
+
+    Raises:
+        RunError: no JSON object, or one that makes the code within fail; see `reading`.
+    """
+    with reading(path, RunError, advice):
+        yield dict(json.loads(path.read_text("utf-8")).items())
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from pep_tf.data import CTRData
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.report.search import STUDY
 from pep_tf.training import Reporter, Ticket
-from pep_tf.training.state import save_text
+from pep_tf.training.state import reading_object, save_text
 from pep_tf.tuning.record import Search
 from pep_tf.tuning.space import run_of
 
@@ -60,8 +60,8 @@ def retrain(
     stem = run_dir / "retrained" / f"{trial}_{nnz}"
     done = stem.with_suffix(".json")
     if done.exists():
-        found: dict[str, float] = json.loads(done.read_text("utf-8"))
-        return found
+        with reading_object(done, "delete it, and its ticket is retrained again") as kept:
+            return {name: float(kept[name]) for name in ("validation_auc", "test_auc")}
     ticket = Ticket.load(run_dir / f"trial_{trial}" / f"ticket_{nnz}.safetensors")
     result = ticket.retrain(
         data,

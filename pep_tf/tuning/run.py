@@ -219,9 +219,8 @@ class SearchRun:
             self._tuner(trials).search()
             return Search.load(self.run_dir)
         folder = RunFolder(self.run_dir)
-        folder.open(self._asked(), self.data, resume)
-        folder.note_environment(environment(self.arguments, "pep_tf.tuning.search"))
-        with folder.locked():
+        with folder.opened(self._asked(), self.data, resume):
+            folder.note_environment(environment(self.arguments, "pep_tf.tuning.search"))
             self._tuner(trials).search()
             if used_up := self.used_up():
                 self.reporter.note(used_up)

@@ -166,6 +166,7 @@ def test_killed_ten_times_ends_with_the_same_results(finished, tmp_path):
         (["--export_dtype=float64"], "float64"),
         (["--export_format=onnx"], "onnx"),
         (["--resume", "--dataset=movielens-small"], "no run"),
+        (["--resume", "--dataset=movielens-small", "--run_dir=gone"], "gone holds no run. Leave"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -51,6 +51,21 @@ def test_a_run_in_bfloat16(tmp_path):
     assert len(told) == 2
 
 
+def test_tickets_are_found_again_whatever_is_written_beside_them(tmp_path):
+    changes = {"model": "fm", "budgets": ["50%", 5], "no_retrain": True, "export_format": "none"}
+    config = make_config(
+        "tiny", 200, {**changes, "embedding_dim": 4, "epochs": 1, "prune_epochs": 1}
+    )
+    rows = run(tmp_path, config)().rows
+    for path in (tmp_path / "stages").glob("ticket_*"):
+        path.unlink()
+    (tmp_path / "tickets" / "done.json").write_text("{")
+    again = run(tmp_path, config)().rows
+    assert [(row.budget, row.test_auc) for row in again] == [
+        (row.budget, row.test_auc) for row in rows
+    ]
+
+
 def test_a_dry_run_measures_the_precision(monkeypatch):
     made = []
     from pep_tf.experiments import dry_run

@@ -7,6 +7,7 @@ import pytest
 from pep_tf.data import ArraySplit
 from pep_tf.errors import RunError
 from pep_tf.training import Evaluator, Metrics, fit
+from pep_tf.training.state import load_state, save_state
 from pep_tf.training.weights import snapshot
 from tests import tiny
 from tests.training.interrupted import Diary, Interrupt, assert_same
@@ -132,6 +133,18 @@ def test_a_checkpoint_of_another_stage(tmp_path):
             stage="ticket 5",
             checkpoint=tmp_path / "checkpoint",
         )
+
+
+def test_a_fact_that_a_checkpoint_lacks_is_named(tmp_path):
+    path = tmp_path / "checkpoint"
+    train(tiny.model("linear"), path, epochs=1)
+    arrays, saved = load_state(path, "a checkpoint")
+    model = tiny.model("linear")
+    for name in ("best_auc", "best_epoch", "history", "seconds"):
+        facts = {key: value for key, value in saved["facts"].items() if key != name}
+        save_state(path, arrays, {**saved, "facts": facts})
+        with pytest.raises(RunError, match=f"checkpoint is damaged .*'{name}'.*; delete it"):
+            train(model, path)
 
 
 def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):

@@ -6,7 +6,7 @@ from pep_tf.data import ArraySplit
 from pep_tf.errors import RunError
 from pep_tf.optimizers import CoupledAdam
 from pep_tf.training.loop import Loop
-from pep_tf.training.state import save_state
+from pep_tf.training.state import load_state, save_state
 from pep_tf.training.weights import snapshot
 from tests import tiny
 from tests.training.interrupted import assert_same
@@ -76,7 +76,7 @@ def test_restored_in_mid_epoch_it_continues_bit_for_bit(name, updates, tmp_path)
     losses = [whole.run(9), whole.run(5)]
 
     resumed = make(name, updates=updates, model_options={"seed": 9})
-    extra, facts = resumed.restore(path)
+    extra, facts = resumed.restore(path, {"kept": np.zeros(3)})
     assert (resumed.epoch, resumed.batch, resumed.step) == (0, 4, 4)
     assert_same(extra, {"kept": np.arange(3)})
     assert facts == {"note": [1, "two"]}
@@ -108,7 +108,7 @@ def test_checkpoint_of_another_model_or_stage(trained, tmp_path, other):
     loop = make(**other)
     before = state_of(loop)
     with pytest.raises(RunError, match=r"checkpoint is the checkpoint of another model or stage"):
-        loop.restore(path)
+        loop.restore(path, {})
     assert_same(state_of(loop), before)
     assert loop.step == 0
 
@@ -117,8 +117,8 @@ def test_checkpoint_of_other_settings(trained, tmp_path):
     path = tmp_path / "checkpoint"
     trained.save(path, {}, None)
     with pytest.raises(RunError, match=r"other settings: l2 1e-05, here 0.5\. Resume"):
-        make(l2=0.5).restore(path)
-    make(epochs=99, checkpoint_every=3).restore(path)  # these do not touch a step
+        make(l2=0.5).restore(path, {})
+    make(epochs=99, checkpoint_every=3).restore(path, {})  # these do not touch a step
 
 
 def test_ticket_or_results_in_place_of_a_checkpoint(tmp_path):
@@ -126,12 +126,48 @@ def test_ticket_or_results_in_place_of_a_checkpoint(tmp_path):
     for facts in ({"pep_tf_ticket": 1}, [1, 2], None, 5):
         save_state(path, {"mask_bits": np.zeros(3, np.uint8)}, facts)
         with pytest.raises(RunError, match="checkpoint of another model or stage"):
-            make().restore(path)
+            make().restore(path, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda arrays, facts: facts["place"].pop("batch"), "KeyError: 'batch'"),
+        (lambda arrays, facts: facts["place"].update(step="x"), "`step` must be a whole number"),
+        (lambda arrays, facts: facts.pop("facts"), "KeyError: 'facts'"),
+        (lambda arrays, facts: facts.update(place=[1]), "TypeError"),
+        (lambda arrays, facts: arrays.pop("extra/kept"), "KeyError: 'extra/kept'"),
+        (lambda arrays, facts: arrays.update({"extra/kept": np.zeros(2)}), "reshape"),
+    ],
+)
+def test_what_a_checkpoint_lacks_is_named(trained, tmp_path, change, named):
+    path = tmp_path / "checkpoint"
+    trained.save(path, {"kept": np.zeros(3)}, {})
+    arrays, facts = load_state(path, "a checkpoint")
+    change(arrays, facts)
+    save_state(path, arrays, facts)
+    loop = make()
+    before = state_of(loop)
+    with pytest.raises(RunError, match=f"checkpoint is damaged .*{named}.*delete it"):
+        loop.restore(path, {"kept": np.zeros(3)})
+    assert_same(state_of(loop), before)
+    assert loop.step == 0
+
+
+def test_a_checkpoint_sets_where_it_stands_and_nothing_else(trained, tmp_path):
+    path = tmp_path / "checkpoint"
+    trained.save(path, {}, {})
+    arrays, facts = load_state(path, "a checkpoint")
+    facts["place"]["stage"] = "another"
+    save_state(path, arrays, facts)
+    loop = make()
+    loop.restore(path, {})
+    assert (loop.stage, loop.step) == ("fit", 5)
 
 
 def test_missing_checkpoint(tmp_path, trained):
     with pytest.raises(RunError, match="a checkpoint .*gone is missing"):
-        trained.restore(tmp_path / "gone")
+        trained.restore(tmp_path / "gone", {})
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -156,7 +192,7 @@ def test_a_loss_that_is_not_finite_names_the_steps(bad, tmp_path, monkeypatch):
         loop.run(5)
     assert path.read_bytes() == saved
     again = make()
-    again.restore(path)
+    again.restore(path, {})
     assert again.step == 2
     assert all(np.isfinite(value).all() for value in snapshot(again.model).values())
 

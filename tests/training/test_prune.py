@@ -9,6 +9,7 @@ from pep_tf.errors import RunError, TicketError
 from pep_tf.layers import PEPEmbedding
 from pep_tf.models import FM
 from pep_tf.training import Evaluator, Ticket, prune
+from pep_tf.training.state import load_state, save_state
 from pep_tf.training.weights import snapshot
 from tests import tiny
 from tests.training.interrupted import Diary, Interrupt, assert_same
@@ -254,6 +255,19 @@ def test_a_damaged_ticket_in_the_folder(tmp_path):
     (tmp_path / "ticket_64.safetensors").write_bytes(b"half")
     with pytest.raises(TicketError, match="ticket_64.safetensors is damaged"):
         run(start(), budgets=[64, 1], folder=tmp_path)
+
+
+def test_a_fact_that_a_checkpoint_lacks_is_named(tmp_path):
+    with pytest.raises(Interrupt):
+        run(start(), folder=tmp_path, reporter=Diary(at=4))
+    path = tmp_path / "checkpoint.safetensors"
+    arrays, saved = load_state(path, "a checkpoint")
+    model = start()
+    for name in ("history", "warned", "seconds", "cut"):
+        facts = {key: value for key, value in saved["facts"].items() if key != name}
+        save_state(path, arrays, {**saved, "facts": facts})
+        with pytest.raises(RunError, match=f"checkpoint.safetensors is damaged .*'{name}'"):
+            run(model, folder=tmp_path)
 
 
 def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):

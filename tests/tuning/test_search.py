@@ -108,6 +108,15 @@ def test_a_page_that_shows_more_stays_and_the_search_ends_all_the_same(found, tm
     assert "lacks trial 9." in diary.notes[-1]
 
 
+def test_a_damaged_file_of_a_retrained_ticket_is_named(found, tmp_path):
+    folder = shutil.copytree(found[0], tmp_path / "copy")
+    path = min((folder / "retrained").glob("*.json"))
+    for text in ("", '{"test_auc": 0.5}', "[]"):
+        path.write_text(text)
+        with pytest.raises(RunError, match=f"retrained/{path.name} is damaged .*; delete it"):
+            tune(folder, algorithm="random", max_trials=3, resume=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -133,6 +142,7 @@ def test_the_folder_of_another_search(found, changes, message):
         ({"max_trials": 0}, "`max_trials` must be at least 1"),
         ({"worker_timeout": 0}, "`worker_timeout` must be above 0"),
         ({"colour": "red"}, "colour"),
+        ({"resume": True}, "^--resume: .*s holds no run"),
     ],
 )
 def test_bad_input_leaves_no_folder(tmp_path, changes, message):
