@@ -22,7 +22,7 @@ def whole_ids(ids: Any, first_row: int = 0) -> np.ndarray:
     Raises:
         DataError: another shape or type; an id that is not a whole number from 0 to 2^31 - 1.
     """
-    ids = np.asarray(ids)
+    ids = _array("ids", ids)
     if ids.ndim != 2 or ids.dtype.kind not in "biuf":
         raise DataError(
             "`ids` must be whole numbers, one row a sample and one column a field. "
@@ -53,7 +53,7 @@ def binary_labels(labels: Any, num_rows: int, first_row: int = 0, of: str = "ids
     Raises:
         DataError: another shape, type or length; a label that is neither 0 nor 1.
     """
-    labels = np.asarray(labels)
+    labels = _array("labels", labels)
     if labels.ndim != 1 or labels.dtype.kind not in "biuf":
         raise DataError(
             "`labels` must be one number a row, 0 or 1. "
@@ -75,7 +75,7 @@ def row_numbers(rows: Any, num_rows: int) -> np.ndarray:
     Raises:
         DataError: another shape, type or length.
     """
-    rows = np.asarray(rows)
+    rows = _array("rows", rows)
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
         raise DataError(
             f"`rows` must be one integer a row. Received: shape={rows.shape}, dtype={rows.dtype}"
@@ -144,6 +144,13 @@ def read_classes(
         found |= {int(label) for label in np.unique(labels)}
         row += len(ids)
     return tuple(sorted(found))
+
+
+def _array(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise DataError(f"`{name}` must be an array of numbers: {error}") from None
 
 
 def _same_length(of: str, num_rows: int, name: str, values: np.ndarray) -> None:

@@ -119,7 +119,7 @@ class RunFolder:
         self._refuse_place(resume)  # before anything is made there
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / _LOCK, "w")
+            lock = (self.path / _LOCK).open("w")
         except OSError as error:
             raise RunError(
                 f"Cannot write {self.path}: {error.strerror}; choose another folder."

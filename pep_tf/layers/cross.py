@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from pep_tf.numbers import whole
+
 
 @keras.saving.register_keras_serializable(package="pep_tf")
 class Cross(keras.layers.Layer):
@@ -23,7 +25,7 @@ class Cross(keras.layers.Layer):
         float [B, C].
 
     Raises:
-        ValueError: `layers` or `rank` below 1, or inputs that are not of rank 2.
+        ValueError: `layers` or `rank` that is no whole number from 1, or inputs that are not of rank 2.
 
     Example:
         >>> Cross(layers=2)(np.array([[1.0, 2.0, 3.0]])).shape
@@ -36,12 +38,8 @@ class Cross(keras.layers.Layer):
 
     def __init__(self, layers: int = 3, rank: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if layers < 1 or (rank is not None and rank < 1):
-            raise ValueError(
-                "`layers` must be at least 1, and `rank` None or at least 1. "
-                f"Received: layers={layers}, rank={rank}"
-            )
-        self.layers, self.rank = int(layers), None if rank is None else int(rank)
+        self.layers = whole("layers", layers, least=1)
+        self.rank = None if rank is None else whole("rank", rank, least=1)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if len(input_shape) != 2:

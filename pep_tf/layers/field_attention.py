@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from pep_tf.numbers import real, whole
+
 
 @keras.saving.register_keras_serializable(package="pep_tf")
 class FieldAttention(keras.layers.Layer):
@@ -27,7 +29,8 @@ class FieldAttention(keras.layers.Layer):
         float [B, F, width].
 
     Raises:
-        ValueError: `heads` that do not divide `width`, or `layers` below 1.
+        ValueError: `heads` that do not divide `width`, a count that is no whole number from 1, or a
+            rate outside [0, 1].
 
     Reference:
         Song et al., "AutoInt: Automatic Feature Interaction Learning via Self-Attentive Neural
@@ -38,25 +41,25 @@ class FieldAttention(keras.layers.Layer):
         self, width: int = 64, heads: int = 2, layers: int = 3, dropout: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if layers < 1 or heads < 1 or width % heads:
+        self.width, self.heads = whole("width", width, least=1), whole("heads", heads, least=1)
+        self.layers = whole("layers", layers, least=1)
+        self.dropout = real("dropout", dropout, least=0, most=1)
+        if self.width % self.heads:
             raise ValueError(
-                "`heads` must divide `width`, and `layers` must be at least 1. "
-                f"Received: width={width}, heads={heads}, layers={layers}"
+                f"`heads` must divide `width`. Received: width={self.width}, heads={self.heads}"
             )
-        self.width, self.heads, self.layers = int(width), int(heads), int(layers)
-        self.dropout = float(dropout)
         policy = self.dtype_policy  # which may differ from the global one
-        self.project = keras.layers.Dense(width, dtype=policy, name="project")
-        self.residual = keras.layers.Dense(width, dtype=policy, name="residual")
+        self.project = keras.layers.Dense(self.width, dtype=policy, name="project")
+        self.residual = keras.layers.Dense(self.width, dtype=policy, name="residual")
         self.attentions = [
             keras.layers.MultiHeadAttention(
-                heads,
-                width // heads,
-                dropout=dropout,
+                self.heads,
+                self.width // self.heads,
+                dropout=self.dropout,
                 dtype=policy,
                 name=f"attention_{index}",
             )
-            for index in range(layers)
+            for index in range(self.layers)
         ]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

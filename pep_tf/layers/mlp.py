@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from pep_tf.layers.batch_norm import BatchNorm
+from pep_tf.numbers import real, wholes
 
 
 @keras.saving.register_keras_serializable(package="pep_tf")
@@ -25,16 +26,15 @@ class MLP(keras.layers.Layer):
         float [B, 1].
 
     Raises:
-        ValueError: a width below 1.
+        ValueError: widths that are no list of whole numbers from 1, or a rate outside [0, 1].
     """
 
     def __init__(
         self, widths: Sequence[int] = (100, 100), dropout: float = 0.2, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if any(width < 1 for width in widths):
-            raise ValueError(f"`widths` must all be at least 1. Received: {list(widths)}")
-        self.widths, self.dropout = tuple(int(w) for w in widths), float(dropout)
+        self.widths = wholes("widths", widths, least=1)
+        self.dropout = real("dropout", dropout, least=0, most=1)
         policy = self.dtype_policy  # which may differ from the global one
         self.stack: list[keras.layers.Layer] = []
         for index, width in enumerate(self.widths):

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.layers.table_layer import TableLayer
+from pep_tf.numbers import real, wholes
 from pep_tf.tables import THRESHOLDS, Found, Granularity, RowTable, RowVariable, soft_threshold
 from pep_tf.tables.distinct import spread
 from pep_tf.tables.pull import Pull
@@ -108,19 +109,21 @@ class PEPEmbedding(TableLayer):
         if pruning not in PRUNING:
             raise ValueError(f"`pruning` must be one of {list(PRUNING)}. Received: {pruning!r}")
         self.granularity = Granularity(granularity)
-        if self.granularity.by_field and (not field_sizes or sum(field_sizes) != input_dim):
+        self.field_sizes = None
+        if field_sizes is not None:
+            self.field_sizes = wholes("field_sizes", field_sizes, least=1)
+        if self.granularity.by_field and sum(self.field_sizes or ()) != self.input_dim:
             raise ValueError(
-                f"`field_sizes` must sum to input_dim={input_dim} for granularity "
+                f"`field_sizes` must sum to input_dim={self.input_dim} for granularity "
                 f"{granularity!r}. Received: {field_sizes}"
             )
-        self.threshold_init = float(threshold_init)
+        self.threshold_init = real("threshold_init", threshold_init)
         self.gate = keras.activations.get(gate)
         self.pruning = pruning
-        self.field_sizes = None if field_sizes is None else tuple(int(n) for n in field_sizes)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
-        self.pull = Pull(threshold_pull, float(threshold_target), threshold_learning_rate)
+        self.pull = Pull(threshold_pull, threshold_target, threshold_learning_rate)
         # Only a number of rows that is known in advance can be compiled; that of a batch is not.
         self.supports_jit = False
         self.table: RowVariable

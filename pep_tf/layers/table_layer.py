@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
-from pep_tf.numbers import INT32_MAX
+from pep_tf.numbers import whole
 
 COMBINERS = ("sum", "mean", "sqrtn")
 _REFUSED = {
@@ -63,16 +63,14 @@ class TableLayer(keras.layers.Layer):
             if kwargs.pop(name, None) is not None:
                 raise ValueError(f"`{name}` is not supported: {reason}.")
         super().__init__(**kwargs)
-        if not (1 <= input_dim <= INT32_MAX and 1 <= output_dim <= INT32_MAX):
-            raise ValueError(
-                f"`input_dim` and `output_dim` must be at least 1 and at most {INT32_MAX:,}, since rows "
-                f"and columns are int32. Received: input_dim={input_dim}, output_dim={output_dim}"
-            )
         if combiner is not None and combiner not in COMBINERS:
             raise ValueError(
                 f"`combiner` must be None or one of {list(COMBINERS)}. Received: {combiner!r}"
             )
-        self.input_dim, self.output_dim = int(input_dim), int(output_dim)
+        self.input_dim = whole(
+            "input_dim", input_dim, least=1
+        )  # at most INT32_MAX, as ids are int32
+        self.output_dim = whole("output_dim", output_dim, least=1)
         self.mask_zero, self.combiner = bool(mask_zero), combiner
         self.supports_masking = self.mask_zero
         self.autocast = False  # ids are not cast; the rows are

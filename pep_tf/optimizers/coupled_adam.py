@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.numbers import real
 from pep_tf.optimizers.catch_up_stages import TINY
 from pep_tf.tables import Found, Pull, RowVariable
 
@@ -64,7 +65,7 @@ class CoupledAdam(keras.optimizers.Optimizer):
             the layer says something.
 
     Raises:
-        ValueError: a negative rate, or a beta outside [0, 1).
+        ValueError: something that is no number, a negative rate, or a beta outside [0, 1).
 
     Reference:
         Kingma and Ba, "Adam", ICLR 2015; the coupled form is that of `torch.optim.Adam`.
@@ -85,24 +86,22 @@ class CoupledAdam(keras.optimizers.Optimizer):
         name: str = "coupled_adam",
         **kwargs: Any,
     ) -> None:
+        if isinstance(learning_rate, numbers.Real | str):  # no schedule
+            learning_rate = real("learning_rate", learning_rate, least=0)
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
-        for key, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0 <= beta < 1:
-                raise ValueError(f"`{key}` must be in [0, 1). Received: {beta}")
-        for key, value in {
-            "learning_rate": learning_rate,  # perhaps a schedule
-            "l2": l2,
-            "epsilon": epsilon,
-            "threshold_learning_rate": threshold_learning_rate,
-            "threshold_l2": threshold_l2,
-        }.items():
-            if isinstance(value, numbers.Real) and value < 0:
-                raise ValueError(f"`{key}` must not be negative. Received: {value}")
-        self.l2, self.epsilon = float(l2), float(epsilon)
-        self.beta_1, self.beta_2 = float(beta_1), float(beta_2)
-        self.threshold_learning_rate = threshold_learning_rate
-        self.threshold_l2 = threshold_l2
-        self.threshold_target = None if threshold_target is None else float(threshold_target)
+        self.l2, self.epsilon = real("l2", l2, least=0), real("epsilon", epsilon, least=0)
+        self.beta_1, self.beta_2 = real("beta_1", beta_1), real("beta_2", beta_2)
+        for key in ("beta_1", "beta_2"):
+            if not 0 <= getattr(self, key) < 1:
+                raise ValueError(f"`{key}` must be in [0, 1). Received: {getattr(self, key)}")
+        self.threshold_learning_rate, self.threshold_l2, self.threshold_target = (
+            None if value is None else real(key, value, least=least)
+            for key, value, least in (
+                ("threshold_learning_rate", threshold_learning_rate, 0),
+                ("threshold_l2", threshold_l2, 0),
+                ("threshold_target", threshold_target, None),
+            )
+        )
 
     def build(self, variables: list[keras.Variable]) -> None:
         if self.built:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pep_tf.numbers import whole
 from pep_tf.optimizers.coupled_adam import CoupledAdam
 from pep_tf.optimizers.hyper import Hyper
 from pep_tf.optimizers.lazy_table import LazyTable, MomentVariable, Pending
@@ -72,7 +73,7 @@ class RowwiseAdam(CoupledAdam):
                 "`learning_rate` must be a number: a row's skipped steps are made up for later, at "
                 f"one rate. Received: {self._learning_rate!r}. Use CoupledAdam for a schedule."
             )
-        self.dense_below = int(dense_below)
+        self.dense_below = whole("dense_below", dense_below, least=0)
         self._lazy: list[LazyTable] = []
 
     @property

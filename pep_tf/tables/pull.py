@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from pep_tf.numbers import real
+
 PUBLISHED = 1e-5  # weight of the coupled L2 in the paper's runs
 
 
@@ -28,7 +30,9 @@ class Pull:
         target: float = 0.0,
         learning_rate: float | None = None,
     ) -> None:
-        self._constants = {"strength": strength, "target": target, "learning_rate": learning_rate}
+        own = {"pull": strength, "target": target, "learning_rate": learning_rate}
+        read = [None if x is None else real(f"threshold_{n}", x) for n, x in own.items()]
+        self._constants = dict(zip(("strength", "target", "learning_rate"), read, strict=True))
         self._settled = False
         self._in_a_gradient = False
         with tf.init_scope():  # a graph traced before the optimizer was built must see the switch

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from pep_tf.errors import RunError
-from pep_tf.numbers import read_number
+from pep_tf.numbers import read_number, whole
 from pep_tf.training.budgets import is_reached, resolve_table_budgets
 from pep_tf.training.build_fn import build_fn_of
 from pep_tf.training.cut_tickets import check_tickets, cut_tickets
@@ -94,11 +94,11 @@ class PruneCallback(keras.callbacks.Callback):
             raise RunError(
                 f"`threshold_init` must be 'auto', a number or None. Received: {threshold_init!r}"
             )
-        for name, value in (("steps", steps), ("check_every", check_every)):
-            if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
-                raise RunError(f"`{name}` must be at least 1. Received: {value!r}")
         self.budgets, self.threshold_init, self.stop = budgets, threshold_init, stop
-        self.steps, self.check_every = steps, check_every
+        self.steps = None if steps is None else whole("steps", steps, least=1)
+        self.check_every = (
+            None if check_every is None else whole("check_every", check_every, least=1)
+        )
         self.folder = None if folder is None else PruneFolder(folder)
         self.reporter = reporter or Printed()
         self.tickets: list[Ticket] = []
@@ -228,7 +228,7 @@ class PruneCallback(keras.callbacks.Callback):
 
     def _steps_at_hand(self) -> int:
         if self.steps is not None:
-            return int(self.steps)
+            return self.steps
         each = (self.params or {}).get("steps")
         if each is None:
             raise RunError(

@@ -23,7 +23,7 @@ NUMBERS = st.one_of(
 
 
 def split(ids=((1, 2), (3, 4)), labels=(0, 1), rows=(0, 1)):
-    return ArraySplit(np.asarray(ids), np.asarray(labels), np.asarray(rows))
+    return ArraySplit(ids, labels, rows)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,13 @@ def test_a_table_of_pandas_is_taken():
 def test_ids_of_another_shape_or_type(ids):
     with pytest.raises(DataError, match="`ids` must be whole numbers, one row .* Received: shape="):
         split(ids)
+
+
+def test_lists_of_different_lengths():
+    with pytest.raises(DataError, match="`ids` must be an array of numbers: .*inhomogeneous"):
+        split([[1, 2], [3]])
+    with pytest.raises(DataError, match="`labels` must be an array of numbers"):
+        split(labels=[0, [1, 1]])
 
 
 @pytest.mark.parametrize("label", [2, -1, 0.5, np.nan])

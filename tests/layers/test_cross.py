@@ -54,9 +54,17 @@ def test_of_full_rank_a_product_is_the_matrix():
     np.testing.assert_allclose(full(RANDOM), product(RANDOM), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("wrong", [{"layers": 0}, {"rank": 0}])
-def test_arguments(wrong):
-    with pytest.raises(ValueError, match="`layers` must be at least 1, and `rank` None or at leas"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"layers": 0}, "`layers` must be at least 1. Received: 0"),
+        ({"rank": 0}, "`rank` must be at least 1. Received: 0"),
+        ({"rank": 2.5}, "`rank` must be a whole number, .* Received: 2.5"),
+        ({"layers": [3]}, "`layers` must be a whole number"),
+    ],
+)
+def test_arguments(wrong, message):
+    with pytest.raises(ValueError, match=message):
         Cross(**wrong)
 
 

@@ -52,12 +52,20 @@ def test_dropout_acts_in_training_only():
     assert np.abs(layer(EMBEDDED, training=True) - layer(EMBEDDED)).max() > 0
 
 
-@pytest.mark.parametrize("wrong", [{"width": 5}, {"heads": 0}, {"layers": 0}, {"heads": 3}])
-def test_arguments(wrong):
-    with pytest.raises(
-        ValueError,
-        match=r"`heads` must divide `width`, and `layers` must be at least 1. Received: ",
-    ):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"width": 5}, "`heads` must divide `width`. Received: width=5, heads=2"),
+        ({"heads": 3}, "`heads` must divide `width`. Received: width=64, heads=3"),
+        ({"heads": 0}, "`heads` must be at least 1. Received: 0"),
+        ({"layers": 0}, "`layers` must be at least 1. Received: 0"),
+        ({"layers": 1.5}, "`layers` must be a whole number"),
+        ({"width": "wide"}, "`width` must be a whole number"),
+        ({"dropout": -0.1}, "`dropout` must be at least 0. Received: -0.1"),
+    ],
+)
+def test_arguments(wrong, message):
+    with pytest.raises(ValueError, match=message):
         FieldAttention(**wrong)
 
 

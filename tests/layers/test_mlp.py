@@ -39,14 +39,26 @@ def test_no_hidden_layer_is_a_linear_map():
     np.testing.assert_allclose(outputs, INPUTS @ layer.stack[0].kernel.numpy(), rtol=1e-6)
 
 
-def test_widths_must_be_positive():
-    with pytest.raises(ValueError, match=r"`widths` must all be at least 1. Received: \[4, 0\]"):
-        MLP((4, 0))
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"widths": (4, 0)}, "`widths` must be at least 1. Received: 0"),
+        ({"widths": "100"}, r"`widths` must be a list such as \(100, 100\). Received: '100'"),
+        ({"widths": 100}, "`widths` must be a list"),
+        ({"widths": (4, 2.5)}, "`widths` must be whole numbers such as 100,100. Received: 4,2.5"),
+        ({"dropout": 1.5}, "`dropout` must be at most 1. Received: 1.5"),
+        ({"dropout": "much"}, "`dropout` must be a number"),
+        ({"dropout": float("nan")}, "`dropout` must be a number"),
+    ],
+)
+def test_arguments(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        MLP(**{"widths": (4,), **wrong})
 
 
-def test_dropout_must_be_a_rate():
-    with pytest.raises(ValueError, match="rate"):
-        MLP((4,), dropout=1.5)
+def test_numbers_as_they_are_written():
+    layer = MLP(["1e2", np.int64(5)], dropout="20%")
+    assert (layer.widths, layer.dropout) == ((100, 5), 0.2)
 
 
 def test_reload(tmp_path):

@@ -161,11 +161,17 @@ def test_field_of():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            {"input_dim": 0},
-            "`input_dim` and `output_dim` must be at least 1 .* Received: input_dim=0",
-        ),
-        ({"output_dim": -1}, "`input_dim` and `output_dim` must be at least 1 .* Received: .*=-1"),
+        ({"input_dim": 0}, "`input_dim` must be at least 1. Received: 0"),
+        ({"input_dim": 2**31}, "`input_dim` must be at most 2,147,483,647. Received: 2147483648"),
+        ({"output_dim": -1}, "`output_dim` must be at least 1. Received: -1"),
+        ({"output_dim": 2.5}, "`output_dim` must be a whole number, .* Received: 2.5"),
+        ({"threshold_init": "low"}, "`threshold_init` must be a number, .* Received: 'low'"),
+        ({"threshold_init": float("nan")}, "`threshold_init` must be a number"),
+        ({"threshold_target": "high"}, "`threshold_target` must be a number"),
+        ({"threshold_pull": float("inf")}, "`threshold_pull` must be a number"),
+        ({"threshold_learning_rate": "x"}, "`threshold_learning_rate` must be a number"),
+        ({"field_sizes": "123"}, "`field_sizes` must be a list"),
+        ({"field_sizes": (2.5, 3.5)}, "`field_sizes` must be whole numbers"),
         (
             {"pruning": "hard"},
             r"`pruning` must be one of \['threshold', 'none'\]. Received: 'h",

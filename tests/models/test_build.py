@@ -57,6 +57,8 @@ def test_unknown_name():
         ("deepfm", {"drop_out": 0.5}, r"among \['mlp_widths', 'dropout'\].*\['drop_out'\]"),
         ("linear", {"embedding": keras.layers.Embedding(16, 2)}, "`embedding` must be given to"),
         ("linear", {"prune_linear": True}, r"to one of \['deepfm', 'fm'\]. Received: 'linear'"),
+        ("deepfm", {"mlp_widths": "100"}, r"`widths` must be a list such as .* Received: '100'"),
+        ("fm", {"embedding_dim": 2.5}, "`output_dim` must be a whole number"),
         ("dcn", {"prune_linear": True}, r"to one of \['deepfm', 'fm'\]. Received: 'dcn'"),
     ],
 )

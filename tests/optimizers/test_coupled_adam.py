@@ -242,13 +242,17 @@ def test_config_round_trip():
     [
         ({"beta_1": 1.0}, r"`beta_1` must be in \[0, 1\). Received: 1.0"),
         ({"beta_2": -0.1}, r"`beta_2` must be in \[0, 1\). Received: -0.1"),
-        ({"l2": -1e-5}, "`l2` must not be negative. Received: -1e-05"),
-        ({"epsilon": -1}, "`epsilon` must not be negative. Received: -1"),
-        ({"threshold_l2": -2}, "`threshold_l2` must not be negative. Received: -2"),
-        ({"learning_rate": -0.1}, "`learning_rate` must not be negative. Received: -0.1"),
+        ({"beta_1": "most"}, "`beta_1` must be a number"),
+        ({"l2": -1e-5}, "`l2` must be at least 0. Received: -1e-05"),
+        ({"l2": float("nan")}, "`l2` must be a number, .* Received: nan"),
+        ({"epsilon": -1}, "`epsilon` must be at least 0. Received: -1"),
+        ({"threshold_l2": -2}, "`threshold_l2` must be at least 0. Received: -2"),
+        ({"threshold_target": float("inf")}, "`threshold_target` must be a number"),
+        ({"learning_rate": -0.1}, "`learning_rate` must be at least 0. Received: -0.1"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be a number"),
         (
             {"threshold_learning_rate": -0.1},
-            "`threshold_learning_rate` must not be negative. Received: -0.1",
+            "`threshold_learning_rate` must be at least 0. Received: -0.1",
         ),
     ],
 )

@@ -182,6 +182,12 @@ def test_learning_rates_that_change_are_refused():
         lazy_adam().learning_rate = 0.1
 
 
+def test_the_size_below_which_tables_are_updated_whole_is_a_whole_number():
+    assert lazy_adam(dense_below="2^20").dense_below == 1 << 20
+    with pytest.raises(ValueError, match="`dense_below` must be a whole number, .* Received: 2.5"):
+        lazy_adam(dense_below=2.5)
+
+
 def test_small_tables_are_updated_densely():
     data = list(batches(30))
     model, optimizer = model_of(), RowwiseAdam()

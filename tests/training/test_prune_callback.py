@@ -465,7 +465,8 @@ def test_a_click_model_of_layers_without_names(tmp_path):
     ("options", "match"),
     [
         ({"steps": 0}, "`steps` must be at least 1. Received: 0"),
-        ({"check_every": 1.5}, "`check_every` must be at least 1. Received: 1.5"),
+        ({"check_every": 1.5}, "`check_every` must be a whole number, .* Received: 1.5"),
+        ({"steps": "many"}, "`steps` must be a whole number"),
         ({"threshold_init": "soon"}, "must be 'auto', a number or None. Received: 'soon'"),
     ],
 )
