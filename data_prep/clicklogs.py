@@ -1,16 +1,24 @@
 """The command line that Criteo and Avazu share."""
 
 import re
+import sys
 from collections.abc import Sequence
 
 from absl import logging
 
 from pep_tf.command_line import Command
 from pep_tf.data.clicklogs.build import COUNT_ON, ENCODINGS, Options, check_effects
+from pep_tf.data.clicklogs.formats import FORMATS
 from pep_tf.data.clicklogs.prepare import prepare, report
 from pep_tf.data.clicklogs.process import ON_BAD_ROW
+from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import DataError
+from pep_tf.experiments.config import Config
+from pep_tf.experiments.memory import in_words, memory_of
 from pep_tf.numbers import whole
+from pep_tf.training.memory_pool import machine_memory
+
+_DIMS = (16, 64)  # embedding dimensions to tell the memory for
 
 
 def new_command(dataset: str, about: str) -> Command:
@@ -81,6 +89,11 @@ def run(
             on_bad_row=flags.on_bad_row,
             **({"hour": flags.hour} if hour else {}),
         )
+        if options.encoding == "hash":  # whose sizes are known before anything is read
+            fields = options.features(FORMATS[dataset])
+            needed = _memory(FeatureSchema.of({f.name: f.buckets for f in fields}))
+            if min(needed.values()) > machine_memory():
+                print(f"{_told(needed)}; this machine has less", file=sys.stderr, flush=True)
         manifest = prepare(
             dataset,
             flags.raw,
@@ -92,8 +105,20 @@ def run(
             verify=flags.verify,
         )
         print(report(manifest))
+        print(_told(_memory(FeatureSchema.from_config(manifest["schema"]))))
 
     return command.run(main, arguments)
+
+
+def _memory(schema: FeatureSchema) -> dict[int, int]:
+    """Bytes that training on such features takes at least, by embedding dimension."""
+    configs = [Config(embedding_dim=dim) for dim in _DIMS]
+    return {c.embedding_dim: memory_of(c, schema, c.batch_size).total for c in configs}
+
+
+def _told(needed: dict[int, int]) -> str:
+    parts = (f"{in_words(size)} with --embedding_dim={dim}" for dim, size in needed.items())
+    return f"training   takes at least {', '.join(parts)}"
 
 
 def _read_buckets(text: str) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pep_tf.data.clicklogs import load_avazu, load_criteo
 from pep_tf.data.dataset import CTRData
-from pep_tf.data.movielens import load_movielens, load_movielens_1m
+from pep_tf.data.movielens import is_store, load_movielens, load_movielens_1m
 from pep_tf.data.movielens_small import load_movielens_small
 from pep_tf.data.synthetic import synthetic
 from pep_tf.data.synthetic_store import synthetic_store
@@ -96,6 +96,7 @@ LOADERS: dict[str, Callable[..., CTRData]] = {
 
 
 _STORED = {"criteo", "avazu", "synthetic-criteo", "synthetic-avazu"}
+_FILES_OR_STORE = {"movielens", "movielens-1m"}
 
 
 def load(
@@ -152,5 +153,7 @@ def load(
 
 
 def has_own_split(dataset: str, data_dir: str | os.PathLike[str] | None) -> bool:
-    """Whether a data set comes with one split, whatever the seed: a prepared store of click logs."""
-    return data_dir is not None and dataset in _STORED and resolve(data_dir).is_dir()
+    """Whether a data set comes with one split, whatever the seed: a prepared store."""
+    if data_dir is None or not (path := resolve(data_dir)).is_dir():
+        return False
+    return dataset in _STORED or (dataset in _FILES_OR_STORE and is_store(path))

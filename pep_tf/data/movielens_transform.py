@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +14,9 @@ from pep_tf.data.lookup import NumberLookup, TextLookup
 from pep_tf.data.movielens_values import rule_of
 from pep_tf.data.raw import UNKNOWN, RawColumn, refuse
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.errors import DataError, reading
 
+FILE = "transform.json"
 TIME_BUCKET, TIMESTAMP = "time_bucket", "timestamp"
 NO_YEAR = 0  # what the small data set has where a movie has no title, and so no year
 
@@ -45,7 +48,9 @@ class MovieLensTransform(tf.Module):
 
     def __init__(self, vocabularies: Mapping[str, np.ndarray], first_time: int) -> None:
         super().__init__(name="movielens")
-        self.fingerprint = _fingerprint(vocabularies, first_time)
+        values = {name: values.tolist() for name, values in vocabularies.items()}
+        self._config = json.dumps([values, first_time])  # text: a tf.Module would wrap lists
+        self.fingerprint = hashlib.md5(self._config.encode()).hexdigest()
         self.schema = FeatureSchema.of({name: len(v) for name, v in vocabularies.items()})
         self._fields: dict[str, _TimeBuckets | NumberLookup | TextLookup] = {}
         with tf.device("CPU"):  # where texts have to be
@@ -69,6 +74,26 @@ class MovieLensTransform(tf.Module):
             }
         return smaller
 
+    def save(self, folder: Path) -> None:
+        """Writes `transform.json`."""
+        (folder / FILE).write_text(self._config, "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "MovieLensTransform":
+        """Reads what `save` wrote.
+
+        Raises:
+            DataError: no transform there, or a damaged one.
+        """
+        path = folder / FILE
+        if not path.exists():
+            raise DataError(
+                f"{path}: no such file; prepare the data again with this version and --overwrite."
+            )
+        with reading(path, DataError, "prepare the data again"):
+            values, first_time = json.loads(path.read_text("utf-8"))
+            return cls({name: np.array(own) for name, own in values.items()}, first_time)
+
     def raw_columns(self) -> dict[str, RawColumn]:
         """The columns that it reads, each string or int64 [B]."""
         return {name: rule.column for name, rule in self._rules.items()}
@@ -83,12 +108,6 @@ class MovieLensTransform(tf.Module):
                     values["year"] = tf.where(values["year"] < 0, np.int64(NO_YEAR), values["year"])
                 ids = [field(values[column_of(name)]) for name, field in self._fields.items()]
                 return tf.stack(ids, axis=1)
-
-
-def _fingerprint(vocabularies: Mapping[str, np.ndarray], first_time: int) -> str:
-    """md5 of everything that decides an id."""
-    values = {name: values.tolist() for name, values in vocabularies.items()}
-    return hashlib.md5(json.dumps([values, first_time]).encode()).hexdigest()
 
 
 def column_of(field: str) -> str:

@@ -117,8 +117,8 @@ def _define_data(command: Command) -> None:
     command.path(
         "data_dir",
         None,
-        "MovieLens: folder with ratings.dat, users.dat, movies.dat; click logs: a prepared store, or "
-        "the raw file itself",
+        "MovieLens: folder with ratings.dat, users.dat, movies.dat, or a prepared store; click logs: a "
+        "prepared store, or the raw file itself",
     )
     command.whole(
         "rows", None, "synthetic data: rows of all splits together", shown="1000000", most=MAX_ROWS

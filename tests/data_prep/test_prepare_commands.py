@@ -1,6 +1,7 @@
 """The commands, run as a user runs them."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,8 @@ import pytest
 
 from data_prep.criteo import prepare as criteo
 from pep_tf.data.clicklogs import load_avazu, load_criteo
+from pep_tf.experiments.config import Config
+from pep_tf.experiments.memory import in_words, memory_of
 from tests.data.clicklogs.rows_for_tests import REAL_AVAZU, REAL_CRITEO, criteo_lines
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -85,6 +88,19 @@ def test_a_bad_flag_is_one_line_and_leaves_nothing(raw, flags, message, capsys, 
     assert message in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("buckets", "before"), [("1e9", True), ("1e3", False)])
+def test_the_memory_that_training_takes_is_told(tmp_path, capsys, buckets, before):
+    (tmp_path / "raw.txt").write_bytes(b"\n".join(criteo_lines(200)) + b"\n")
+    flags = [f"--raw={tmp_path / 'raw.txt'}", f"--out={tmp_path / 'out'}", "--workers=1"]
+    assert criteo.main([*flags, f"--buckets=C3={buckets}"]) == 0
+    out, err = capsys.readouterr()
+    schema = load_criteo(tmp_path / "out").schema
+    config = Config(embedding_dim=64)
+    least = in_words(memory_of(config, schema, config.batch_size).total)
+    assert re.search(f"(?m)^training   takes at least .*, {least} with --embedding_dim=64$", out)
+    assert (f"{least} with --embedding_dim=64; this machine has less" in err) == before
 
 
 def test_buckets_as_people_write_them(tmp_path, capsys):

@@ -25,6 +25,7 @@ from pep_tf.data.clicklogs.store import store_splits
 from pep_tf.data.dataset import CTRData, check_data
 from pep_tf.data.identity import Identity
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.errors import DataError
 from pep_tf.paths import resolve
 
 
@@ -73,6 +74,8 @@ class ArrayStore(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: 
             "schema": data.schema.get_config(),
             "splits": splits,
         }
+        if save := getattr(data.transform, "save", None):
+            save(pathlib.Path(self.data_dir))
         write_manifest(pathlib.Path(self.data_dir), facts)
 
 
@@ -131,18 +134,23 @@ def _holds(folder: pathlib.Path, data: CTRData, verify: bool) -> bool:
     return is_same(folder, known, _identity(data))
 
 
-def read_store(folder: str | os.PathLike[str], *, verify: bool = False) -> CTRData:
-    """Reads what `write_store` wrote.
+def read_store(
+    folder: str | os.PathLike[str], *, dataset: str | None = None, verify: bool = False
+) -> CTRData:
+    """Reads what `write_store` wrote, but for the transform, which its class reads.
 
     Args:
         folder: of the store.
+        dataset: name of the data set that it must hold; None takes any.
         verify: hashes every file, even where size, times and inode are what they were.
 
     Raises:
-        DataError: no store, damaged, or of another version.
+        DataError: no store, damaged, of another version, or of another data set.
     """
     folder = resolve(folder)
     manifest = read_manifest(folder, verify=verify)
+    if dataset not in (None, manifest.get("dataset")):
+        raise DataError(f"{folder}: holds {manifest.get('dataset')!r}, {dataset!r} was asked for.")
     check_version(folder, manifest)
     known = Identity.from_config(manifest.get("identity")) or Identity()
     with reading_manifest(folder):

@@ -108,13 +108,7 @@ def find_store(data_dir: pathlib.Path) -> pathlib.Path:
     Raises:
         DataError: none, or several.
     """
-    if (data_dir / FILE).is_file():
-        return data_dir
-    found = [
-        p.parent
-        for p in sorted(data_dir.glob("**/" + FILE))
-        if not any("incomplete." in part or part == ".unfinished" for part in p.parts)
-    ]
+    found = stores_in(data_dir)
     if not found:
         raise DataError(
             f"{data_dir}: holds no prepared store (no {FILE}); "
@@ -123,6 +117,17 @@ def find_store(data_dir: pathlib.Path) -> pathlib.Path:
     if len(found) > 1:
         raise DataError(f"{data_dir}: holds several stores, name one of {[str(p) for p in found]}")
     return found[0]
+
+
+def stores_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The stores in a folder: the folder itself, or those below it that are complete."""
+    if (folder / FILE).is_file():
+        return [folder]
+    return [
+        p.parent
+        for p in sorted(folder.glob("**/" + FILE))
+        if not any("incomplete." in part or part == ".unfinished" for part in p.parts)
+    ]
 
 
 def load_transform(folder: PathLike) -> Transform:
