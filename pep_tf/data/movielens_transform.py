@@ -48,8 +48,8 @@ class MovieLensTransform(tf.Module):
 
     def __init__(self, vocabularies: Mapping[str, np.ndarray], first_time: int) -> None:
         super().__init__(name="movielens")
-        values = {name: values.tolist() for name, values in vocabularies.items()}
-        self._config = json.dumps([values, first_time])  # text: a tf.Module would wrap lists
+        lists = {name: values.tolist() for name, values in vocabularies.items()}
+        self._config = json.dumps([lists, first_time])  # text: a tf.Module would wrap the lists
         self.fingerprint = hashlib.md5(self._config.encode()).hexdigest()
         self.schema = FeatureSchema.of({name: len(v) for name, v in vocabularies.items()})
         self._fields: dict[str, _TimeBuckets | NumberLookup | TextLookup] = {}
