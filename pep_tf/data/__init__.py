@@ -1,6 +1,7 @@
 """Data sets: feature schemas, readers, `tf.data` streams."""
 
 from pep_tf.data.columns import from_dataframe as from_dataframe
+from pep_tf.data.columns import from_files as from_files
 from pep_tf.data.dataset import ArraySplit as ArraySplit
 from pep_tf.data.dataset import CTRData as CTRData
 from pep_tf.data.dataset import Split as Split

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pep_tf.data.clicklogs import load_avazu, load_criteo
+from pep_tf.data.columns import ENDINGS, is_own, load_own
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.movielens import is_store, load_movielens, load_movielens_1m
 from pep_tf.data.movielens_small import load_movielens_small
@@ -15,6 +16,8 @@ from pep_tf.data.synthetic_store import synthetic_store
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
 from pep_tf.paths import resolve
+
+PAPER = "paper"
 
 
 def _criteo(
@@ -78,7 +81,7 @@ def _given(dataset: str, data_dir: Path | None, features: str) -> Path:
 
 
 def _paper_only(dataset: str, features: str) -> None:
-    if features != "paper":
+    if features != PAPER:
         raise DataError(f"`features` of {dataset} must be 'paper'. Received: {features!r}")
 
 
@@ -103,7 +106,7 @@ def load(
     dataset: str,
     *,
     data_dir: str | os.PathLike[str] | None = None,
-    features: str = "paper",
+    features: Any = PAPER,
     seed: int | None = None,
     verify: bool = False,
     **options: Any,
@@ -111,17 +114,19 @@ def load(
     """Loads a data set, split 80/10/10.
 
     Args:
-        dataset: a key of `LOADERS`. "movielens" is MovieLens-1M from `data_dir` or TFDS, else the
+        dataset: a key of `LOADERS`, or data of your own: a Python file, or a table (see
+            `pep_tf.data.columns.load_own`). "movielens" is MovieLens-1M from `data_dir` or TFDS, else the
             small set; "movielens-1m" and "movielens-small" are those and no other.
         data_dir: folder with the files of the data set (see the loader for what else it takes);
             synthetic data: none, or the store prepared from its raw text.
-        features: "paper", or "with_ids" (MovieLens: user and movie ids as well).
+        features: "paper", or "with_ids" (MovieLens: user and movie ids as well); of a table
+            `{field: kind}`, see `from_dataframe`.
         seed: seed of the split, 0 or more, 0 unless given; of synthetic data also of its rows. A
             prepared store has a split already: another seed is refused.
         verify: hashes every file of a prepared store, even where size, times and inode are what they
             were when that was last done.
         **options: synthetic data: `rows`, `num_features`; raw click logs: `on_bad_row`; raw Avazu:
-            `hour`.
+            `hour`; a table: `label`, `split`, `drop`.
 
     Returns:
         The data set; its `name` is the one really used, its `details` say where it came from.
@@ -134,10 +139,15 @@ def load(
         >>> data.name, data.schema.num_fields, data.train.num_rows
         ('movielens-small', 5, 63952)
     """
-    if dataset not in LOADERS:
-        raise DataError(f"`dataset` must be one of {sorted(LOADERS)}. Received: {dataset!r}")
     if seed is not None:
         seed = whole("seed", seed, least=0)
+    if isinstance(dataset, str) and is_own(dataset):
+        return _own(dataset, data_dir, features, seed or 0, options)
+    if dataset not in LOADERS:
+        raise DataError(
+            f"`dataset` must be one of {sorted(LOADERS)}, or a file: {', '.join(ENDINGS)}, or .py. "
+            f"Received: {dataset!r}"
+        )
     loader = LOADERS[dataset]
     parameters = inspect.signature(loader).parameters
     if unknown := sorted(set(options) - set(parameters)):
@@ -150,6 +160,18 @@ def load(
     if "verify" in parameters:  # what is no store is read whole each time
         options["verify"] = verify
     return loader(data_dir=path, features=features, seed=seed, **options)
+
+
+def _own(dataset: str, data_dir: Any, features: Any, seed: int, options: Any) -> CTRData:
+    if data_dir is not None:
+        raise DataError(
+            f"`data_dir` has no effect beside {dataset!r}, which is a file: leave it out."
+        )
+    features = None if features == PAPER else features
+    data = load_own(dataset, features=features, seed=seed, **options)
+    if data.name in LOADERS:
+        raise DataError(f"{dataset}: must have another name than the data set {data.name!r}.")
+    return data
 
 
 def has_own_split(dataset: str, data_dir: str | os.PathLike[str] | None) -> bool:

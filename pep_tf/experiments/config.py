@@ -2,10 +2,10 @@
 
 import dataclasses
 import os
-import runpy
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from pep_tf.data import LOADERS
 from pep_tf.errors import RunError
 from pep_tf.experiments.effects import check_effects
 from pep_tf.export.check import FORMATS
@@ -13,6 +13,7 @@ from pep_tf.layers import GRANULARITIES
 from pep_tf.models import models_with, options_among
 from pep_tf.numbers import listed, read_fields, read_number, real
 from pep_tf.paths import resolve
+from pep_tf.python_file import read_dict
 from pep_tf.tables.packed.values import DTYPES
 from pep_tf.training import Settings
 from pep_tf.training.budgets import check_budgets
@@ -134,6 +135,7 @@ CHOICES = {
     "export_format": (*FORMATS, BOTH, NONE),
 }
 
+_MANY_ROWS = 1_000_000
 _FULL_ROWS = 10_000_000  # a click log of at least this many training rows gets the paper's s0
 
 
@@ -142,12 +144,19 @@ def dataset_defaults(dataset: str, train_rows: int) -> dict[str, Any]:
 
     The small MovieLens set has 62 steps an epoch: at the paper's s0 of -15 pruning would take 250
     epochs, so its thresholds start where the steps available allow. Click logs have the paper's
-    MLP and, at full size, its s0.
+    MLP and, at full size, its s0. Data of one's own has the thresholds of the small set, and from a
+    million training rows on the epochs of click logs.
     """
     if dataset == "movielens-1m":
         return {}
     if dataset == "movielens-small":
         return {"threshold_init": AUTO, "prune_epochs": 40}
+    if dataset not in LOADERS:
+        few = {"epochs": 10, "prune_epochs": 10, "patience": 2}
+        return {
+            "threshold_init": AUTO,
+            **(few if train_rows >= _MANY_ROWS else {"prune_epochs": 40}),
+        }
     return {
         "threshold_init": -150.0 if train_rows >= _FULL_ROWS else AUTO,
         "mlp_widths": (400, 400, 400),
@@ -197,13 +206,6 @@ def load_study(path: str | os.PathLike[str]) -> dict[str, Any]:
         RunError: a file that is missing, fails, has no `CONFIG`, or has an unknown name in it.
     """
     path = resolve(path)
-    try:
-        changes = runpy.run_path(str(path)).get("CONFIG")
-    except FileNotFoundError:
-        raise RunError(f"--config={path}: there is no such file.") from None
-    except Exception as error:
-        raise RunError(f"--config={path} fails: {type(error).__name__}: {error}") from error
-    if not isinstance(changes, dict):
-        raise RunError(f"--config={path} must define a dict `CONFIG`.")
+    changes = read_dict(path, "CONFIG", "config")
     _check_names(map(str, changes), f"--config={path}: ")
     return changes

@@ -20,8 +20,10 @@ DATA, HOW = "Data", "How to run"
 GROUPS = {
     DATA: {
         "dataset": "movielens (MovieLens-1M, or the small set where it cannot be had), movielens-1m, "
-        "movielens-small, criteo, avazu, synthetic-criteo, synthetic-avazu",
-        "features": "MovieLens-1M: 'paper' (7 fields) or 'with_ids' (9 fields, user and movie as well)",
+        "movielens-small, criteo, avazu, synthetic-criteo, synthetic-avazu; or data of your own: a table "
+        "(.csv, .tsv, .gz, .parquet) beside --label and --features, or a Python file that declares one",
+        "features": "MovieLens-1M: 'paper' (7 fields) or 'with_ids' (9 fields, user and movie as well); a "
+        "table: fields and kinds, user=vocabulary,item=hash:100000,price=bins:32,hour=hour:time",
         "seed": "of split, initial weights, shuffling and dropout; a prepared store has its split already",
         "seeds": "repeat the run over this many seeds, from --seed on, a folder each below the run's; a "
         "prepared store has one split for all of them, other data one a seed",
@@ -120,6 +122,17 @@ def _define_data(command: Command) -> None:
         "MovieLens: folder with ratings.dat, users.dat, movies.dat, or a prepared store; click logs: a "
         "prepared store, or the raw file itself",
     )
+    command.text(
+        "label", None, "a table: a column of 0 and 1, or a column and a threshold: 'rating > 3'"
+    )
+    command.text(
+        "split",
+        None,
+        "a table: random, hash, hash:COLUMN, time:COLUMN, or column:COLUMN, which has train, validation "
+        "or test",
+        shown="random",
+    )
+    command.text("drop", None, "a table: rows to leave out, by a value: rating=3")
     command.whole(
         "rows", None, "synthetic data: rows of all splits together", shown="1000000", most=MAX_ROWS
     )
@@ -162,5 +175,5 @@ def given(command: Command) -> dict[str, Any]:
 
 def data_options(command: Command) -> dict[str, Any]:
     """The flags that go to the reader of the data set, those that were given."""
-    names = ("rows", "num_features", "on_bad_row", "hour", "verify")
+    names = ("label", "split", "drop", "rows", "num_features", "on_bad_row", "hour", "verify")
     return {name: value for name, value in command.given().items() if name in names}

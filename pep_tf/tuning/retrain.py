@@ -90,7 +90,7 @@ def write_study(search: Search, config: Config, data: CTRData, run_dir: pathlib.
     """
     path = run_dir / STUDY
     default = make_config(data.name, data.train.num_rows)
-    changes: dict[str, Any] = {"dataset": data.name}
+    changes: dict[str, Any] = {"dataset": data.details.get("declaration", data.name)}
     for field in dataclasses.fields(Config):
         if (value := getattr(config, field.name)) != getattr(default, field.name):
             changes[field.name] = value

@@ -1,4 +1,8 @@
 """Data of your own: columns of a table, declared by their kind, to a data set ready to train on."""
 
+from pep_tf.data.columns.declared import is_own as is_own
+from pep_tf.data.columns.declared import load_own as load_own
+from pep_tf.data.columns.files import ENDINGS as ENDINGS
+from pep_tf.data.columns.files import from_files as from_files
 from pep_tf.data.columns.from_dataframe import from_dataframe as from_dataframe
 from pep_tf.data.columns.kinds import KINDS as KINDS

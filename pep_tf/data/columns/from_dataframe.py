@@ -153,7 +153,7 @@ def _check_table(frame: pd.DataFrame, label: str, fields: Sequence[Feature]) -> 
             f"`frame` must be a pandas DataFrame. Received: {type(frame).__name__}; "
             "pd.DataFrame({column: values}) makes one"
         )
-    own = label_column(label, frame)
+    own = label_column(label, list(frame.columns))
     for name in (own, *(field.column for field in fields)):
         column_of(frame, name)
     if own in {field.column for field in fields}:

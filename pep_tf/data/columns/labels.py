@@ -1,12 +1,13 @@
 """Which rows are kept and how they are labelled, by the value of a column."""
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pep_tf.data.columns.texts import Place, texts_of
+from pep_tf.data.columns.texts import Place, numbers_of, texts_of
 from pep_tf.data.columns.transform import column_of
 from pep_tf.errors import DataError
 from pep_tf.numbers import real
@@ -15,9 +16,9 @@ _ABOVE = re.compile(r"\s*(?P<column>.+?)\s*(?P<sign>>=?)\s*(?P<threshold>[^>=]+?
 _CLASSES = {b"0": 0.0, b"1": 1.0, b"0.0": 0.0, b"1.0": 1.0, b"False": 0.0, b"True": 1.0}
 
 
-def label_column(label: Any, frame: pd.DataFrame) -> str:
-    """The column that a label is read from, see `read_labels`."""
-    if label in frame.columns:
+def label_column(label: Any, columns: Collection[str]) -> str:
+    """Which of the columns a label is read from, see `read_labels`."""
+    if label in columns:
         return label
     found = _ABOVE.fullmatch(label) if isinstance(label, str) else None
     return found["column"] if found else label
@@ -35,20 +36,18 @@ def read_labels(frame: pd.DataFrame, label: str, place: Place) -> np.ndarray:
     Raises:
         DataError: no such column; a value that is missing, or neither of the two.
     """
-    name = label_column(label, frame)
+    name = label_column(label, list(frame.columns))
     column = column_of(frame, name)
     if name == label:
         return _classes(column, name, place)
     found = _ABOVE.fullmatch(label)
     assert found
     threshold = real(f"threshold of {label}", found["threshold"])
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    texts = texts_of(column, name, place)
+    numbers = numbers_of(texts)
     if (bad := ~np.isfinite(numbers)).any():
-        row = int(np.argmax(bad))
-        raise DataError(
-            f"`{name}` must be a number in every row, to be compared with {threshold:g}. "
-            f"Received: {column.iloc[row]!r} in {place(row)}"
-        )
+        raise texts.error(bad, f"a number in every row, to be compared with {threshold:g}")
+    numbers = numbers[texts.codes]
     above = numbers >= threshold if found["sign"] == ">=" else numbers > threshold
     return above.astype(np.float32)
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pep_tf.data.clicklogs.rows import SPLITS, assign_rows
 from pep_tf.data.columns.categories import text_keys
-from pep_tf.data.columns.texts import Place, texts_of
+from pep_tf.data.columns.texts import Place, numbers_of, texts_of
 from pep_tf.data.columns.transform import column_of
 from pep_tf.data.split import random_split
 from pep_tf.errors import DataError
@@ -39,14 +39,13 @@ def split_rows(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> list
     """
     if not isinstance(split, str):
         return _named(pd.Series(_listed(split, len(frame))), "split", place)
-    kind, _, column = split.partition(":")
     if split == "random":
         return list(random_split(len(frame), seed))
     if split == "hash":
         return _of_places(assign_rows(np.arange(len(frame)), seed)[0], split)
-    if kind not in _OF_COLUMN or not column:
+    if (column := split_column(split)) is None:
         raise DataError(f"`split` must be one of {_KNOWN}. Received: {split!r}")
-    values = column_of(frame, column)
+    kind, values = split.partition(":")[0], column_of(frame, column)
     if kind == "column":
         return _named(values, column, place)
     if kind == "time":
@@ -54,6 +53,12 @@ def split_rows(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> list
     texts = texts_of(values, column, place)
     keys = text_keys(tf.constant(texts.distinct, tf.string)).numpy()
     return _of_places(assign_rows(keys, seed)[0][texts.codes], split)
+
+
+def split_column(split: Any) -> str | None:
+    """The column that a split reads, if it reads one."""
+    kind, _, column = split.partition(":") if isinstance(split, str) else ("", "", "")
+    return column if kind in _OF_COLUMN and column else None
 
 
 def is_drawn(split: Any) -> bool:
@@ -105,10 +110,10 @@ def times_of(values: pd.Series, column: str, place: Place) -> np.ndarray:
     if values.dtype.kind == "M" and not values.isna().any():
         return values.to_numpy("datetime64[ns]").view(np.int64)
     texts = texts_of(values, column, place)
-    written = pd.Series([text.decode("utf-8", "replace") for text in texts.distinct], dtype=object)
-    times = pd.to_numeric(written, errors="coerce")
+    times = pd.Series(numbers_of(texts))
     if not np.isfinite(times).all():
-        times = pd.to_datetime(written, format="ISO8601", utc=True, errors="coerce")
+        written = [text.decode("utf-8", "replace") for text in texts.distinct]
+        times = pd.to_datetime(pd.Series(written), format="ISO8601", utc=True, errors="coerce")
     if (bad := times.isna().to_numpy()).any():
         demand = "a time in every row, to split by: a number, or a date such as 2014-10-21 13:45:00"
         raise texts.error(bad, demand)

@@ -117,6 +117,12 @@ def _text(value: Any) -> bytes | None:
     return MISSING if value != value else str(value).encode()
 
 
+def numbers_of(texts: Texts) -> np.ndarray:
+    """The distinct texts as numbers; NaN where one is none."""
+    written = [text.decode("utf-8", "replace") for text in texts.distinct]
+    return pd.to_numeric(pd.Series(written, dtype=object), errors="coerce").to_numpy()
+
+
 def refuse_rounded(column: pd.Series, name: str, place: Place = row_of_frame) -> None:
     """Refuses numbers that may have lost digits: whole numbers too large for the floats they are in.
 

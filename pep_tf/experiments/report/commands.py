@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from pep_tf.data.columns import is_own
 from pep_tf.experiments.config import Config
 from pep_tf.experiments.environment import command
 from pep_tf.experiments.report.reading import Record, exports_of
@@ -110,7 +111,10 @@ def _line(command_line: str) -> str:
 
 
 def _with_dataset(words: list[str], dataset: str) -> list[str]:
-    """A command line whose last word on the data set is `dataset`; unchanged where it is already."""
+    """A command line whose last word on the data set is `dataset`; unchanged where it is already.
+
+    Data of one's own is found by its file, whose name the data set has not.
+    """
     kept, named, following = [], Config.dataset, False
     for word in words:
         name, equals, value = word.lstrip("-").partition("=")
@@ -120,7 +124,7 @@ def _with_dataset(words: list[str], dataset: str) -> list[str]:
         if not following and not flag:
             kept.append(word)
         following = flag and not equals
-    return words if named == dataset else [*kept, f"--dataset={dataset}"]
+    return words if named == dataset or is_own(named) else [*kept, f"--dataset={dataset}"]
 
 
 def _flag(value: object) -> str:

@@ -1,0 +1,88 @@
+"""Own data by the name of a file: a declaration in Python, or a table beside options."""
+
+import inspect
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from pep_tf.data.columns.files import ending_of, from_files
+from pep_tf.data.columns.from_dataframe import from_dataframe
+from pep_tf.data.dataset import CTRData
+from pep_tf.errors import DataError
+from pep_tf.numbers import split_list
+from pep_tf.paths import resolve
+from pep_tf.python_file import read_dict
+
+DECLARATION = "DATA"
+OPTIONS = ("label", "split", "drop")
+
+
+def is_own(dataset: str) -> bool:
+    """Whether the name of a data set is that of a file."""
+    return dataset.endswith(".py") or ending_of(dataset) is not None
+
+
+def load_own(dataset: str, *, features: Any, seed: int, **options: Any) -> CTRData:
+    """Loads a data set by the name of a file.
+
+    Args:
+        dataset: a table, or a pattern of several (see `from_files`); or a Python file that defines
+            `DATA`, a dict of the arguments of `from_files` (`files` relative to that file), or of
+            `from_dataframe` with a `frame`, which may be a function that returns it.
+        features: `{field: kind}`, or as text `user=vocabulary,item=hash:1000`; None for a Python file.
+        seed: of the split.
+        **options: `label`, `split` and `drop` of a table; `drop` may be text: `rating=3,rating=0`.
+
+    Raises:
+        DataError: an option too many or missing, or what these functions refuse.
+        RunError: a Python file that is missing, fails or has no such dict.
+    """
+    if unknown := sorted(set(options) - set(OPTIONS)):
+        raise DataError(f"{dataset} has no option {', '.join(unknown)}: leave it out.")
+    given = {**options, **({} if features is None else {"features": features})}
+    if not dataset.endswith(".py"):
+        if missing := [name for name in ("label", "features") if name not in given]:
+            raise DataError(f"`{missing[0]}` must be given for {dataset}, a table of your own.")
+        for name in ("features", "drop"):
+            if isinstance(given.get(name), str):
+                given[name] = _pairs(name, given[name])
+        return from_files(dataset, seed=seed, **given)
+    if given:
+        raise DataError(f"`{next(iter(given))}` stands in {dataset} itself: leave it out.")
+    return _from_declaration(resolve(dataset), seed)
+
+
+def _from_declaration(path: pathlib.Path, seed: int) -> CTRData:
+    declared = read_dict(path, DECLARATION, "dataset")
+    source = {"files", "frame"} & set(declared)
+    if len(source) != 1:
+        raise DataError(f"{path}: {DECLARATION} must have either `files` or `frame`.")
+    read = from_files if source == {"files"} else from_dataframe
+    parameters = inspect.signature(read).parameters
+    if unknown := sorted(set(declared) - (set(parameters) - {"seed", "name"})):
+        raise DataError(f"{path}: {DECLARATION} has no use for {', '.join(unknown)}.")
+    if missing := {"label", "features"} - set(declared):
+        raise DataError(f"{path}: {DECLARATION} must have `{min(missing)}`.")
+    if "files" in declared:
+        files = declared["files"]
+        files = [files] if isinstance(files, str) else files
+        declared = {**declared, "files": [path.parent / file for file in files]}
+    elif callable(declared["frame"]):
+        declared = {**declared, "frame": declared["frame"]()}
+    data = read(**declared, seed=seed, name=path.stem)
+    data.details["declaration"] = str(path)
+    return data
+
+
+def _pairs(name: str, text: str) -> Mapping[str, Any]:
+    """`{field: kind}` of `field=kind,...`, or `{column: values}`."""
+    pairs: dict[str, Any] = {}
+    for item in split_list(name, text):
+        key, equals, value = item.partition("=")
+        if not equals or (name == "features" and key in pairs):
+            raise DataError(
+                f"`{name}` must be pairs such as user=vocabulary,item=hash:1000, each name once. "
+                f"Received: {item!r} in {text!r}"
+            )
+        pairs[key] = value if name == "features" else [*pairs.get(key, []), value]
+    return pairs
