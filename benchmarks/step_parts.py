@@ -99,6 +99,6 @@ def _catch_up(table: LazyTable, rows: tf.Tensor) -> Part:
     ids = table.find(rows, distinct=False).ids
     stored = tf.concat([tf.gather(variable.raw, ids) for variable in table.table.variables], 1)
     state = (stored, tf.gather(table.moments.raw, ids))
-    last = tf.gather(table.last.raw, ids)
+    last = tf.bitcast(tf.gather(table.last.raw, ids), tf.int32)
     now = tf.cast(table._steps._value, tf.int32)
     return lambda _: catch_up(*state, last, now, table.columns)

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import scipy.stats
-import tensorflow as tf
 
 from pep_tf.command_line import Command
 from pep_tf.data import CTRData
+from pep_tf.device import make_deterministic
 from pep_tf.errors import PepError
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.load_data import load_for_seed
@@ -181,7 +181,7 @@ def _run(command: Command, what: list[str]) -> None:
     for name, only in (("trials", "rank"), ("seeds", "compare")):
         if name in command.given() and [only] != what:
             raise PepError(f"`{name}` has no effect on {what[0]}: it is for {only}.")
-    tf.config.experimental.enable_op_determinism()
+    make_deterministic()
     report = Report(asked.search, asked.data_dir)
     found = report.rank(asked.trials) if what == ["rank"] else report.compare(asked.seeds)
     text = json.dumps(found, indent=2)

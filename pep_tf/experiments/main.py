@@ -14,6 +14,7 @@ import tensorflow as tf
 from pep_tf.command_line import Command
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
+from pep_tf.device import make_deterministic
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags
 from pep_tf.experiments.config import Config, load_study, make_config
@@ -95,7 +96,7 @@ class _Main:
         stem = f"{data.name}-{config.model}"
         path = options.run_dir or next_run_dir(resolve("runs"), stem, options.resume)
         folder = RunFolder(path)
-        tf.config.experimental.enable_op_determinism()
+        make_deterministic()
         with folder.opened(dataclasses.asdict(config), data, options.resume):
             folder.note_environment(environment(self.arguments))
             self._tell_fallback(data)

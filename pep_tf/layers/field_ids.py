@@ -70,7 +70,8 @@ class FieldIds(keras.layers.Layer):
         outside = tf.reduce_any(tf.bitcast(ids, tf.uint64) >= sizes)
         check = tf.cond(outside, lambda: self._complain(ids), lambda: tf.constant(True))
         with tf.control_dependencies([check]):
-            return tf.cast(ids, tf.int32) + tf.constant(self.offsets, tf.int32)
+            # Added as int64: int32 is added on the host where there is a GPU.
+            return tf.cast(ids + self.offsets, tf.int32)
 
     @staticmethod
     def _refuse_floats(ids: tf.Tensor | keras.KerasTensor) -> None:

@@ -194,7 +194,7 @@ class PEPEmbedding(TableLayer):
             compiled = rows.places is not None
             values = soft_threshold(values, rows.thresholds, self.gate, compiled=compiled)
         if rows.places is not None:
-            return spread(values, rows.places, self.compute_dtype)
+            return spread(values, rows.places, self.compute_dtype, found.order)
         return tf.cast(values, self.compute_dtype)
 
     def _rows(self, found: Found) -> Rows:
@@ -216,10 +216,11 @@ class PEPEmbedding(TableLayer):
         return stored
 
     def field_of(self, rows: tf.Tensor) -> tf.Tensor:
-        """Index of the field that each of `rows` belongs to; same shape, int32."""
+        """Index of the field that each of `rows` belongs to; same shape and type."""
         assert self.field_sizes is not None, "granularities by field have field sizes"
         ends = tf.constant(np.cumsum(self.field_sizes)[:-1], rows.dtype)
-        fields = tf.searchsorted(ends, tf.reshape(rows, [-1]), side="right")
+        rows_in_line = tf.reshape(rows, [-1])
+        fields = tf.searchsorted(ends, rows_in_line, side="right", out_type=rows.dtype)
         return tf.reshape(fields, tf.shape(rows))
 
     @property

@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.device import on_gpu
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.numbers import INT32_MAX
 from pep_tf.tables import BLOCK_ENTRIES, RowTable, RowVariable
-from pep_tf.tables.distinct import spread
+from pep_tf.tables.distinct import distinct, spread
 
 _BLOCK_ROWS = 1 << 16  # rows unpacked at a time when the whole table is looked at
 
@@ -99,8 +100,8 @@ class TicketEmbedding(TableLayer):
         self.built = True
 
     def look_up(self, rows: tf.Tensor) -> tf.Tensor:
-        ids, places = tf.unique(tf.reshape(tf.cast(rows, tf.int32), [-1]))
-        return spread(self._rows_of(ids), tf.reshape(places, tf.shape(rows)), self.compute_dtype)
+        ids, places = distinct(tf.cast(rows, tf.int32))
+        return spread(self._rows_of(ids), places, self.compute_dtype)
 
     @property
     def embeddings(self) -> tf.Tensor:
@@ -109,6 +110,24 @@ class TicketEmbedding(TableLayer):
 
     def _rows_of(self, ids: tf.Tensor) -> tf.Tensor:
         """Dense rows, float32 [U, d], of distinct ids [U]."""
+        entries, places = self._entries(ids) if on_gpu() else self._entries_by_row(ids)
+        found = self.entries.row_table.lookup(entries, distinct=True)
+        values = found.values[0]
+        if found.places is not None:
+            values = spread(values, found.places, values.dtype)
+        values = values[:, 0]
+        # A fifth of the time of `tf.scatter_nd`, which sums what falls together: nothing does.
+        rows = tf.raw_ops.SparseToDense(
+            sparse_indices=places[:, None],
+            output_shape=[tf.size(ids, places.dtype) * self.output_dim],
+            sparse_values=values,
+            default_value=0.0,
+            validate_indices=False,
+        )
+        return tf.reshape(rows, [-1, self.output_dim])
+
+    def _entries_by_row(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Entries of distinct rows `ids`, row by row, and their places in these rows, [n] each."""
         at = tf.searchsorted(self.rows._value, ids)
         # The added row lies beyond the table, so that a search past the end finds something.
         known = tf.concat([self.rows._value, [self.input_dim]], 0)
@@ -117,22 +136,29 @@ class TicketEmbedding(TableLayer):
         starts, ends = tf.gather(self.starts._value, at), tf.gather(self.starts._value, at + 1)
         entries = tf.ragged.range(starts, ends)
         columns = tf.cast(tf.gather(self.columns._value, entries.values), tf.int32)
-        found = self.entries.row_table.lookup(entries.values, distinct=True)
-        values = found.values[0]
-        if found.places is not None:
-            values = spread(values, found.places, values.dtype)
-        values = values[:, 0]
         first = tf.cast(owners, tf.int32) * self.output_dim
-        places = _for_each(first, entries.row_splits, tf.size(values)) + columns
-        # A fifth of the time of `tf.scatter_nd`, which sums what falls together: nothing does.
-        rows = tf.raw_ops.SparseToDense(
-            sparse_indices=places[:, None],
-            output_shape=[tf.size(ids) * self.output_dim],
-            sparse_values=values,
-            default_value=0.0,
-            validate_indices=False,
-        )
-        return tf.reshape(rows, [-1, self.output_dim])
+        return entries.values, _for_each(first, entries.row_splits, tf.size(columns)) + columns
+
+    def _entries(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same, int64, with nothing that a GPU has no kernel for: no ragged range, no int32."""
+        if not self.num_rows:
+            return tf.zeros([0], tf.int64), tf.zeros([0], tf.int64)
+
+        def of(variable: keras.Variable, index: tf.Tensor) -> tf.Tensor:
+            value = variable._value
+            # Read whole, which copies nothing: no kernel gathers from a variable of int32.
+            value = tf.convert_to_tensor(value) if value.dtype == tf.int32 else value
+            return tf.cast(tf.gather(value, index), tf.int64)
+
+        at = tf.searchsorted(tf.cast(self.rows._value, tf.int64), ids, out_type=tf.int64)
+        at = tf.minimum(at, self.num_rows - 1)
+        first = of(self.starts, at)
+        counts = tf.where(of(self.rows, at) == ids, of(self.starts, at + 1) - first, 0)
+        kept = tf.range(tf.constant(self.output_dim, tf.int64)) < counts[:, None]
+        found = tf.where(kept)
+        owners = found[:, 0]
+        entries = tf.gather(first, owners) + found[:, 1]
+        return entries, owners * self.output_dim + of(self.columns, entries)
 
     def nnz(self) -> int:
         """Number of entries that are not zero."""

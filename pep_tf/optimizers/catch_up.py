@@ -83,6 +83,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.device import on_gpu
 from pep_tf.optimizers.catch_up_stages import (
     Plan,
     State,
@@ -135,7 +136,7 @@ def catch_up(
     last = tf.cast(last, tf.int64)
     _check(p, moments, last, columns.count)
     step = tf.broadcast_to(tf.cast(step, tf.int64), tf.shape(last))
-    return _whole(columns)(p, moments, last, step)
+    return (_at_once if on_gpu() else _whole)(columns)(p, moments, last, step)
 
 
 def gap_order(last: tf.Tensor, step: tf.Tensor | int) -> tf.Tensor:
@@ -184,8 +185,7 @@ def _whole(columns: Columns) -> Callable:
     def whole(
         p: tf.Tensor, moments: tf.Tensor, last: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        gap = tf.cast(tf.minimum(step - last, 2**31 - 1), tf.int32)
-        tf.debugging.assert_non_negative(gap, "`last` must not be later than `step`.")
+        gap = _gap(last, step)
         count = tf.shape(p)[0]
         tiles = -(-count // size)
 
@@ -211,30 +211,64 @@ def _whole(columns: Columns) -> Callable:
     return whole
 
 
+def _gap(last: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    gap = tf.cast(tf.minimum(step - last, 2**31 - 1), tf.int32)
+    tf.debugging.assert_non_negative(step - last, "`last` must not be later than `step`.")
+    return gap
+
+
+@functools.lru_cache(maxsize=64)
+def _at_once(columns: Columns) -> Callable:
+    """All rows at once, for a GPU; compiled for each number of rows that comes."""
+    compiled = _compiled(columns, None, _advance_all)
+
+    def at_once(
+        p: tf.Tensor, moments: tf.Tensor, last: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return compiled(p, moments, tf.cast(last, tf.float32), _gap(last, step))
+
+    return at_once
+
+
 @functools.lru_cache(maxsize=64)
 def _tile(columns: Columns) -> Callable:
     """The compiled work on a tile."""
-    rows = tile_rows(columns.count)
+    return _compiled(columns, tile_rows(columns.count), _advance)
+
+
+def _compiled(columns: Columns, rows: int | None, advance: Callable[..., State]) -> Callable:
+    """A compiled function of rows, their last step and their gap; `rows` is their number, if known."""
     table = [tf.TensorSpec([rows, k * columns.count]) for k in (1, 2)]
     row = [tf.TensorSpec([rows]), tf.TensorSpec([rows], tf.int32)]
 
     @tf.function(jit_compile=True, autograph=False, input_signature=[*table, *row])
-    def tile(
+    def caught_up(
         p: tf.Tensor, moments: tf.Tensor, last: tf.Tensor, gap: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         m, n = tf.split(moments, 2, axis=1)
-        state = _advance(State(p - columns.target, m, n), Plan(last, gap), columns)
+        state = advance(State(p - columns.target, m, n), Plan(last, gap), columns)
         found = state.v
         if np.any(columns.target):  # there and back would not be bit for bit
             found = tf.where(gap[:, None] > 0, state.v + columns.target, p)
         return found, tf.concat([state.m, state.n], axis=1)
 
-    return tile
+    return caught_up
+
+
+def _advance_all(state: State, plan: Plan, hyper: Columns) -> State:
+    """All stages, most of them whether a row needs it or not: asking costs a GPU more."""
+    _, state = tf.while_loop(
+        lambda i, _: i < hyper.cut.exact,
+        lambda i, s: (i + 1, exact_step(s, plan, hyper, i)),
+        (0, state),
+    )
+    for i in range(map_stages(hyper)):
+        state = map_stage(state, plan, hyper, i)
+    return _slow_stages(state, plan, hyper)
 
 
 def _advance(state: State, plan: Plan, hyper: Columns) -> State:
     """All stages, each only while some row of the tile still needs it."""
-    table = slow_table(hyper)
     longest = tf.reduce_max(plan.gap)
     # The first step is no part of the loop, which would begin by copying what it changes.
     state = exact_step(state, plan, hyper, 0)
@@ -250,8 +284,13 @@ def _advance(state: State, plan: Plan, hyper: Columns) -> State:
             lambda s=state, i=i: map_stage(s, plan, hyper, i),
             lambda s=state: s,
         )
+    return _slow_stages(state, plan, hyper)
+
+
+def _slow_stages(state: State, plan: Plan, hyper: Columns) -> State:
+    table, longest = slow_table(hyper), Plan(tf.zeros([]), tf.reduce_max(plan.gap))
     _, state = tf.while_loop(
-        lambda i, _: slow_part(row, hyper, i).active,
+        lambda i, _: slow_part(longest, hyper, i).active,
         lambda i, s: (i + 1, slow_stage(s, plan, hyper, i, table)),
         (0, state),
     )

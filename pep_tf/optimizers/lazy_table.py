@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from pep_tf.device import on_gpu
 from pep_tf.optimizers.apply_gradient import apply_gradient
+from pep_tf.optimizers.batch_rows import BatchRows, filled
 from pep_tf.optimizers.catch_up import catch_up, gap_order, tile_rows
 from pep_tf.optimizers.columns import Columns
 from pep_tf.optimizers.hyper import Hyper
 from pep_tf.tables import Found, RowTable, RowVariable
-from pep_tf.tables.distinct import summed
+from pep_tf.tables.distinct import Order, summed
+from pep_tf.tables.distinct import distinct as distinct_rows
 
 _WHOLE = (
     "{} is updated whole at each step, which is right but slow: a function that was traced before "
@@ -46,6 +49,25 @@ class MomentVariable(RowVariable):
         self.assign_raw(value)
 
 
+class StepVariable(MomentVariable):
+    """The last step of each row: the bits of int32, kept as float32.
+
+    TensorFlow writes rows of integers on the host, whole tables at a time where there is a GPU. What
+    is assigned may be such bits, or integers, which are steps.
+    """
+
+    def assign(self, value: Any) -> Any:
+        return super().assign(_as_bits(value))
+
+    def assign_raw(self, value: Any) -> None:
+        super().assign_raw(_as_bits(value))
+
+
+def _as_bits(steps: Any) -> tf.Tensor:
+    steps = tf.convert_to_tensor(steps)
+    return tf.bitcast(tf.cast(steps, tf.int32), tf.float32) if steps.dtype.is_integer else steps
+
+
 class LazyTable:
     """A table whose rows are updated when a batch holds them, and made up for when they are read.
 
@@ -62,7 +84,7 @@ class LazyTable:
             layers' own may be set until then.
         moments: float32 [N, 2 x width], m of all variables side by side, then n of all: a row of
             them is read and written as one.
-        last: int32 [N].
+        last: [N].
         steps: the optimizer's counter of finished steps.
     """
 
@@ -71,7 +93,7 @@ class LazyTable:
         table: RowTable,
         hyper: Callable[[RowVariable], Hyper],
         moments: MomentVariable,
-        last: MomentVariable,
+        last: StepVariable,
         steps: Any,
     ) -> None:
         self.table, self.moments, self.last, self._steps = table, moments, last, steps
@@ -107,30 +129,60 @@ class LazyTable:
         return self._current_at is None or int(self._steps._value) != self._current_at
 
     def find(self, rows: tf.Tensor, distinct: bool) -> Found:
-        flat = tf.reshape(rows, [-1])
-        ids, places = (flat, tf.range(tf.size(flat))) if distinct else tf.unique(flat)
-        return self._found(rows, ids, places)
+        if on_gpu():
+            return self.up_to_date(self.read(rows, distinct), rows)
+        ids, places = (rows, _numbers(rows)) if distinct else distinct_rows(rows)
+        return self._found(tf.reshape(ids, [-1]), places, rows)
 
-    def _found(self, rows: tf.Tensor, ids: tf.Tensor, places: tf.Tensor) -> Found:
-        """Distinct rows `ids`, up to date; `places` point into them."""
+    def read(self, rows: tf.Tensor, distinct: bool = False) -> BatchRows:
+        """What a step on a GPU needs to find these rows, as it is stored."""
+        ids, places = (rows, _numbers(rows)) if distinct else distinct_rows(rows)
+        ids, count = filled(tf.reshape(ids, [-1]), tf.size(rows, tf.int64))
+        return BatchRows(
+            ids,
+            count,
+            places,
+            tf.cast(self._last(ids), tf.int64),
+            tf.cast(self._steps._value, tf.int64),
+            self._stored(ids),
+            tf.gather(self.moments.raw, ids),
+        )
+
+    def up_to_date(self, read: BatchRows, rows: tf.Tensor, order: Order | None = None) -> Found:
+        """What was read of `rows`, brought up to date; `order` of their places, if it is known."""
+        p, moments = catch_up(read.p, read.moments, read.last, read.now, self.columns)
+        values = tuple(tf.split(p, self.columns.dims, axis=1))
+        state = Pending(read.ids, read.count, p, moments)
+        return Found(rows, values, read.ids, read.places, state, order)
+
+    def _found(self, ids: tf.Tensor, places: tf.Tensor, rows: tf.Tensor) -> Found:
+        """Distinct rows `ids`, up to date; `places` point into them, one for each of `rows`."""
         count, size = tf.size(ids), tile_rows(self.columns.count)
         filled = tf.minimum(tf.range(-(-count // size) * size), count - 1)
         now = tf.cast(self._steps._value, tf.int32)
-        last = tf.gather(self.last.raw, ids)
+        last = self._last(ids)
         if self.columns.count > 1:  # a single column is brought up to date in less time than sorted
             # The tiles that take longest begin first: no core waits long for the other at the end.
             order = gap_order(last, now)
             filled = tf.gather(order, filled)
             places = tf.gather(tf.math.invert_permutation(order), places)
         ids, last = tf.gather(ids, filled), tf.gather(last, filled)
-        stored = [tf.gather(variable.raw, ids) for variable in self.table.variables]
-        moments = tf.gather(self.moments.raw, ids)
-        # No gradient passes the catch-up: it goes to the rows as they are after it.
-        p, moments = (tf.stop_gradient(x) for x in (tf.concat(stored, 1), moments))
+        p, moments = self._stored(ids), tf.gather(self.moments.raw, ids)
         p, moments = catch_up(p, moments, last, now, self.columns)
         values = tuple(tf.split(p, self.columns.dims, axis=1))
-        places = tf.reshape(places, tf.shape(rows))
         return Found(rows, values, ids, places, Pending(ids, count, p, moments))
+
+    def _stored(self, ids: tf.Tensor) -> tf.Tensor:
+        """Rows of all variables side by side.
+
+        No gradient passes the catch-up: it goes to the rows as they are after it.
+        """
+        rows = [tf.gather(variable.raw, ids) for variable in self.table.variables]
+        return tf.stop_gradient(tf.concat(rows, 1))
+
+    def _last(self, ids: tf.Tensor) -> tf.Tensor:
+        """The last step of rows, int32."""
+        return tf.bitcast(tf.gather(self.last.raw, ids), tf.int32)
 
     def summed(self, gradients: Sequence[Any]) -> tuple[Pending, list[tf.Tensor]]:
         """The rows that gradients of all variables are for, up to date, and their sums, [U, width].
@@ -150,7 +202,7 @@ class LazyTable:
                 gradient = tf.IndexedSlices(gradient, tf.range(self.table.num_rows))
             at = tf.searchsorted(ids, tf.cast(gradient.indices, ids.dtype))
             if state is None:
-                all_found = self._found(ids, ids, tf.range(tf.size(ids)))
+                all_found = self.find(ids, distinct=True)
                 state = all_found.state
             at = tf.gather(all_found.places, at)
             sums.append(summed(gradient.values, at, tf.size(state.ids)))
@@ -186,8 +238,7 @@ class LazyTable:
         ):
             variable.raw.assign(value)
         self.moments.raw.assign(moments)
-        step = tf.cast(self._steps._value + 1, tf.int32)
-        self.last.raw.assign(tf.fill([self.table.num_rows], step))
+        self.last.raw.assign(tf.fill([self.table.num_rows], _as_bits(self._steps._value + 1)))
 
     def _side_by_side(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
         """Gradients of all variables; fails where another optimizer has the table by now."""
@@ -204,13 +255,16 @@ class LazyTable:
         for variable, dim in zip(self.table.variables, self.columns.dims, strict=True):
             _scatter(variable, ids[:count], p[:count, start : start + dim])
             start += dim
+        _scatter(self.last, ids[:count], tf.fill(tf.shape(ids[:count]), _as_bits(step)))
+        if on_gpu():
+            _scatter(self.moments, ids[:count], moments[:count])
+            return
         # A slice of whole tiles is not copied, one of rows is.
         columns, size = 2 * self.columns.count, tile_rows(self.columns.count)
         whole = tf.reshape(moments, [-1, size * columns])[: count // size]
         full = tf.shape(whole)[0] * size
         _scatter(self.moments, ids[:full], tf.reshape(whole, [-1, columns]))
         _scatter(self.moments, ids[full:count], moments[full:count])
-        _scatter(self.last, ids[:count], tf.fill(tf.shape(ids[:count]), tf.cast(step, tf.int32)))
 
     def _blocks(self) -> Iterator[Found]:
         """What is found for blocks of the table's rows, up to date."""
@@ -228,8 +282,7 @@ class LazyTable:
         if variable is self.moments:
             return found.state.moments
         if variable is self.last:
-            now = tf.cast(self._steps._value, tf.int32)
-            return tf.fill([tf.shape(found.ids)[0]], now)
+            return tf.fill([tf.shape(found.ids)[0]], _as_bits(self._steps._value))
         return found.values[self.table.place(variable)]
 
     def flush(self) -> None:
@@ -253,6 +306,12 @@ class LazyTable:
         with tf.init_scope():
             self.flush()
             self._released.assign(True)
+
+
+def _numbers(rows: tf.Tensor) -> tf.Tensor:
+    """Places of rows that are distinct: their numbers."""
+    size = tf.size(rows, tf.int64 if on_gpu() else tf.int32)
+    return tf.reshape(tf.range(size), tf.shape(rows))
 
 
 def _scatter(variable: keras.Variable, ids: tf.Tensor, rows: tf.Tensor) -> None:

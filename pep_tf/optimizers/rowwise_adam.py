@@ -1,6 +1,6 @@
 """Adam with coupled L2 whose step costs what the batch's rows cost, however large the table is."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
@@ -8,12 +8,13 @@ import tensorflow as tf
 from pep_tf.numbers import whole
 from pep_tf.optimizers.coupled_adam import CoupledAdam
 from pep_tf.optimizers.hyper import Hyper
-from pep_tf.optimizers.lazy_table import LazyTable, MomentVariable, Pending
+from pep_tf.optimizers.lazy_table import LazyTable, MomentVariable, Pending, StepVariable
 from pep_tf.tables import RowTable, RowVariable
 
 DENSE_BELOW = 1 << 20  # entries of a table for which the dense update costs less than finding rows
 _OF_A_TICKET = 4  # as many times more among a ticket's, each of which would be a row to find
 _ROWS = "rows_{}_{}"  # in a weight file: the stored rows of a table's variable
+_State = TypeVar("_State", bound=MomentVariable)
 _REFUSED = {
     "weight_decay": "it would move rows that the batch does not hold; use `l2`",
     "use_ema": "an average changes with every step, also of rows that the batch does not hold",
@@ -120,12 +121,12 @@ class RowwiseAdam(CoupledAdam):
     def _adopted(self, table: RowTable) -> LazyTable:
         # Perhaps not where the model is trained.
         with tf.device(table.variables[0]._value.device):
-            moments = self._state("moments", (table.num_rows, 2 * table.width), "float32")
-            last = self._state("last", (table.num_rows,), "int32")
+            moments = self._state(MomentVariable, "moments", (table.num_rows, 2 * table.width))
+            last = self._state(StepVariable, "last", (table.num_rows,))
         return LazyTable(table, self._hyper, moments, last, self.iterations)
 
-    def _state(self, name: str, shape: tuple[int, ...], dtype: str) -> MomentVariable:
-        variable = MomentVariable("zeros", shape=shape, dtype=dtype, trainable=False, name=name)
+    def _state(self, kind: type[_State], name: str, shape: tuple[int, ...]) -> _State:
+        variable = kind("zeros", shape=shape, dtype="float32", trainable=False, name=name)
         self._track_variable(variable)
         return variable
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.tables.distinct import Order, wide
 from pep_tf.tables.row_variable import RowVariable
 
 THRESHOLDS = "thresholds"  # name of the weights that are no entries of a table
@@ -26,6 +27,7 @@ class Found(NamedTuple):
         ids: which rows these are, [U]; those that were asked for if `places` is None.
         places: for each row that was asked for its place among `ids`, shape of `rows`, or None.
         state: what the table's keeper needs when the gradient of these rows comes.
+        order: of `places`, where it was found before.
     """
 
     rows: tf.Tensor
@@ -33,6 +35,7 @@ class Found(NamedTuple):
     ids: tf.Tensor
     places: tf.Tensor | None = None
     state: Any = None
+    order: Order | None = None
 
 
 class Keeper(Protocol):
@@ -78,11 +81,13 @@ class RowTable:
 
     Attributes:
         keeper: who brings rows up to date; None while no optimizer of this package trains them.
+        held: what a lookup gives within a compiled step, which found it before; else None.
     """
 
     def __init__(self, variables: Sequence[RowVariable], single: bool = False) -> None:
         self.variables, self.single = tuple(variables), single
         self.keeper: Keeper | None = None
+        self.held: Found | None = None
         self._plain: weakref.WeakSet[Any] = weakref.WeakSet()
         for variable in self.variables:
             variable.row_table = self
@@ -120,6 +125,9 @@ class RowTable:
             rows: integers of any shape, in [0, N).
             distinct: True promises that no row comes twice.
         """
+        if self.held is not None:
+            return self.held
+        rows = wide(rows)
         if (scoped := self._scoped(rows)) is not None:
             return scoped
         if is_exported():

@@ -5,10 +5,9 @@ import pathlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data, require_data
+from pep_tf.device import make_deterministic
 from pep_tf.errors import PepError, RunError
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.environment import environment
@@ -206,7 +205,7 @@ class SearchRun:
 
     def __call__(self, resume: bool) -> Search:
         """Searches, or goes on with it."""
-        tf.config.experimental.enable_op_determinism()
+        make_deterministic()
         trials = PruningTrials(
             self.hypermodel,
             self.data,

@@ -1,0 +1,45 @@
+"""Which of two cuts of the same work is traced: one for the caches of a CPU, or one for a GPU."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+CPU, GPU = "CPU", "GPU"
+_forced: str | None = None
+
+
+def on_gpu() -> bool:
+    """Whether what is traced now is for a GPU: where TensorFlow sees one, unless `traced_for` says otherwise.
+
+    The two cuts give the same numbers up to rounding. On a CPU rows are worked on tile by tile, in a
+    core's cache. On a GPU all rows of a batch are worked on at once, in few sizes, since XLA compiles
+    anew for each; and numbers of rows are int64, since TensorFlow works on int32 on the host.
+    """
+    if _forced is not None:
+        return _forced == GPU
+    return bool(tf.config.get_visible_devices(GPU))
+
+
+@contextlib.contextmanager
+def traced_for(kind: str) -> Iterator[None]:
+    """Has functions that are traced inside cut for a `CPU` or a `GPU`, whatever this machine has."""
+    global _forced
+    before, _forced = _forced, kind
+    try:
+        yield
+    finally:
+        _forced = before
+
+
+def make_deterministic() -> None:
+    """Has TensorFlow give the same bits each time; call it before the first step.
+
+    On a GPU rows are written by TensorFlow's ordinary kernel all the same: the rows of a step are
+    distinct, so that their order makes no difference, while the kernel for determinism would copy
+    whole tables to the host and back. A model of one's own that scatters to places which repeat
+    (`tf.scatter_nd`) is then not deterministic on a GPU; set TF_DISABLE_SCATTER_OP_DETERMINISM=0 for it.
+    """
+    os.environ.setdefault("TF_DISABLE_SCATTER_OP_DETERMINISM", "1")
+    tf.config.experimental.enable_op_determinism()

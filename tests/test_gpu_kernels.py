@@ -1,0 +1,118 @@
+"""Everything a training step does has a GPU's kernel, and one that is the same each time."""
+
+import importlib.metadata
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pep_tf.device import CPU, GPU, traced_for
+from pep_tf.layers import TicketEmbedding
+from pep_tf.models.registry import MODELS
+from pep_tf.training.step import train_step
+from tests import tiny
+from tests.gpu_kernels import TENSORFLOW, nodes, problems
+
+HOST = {
+    "Assert": "what it says when it fails is text",
+    "Const": "the text of messages; numbers of a graph that are int32 are sizes",
+    "BroadcastGradientArgs": "works on shapes, whose length it does not know in advance",
+}
+_IDS = tf.TensorSpec([None, len(tiny.FIELDS)], tf.int32)
+_LABELS = tf.TensorSpec([None], tf.float32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def xla() -> None:
+    """XLA registers its kernels when it first compiles."""
+    tf.function(lambda: tf.zeros(()), jit_compile=True)()
+
+
+def problems_of(function: Callable[..., Any], *inputs: tf.TensorSpec) -> list[str]:
+    graph = tf.function(function).get_concrete_function(*inputs).graph
+    return problems(nodes(graph), HOST)
+
+
+def problems_of_a_step(name: str, updates: str, **options: Any) -> list[str]:
+    model = tiny.model(name, **options)
+    optimizer = tiny.settings(updates=updates).optimizer(model)
+    return problems_of(lambda ids, labels: train_step(model, optimizer, ids, labels), _IDS, _LABELS)
+
+
+def ticket() -> TicketEmbedding:
+    kept = np.random.default_rng(0).random((sum(tiny.FIELDS.values()), tiny.DIM)) < 0.5
+    return TicketEmbedding.of_mask(np.packbits(kept, axis=1), tiny.DIM, name="embedding")
+
+
+def test_the_lists_are_those_of_this_tensorflow() -> None:
+    assert importlib.metadata.version("tensorflow").startswith(f"{TENSORFLOW}."), (
+        "read the sources of this version, and bring the lists in tests/gpu_kernels.py up to date"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_models(name: str) -> None:
+    with traced_for(GPU):
+        assert problems_of_a_step(name, "rowwise") == []
+
+
+@pytest.mark.parametrize(
+    ("updates", "options"),
+    [
+        ("dense", {}),
+        ("rowwise", {"pruning": "none"}),
+        ("rowwise", {"granularity": "field_dim"}),
+        ("rowwise", {"dtype": "mixed_bfloat16"}),
+        ("dense", {"dtype": "mixed_bfloat16"}),
+    ],
+)
+def test_updates(updates: str, options: dict[str, Any]) -> None:
+    with traced_for(GPU):
+        assert problems_of_a_step("deepfm", updates, **options) == []
+
+
+@pytest.mark.parametrize("updates", ["rowwise", "dense"])
+def test_tickets(updates: str) -> None:
+    with traced_for(GPU):
+        assert problems_of_a_step("fm", updates, embedding=ticket()) == []
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_inference_as_evaluation_and_the_check_of_an_export_have_it(trained: bool) -> None:
+    model = tiny.model("deepfm")
+    if trained:
+        tiny.settings(updates="rowwise").optimizer(model)
+    with traced_for(GPU):
+        assert problems_of(lambda ids: tf.sigmoid(model(ids, training=False)[:, 0]), _IDS) == []
+
+
+def test_the_cut_for_a_cpu_is_none_for_a_gpu() -> None:
+    with traced_for(CPU):
+        found = problems_of_a_step("fm", "rowwise", embedding=ticket())
+    expected = ("SparseTensorDenseMatMul", "RaggedRange")
+    assert {op for op in expected if any(problem.startswith(op) for problem in found)} == {
+        *expected
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda x: tf.scatter_nd([[0], [0]], x, [3]), "ScatterNd.*copied through the host"),
+        (lambda x: tf.cast(x, tf.int32) + tf.cast(x, tf.int32), "AddV2.int32.: works on the host"),
+        (lambda x: tf.ragged.range(tf.cast(x, tf.int32)).values, "RaggedRange.*no kernel"),
+        (lambda x: tf.map_fn(lambda y: tf.scatter_nd([[0]], [y], [3]), x), "ScatterNd"),
+    ],
+)
+def test_what_is_wrong_is_found(wrong: Callable[..., Any], said: str) -> None:
+    found = problems_of(wrong, tf.TensorSpec([None], tf.float32))
+    assert any(re.search(said, problem) for problem in found), found
+
+
+def test_what_xla_cannot_compile_is_found() -> None:
+    compiled = tf.function(lambda x: tf.strings.length(tf.strings.as_string(x)), jit_compile=True)
+    found = problems_of(compiled, tf.TensorSpec([None], tf.float32))
+    assert any(problem.startswith("AsString") for problem in found), found
