@@ -64,7 +64,7 @@ def run_example(holding: str, folder: pathlib.Path) -> str:
 
 
 def test_the_main_example_runs(tmp_path):
-    assert run_example("pep_tf.prune(", tmp_path).count("test AUC") == 2
+    assert run_example('data.load("movielens-small")\nmodel', tmp_path).count("test AUC") == 2
     version = tmp_path / "runs/example/export/small/1"
     request, answer = (
         json.loads((version / "assets.extra/requests" / name).read_text("utf-8"))
@@ -79,6 +79,15 @@ def test_the_main_example_runs(tmp_path):
     types = served.structured_input_signature[1]
     raw = {name: tf.constant(v, types[name].dtype) for name, v in request["inputs"].items()}
     np.testing.assert_allclose(served(**raw)["probability"], answer["outputs"], rtol=0, atol=2e-6)
+
+
+def test_the_example_with_data_of_ones_own_runs(tmp_path):
+    assert run_example("from_dataframe(", tmp_path).count("test AUC") == 2
+    version = tmp_path / "runs/own/export/small/1"
+    served = tf.saved_model.load(version).signatures["serving_default"]
+    columns = {"userId": "1", "movieId": "31.0", "timestamp": "1260759144"}
+    answer = served(**{name: tf.constant([text]) for name, text in columns.items()})
+    assert 0 < answer["probability"].numpy()[0] < 1
 
 
 def test_the_search_example_runs(tmp_path):
