@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 from pep_tf.data import load
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.build_module import build_module
+from pep_tf.export.check import litert_answer
 from pep_tf.export.litert import MODEL, OUTSIDE, convert, export_litert
 from pep_tf.export.model_card import read_card
 from tests.data.clicklogs.rows_for_tests import REAL_AVAZU, REAL_CRITEO
@@ -236,3 +237,17 @@ def test_the_table_stays_packed(tmp_path):
     card = read_card(folder)
     assert card["table"]["bytes"] < card["table"]["dense_bytes"] / 20
     assert (folder / MODEL).stat().st_size < card["table"]["bytes"] + 60_000
+
+
+def test_fields_with_columns_of_their_own(tmp_path):
+    rng, schema = np.random.default_rng(0), FeatureSchema.of({"a": 300, "b": 20, "c": 200})
+    table = rng.normal(size=(520, 8)).astype(np.float32)
+    table[:300, [0, 2, 3, 5, 6, 7]] = 0
+    table[320:, :4] = 0
+    ids = np.stack([rng.integers(0, size, 16) for size in schema.sizes], 1).astype(np.int32)
+    told = {"schema": schema, "table": table, "tower": SmallTower(3, 8)}
+    folder = export_litert(tmp_path, **told)
+    assert read_card(folder)["table"]["format"] == "FieldTable"
+    right = build_module(**told).signatures()["ids"](ids=ids)["probability"]
+    answer = litert_answer((folder / MODEL).read_bytes(), ids)
+    np.testing.assert_allclose(answer, right, atol=1e-6)

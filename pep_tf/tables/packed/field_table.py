@@ -1,6 +1,5 @@
 """A table whose fields keep columns of their own, stored as narrow dense tables without a mask."""
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -13,7 +12,6 @@ from pep_tf.tables.packed.stored_table import Arrays, StoredTable, facts_of
 from pep_tf.tables.packed.values import ITEM_BYTES, Values
 
 _BLOCK_ENTRIES = 1 << 22  # entries of a row block while the table is encoded
-_PRODUCT = 25_000  # zeros and ones of a product: what TensorFlow computes once, when it loads
 
 
 class FieldTable(StoredTable):
@@ -21,8 +19,8 @@ class FieldTable(StoredTable):
 
     Rows of a field that keeps (nearly) all columns are stored whole, and a lookup copies them. Those
     of other fields are stored in pieces of one length, one or more a row: a lookup is one gather of
-    pieces, and a product with zeros and ones, which is exact, puts them into their columns. There is
-    no mask to decode, so that this serves at the speed of a plain lookup.
+    pieces, and a scatter into their columns. There is no mask to decode, so that this serves at the
+    speed of a plain lookup.
 
     Args:
         arrays: `whole` [1 + rows, d] and `pieces` [1 + pieces, length], the first of each zeros; see
@@ -114,64 +112,43 @@ class FieldTable(StoredTable):
     def by_field(self, rows: tf.Tensor) -> tf.Tensor:
         """float32 [B F, d] of the table rows int32 [B, F], those of column f belonging to field f.
 
-        An operation costs as much as some rows do, so that there are few: a gather for each run of
-        fields whose rows are whole, one for the pieces of all others, a product for several of
-        these, and a concatenation in the order of the fields.
+        An operation costs as much as some rows do, so that there are few: a gather of the rows that
+        are whole, which are zeros for the other fields, one of the pieces of these, and a sum
+        with these numbers in their place.
         """
-        groups = _groups(self._columns, self.dim)
-        parts = self._narrow(rows, groups)
-        narrow = (self._widths > 0) & (self._widths < self.dim)
-        whole = ~narrow
-        places = rows + tf.constant((self._places - self._first_rows) * whole, tf.int32)
-        if not self._widths.all():  # place 0, a row of zeros, stands for fields that keep nothing
-            places *= tf.constant(self._widths > 0, tf.int32)
-        bounds = sorted(
-            {0, len(whole), *(1 + np.flatnonzero(np.diff(whole))), *(g[0] for g in groups)}
-        )
-        runs = list(itertools.pairwise(bounds))
-        pieces = tf.split(places[..., tf.newaxis], [b - a for a, b in runs], axis=1)
-        found = []
-        for (start, stop), own in zip(runs, pieces, strict=True):
-            if narrow[start]:
-                found.append(parts.pop(0))
-            elif "whole" in self._values:
-                found.append(self._values["whole"].rows(own))
-            else:
-                found.append(tf.zeros([tf.shape(rows)[0], stop - start, self.dim]))
-        joined = found[0] if len(found) == 1 else tf.concat(found, axis=1)
-        return tf.reshape(joined, [-1, self.dim])
+        whole = self._widths == self.dim
+        narrow = np.flatnonzero(~whole & (self._widths > 0))
+        if "whole" in self._values:
+            places = rows + tf.constant((self._places - self._first_rows) * whole, tf.int32)
+            if not whole.all():  # place 0, a row of zeros, stands for the others
+                places *= tf.constant(whole, tf.int32)
+            found = self._values["whole"].rows(tf.expand_dims(places, -1))
+        else:
+            found = tf.zeros([tf.shape(rows)[0], len(whole), self.dim])
+        if len(narrow):
+            at = np.concatenate([self.dim * f + np.array(self._columns[f]) for f in narrow])
+            first = self.dim * len(whole) * tf.range(tf.shape(rows)[0])
+            found = tf.reshape(found, [-1]) + tf.raw_ops.SparseToDense(
+                sparse_indices=tf.reshape(
+                    tf.expand_dims(first, 1) + tf.constant(at, tf.int32), [-1, 1]
+                ),
+                output_shape=tf.reshape(tf.size(found), [1]),
+                sparse_values=tf.reshape(self._narrow(rows, narrow), [-1]),
+                default_value=0.0,
+                validate_indices=False,
+            )
+        return tf.reshape(found, [-1, self.dim])
 
-    def _narrow(self, rows: tf.Tensor, groups: list[list[int]]) -> list[tf.Tensor]:
-        """Rows float32 [B, n, d] of each run of n fields beside each other in a group of `groups`."""
-        fields = [field for group in groups for field in group]
-        if not fields:
-            return []
+    def _narrow(self, rows: tf.Tensor, fields: np.ndarray) -> tf.Tensor:
+        """The numbers of these fields of rows [B, F], float32 [B, numbers / piece, piece]."""
         counts = self._widths[fields] // self._piece
-        of_piece = np.repeat(fields, counts)
+        of_piece, step = np.repeat(fields, counts), np.repeat(counts, counts)
         within = np.concatenate([np.arange(count) for count in counts])
-        first = (
-            self._places[of_piece] + within - np.repeat(counts, counts) * self._first_rows[of_piece]
-        )
+        first = self._places[of_piece] + within - step * self._first_rows[of_piece]
         if not np.array_equal(of_piece, np.arange(rows.shape[1])):
             rows = tf.gather(rows, tf.constant(of_piece, tf.int32), axis=1)
-        places = rows * tf.constant(np.repeat(counts, counts), tf.int32) + tf.constant(
-            first, tf.int32
-        )
-        numbers = tf.reshape(self._values["pieces"].at(places), [-1, len(first) * self._piece])
-        sizes = [int(self._widths[group].sum()) for group in groups]
-        found: list[tf.Tensor] = []
-        for group, own in zip(groups, tf.split(numbers, sizes, axis=1), strict=True):
-            columns = [
-                self.dim * i + c for i, field in enumerate(group) for c in self._columns[field]
-            ]
-            # On a GPU the product would be one of 10 bits.
-            with tf.device("CPU"):
-                wide = own @ tf.one_hot(tf.constant(columns, tf.int32), len(group) * self.dim)
-            breaks = [0, *(1 + np.flatnonzero(np.diff(group) > 1)).tolist(), len(group)]
-            runs = [stop - start for start, stop in itertools.pairwise(breaks)]
-            wide = tf.reshape(wide, [-1, len(group), self.dim])
-            found += [wide] if len(runs) == 1 else tf.split(wide, runs, axis=1)
-        return found
+        places = rows * tf.constant(step, tf.int32) + tf.constant(first, tf.int32)
+        return self._values["pieces"].at(places)
 
 
 def _blocks_by_field(
@@ -198,24 +175,6 @@ def _places(sizes: Sequence[int], widths: np.ndarray, dim: int, piece: int) -> n
         stored = np.array(sizes) * counts
         places[own] = (1 + np.cumsum(stored) - stored)[own]
     return places
-
-
-def _groups(columns: Sequence[Sequence[int]], dim: int) -> list[list[int]]:
-    """Narrow fields in order, those together that are put into their columns by one product.
-
-    One for several takes less time than one for each, until most of it are zeros.
-    """
-    groups: list[list[int]] = []
-    numbers = 0
-    for field, own in enumerate(columns):
-        if not 0 < len(own) < dim:
-            continue
-        numbers += len(own)
-        if not groups or numbers * (1 + len(groups[-1])) * dim > _PRODUCT:
-            groups.append([])
-            numbers = len(own)
-        groups[-1].append(field)
-    return groups
 
 
 def _in_columns(numbers: tf.Tensor, columns: tf.Tensor, dim: int) -> tf.Tensor:
