@@ -163,7 +163,7 @@ def _answers(model: keras.Model, data: CTRData, format: str) -> tuple[Check, dic
 
     With it, for the model card, what it was trained in where that is something else.
     """
-    ids, _ = next(iter(data.validation.batches(_ROWS_TO_CHECK)))
+    ids, *_ = next(iter(data.validation.batches(_ROWS_TO_CHECK)))
     check = Check.of(model, ids)
     if format != "litert" or check.precision == "float32":
         return check, {}

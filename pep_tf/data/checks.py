@@ -69,6 +69,29 @@ def binary_labels(labels: Any, num_rows: int, first_row: int = 0, of: str = "ids
     return np.ascontiguousarray(labels, np.float32)
 
 
+def row_weights(weights: Any, num_rows: int) -> np.ndarray:
+    """Weights as float32 [n], each finite and 0 or more.
+
+    Raises:
+        DataError: another shape, type or length; a weight below 0 or not finite.
+    """
+    weights = np.asarray(weights)
+    if weights.ndim != 1 or weights.dtype.kind not in "biuf":
+        raise DataError(
+            "`weights` must be one number a row. "
+            f"Received: shape={weights.shape}, dtype={weights.dtype}"
+        )
+    _same_length("ids", num_rows, "weights", weights)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        found = np.ascontiguousarray(weights, np.float32)
+    if not (fine := (found >= 0) & np.isfinite(found)).all():
+        row = int(np.argmin(fine))
+        raise DataError(
+            f"`weights` must be finite, 0 or more. Received: {weights[row]} in row {row}"
+        )
+    return found
+
+
 def row_numbers(rows: Any, num_rows: int) -> np.ndarray:
     """Row numbers as little-endian int64 [n].
 
@@ -125,7 +148,7 @@ def classes_of(labels: Iterable[np.ndarray]) -> tuple[int, ...]:
 
 
 def read_classes(
-    split: str, batches: Iterable[tuple[Any, Any]], schema: FeatureSchema
+    split: str, batches: Iterable[tuple[Any, ...]], schema: FeatureSchema
 ) -> tuple[int, ...]:
     """Reads all rows of a split of which nothing is known; the labels that occur, in order.
 
@@ -134,10 +157,11 @@ def read_classes(
     """
     found: set[int] = set()
     row = 0
-    for ids, labels in batches:
+    for ids, labels, *weights in batches:
         try:
             ids = whole_ids(ids, row)
             labels = binary_labels(labels, len(ids), row)
+            labels = labels[row_weights(weights[0], len(ids)) > 0] if weights else labels
         except DataError as error:
             raise DataError(f"`{split}`: {error}") from error
         check_fields(split, ids, schema, row)

@@ -37,6 +37,8 @@ class Split(Protocol):
     ) -> tf.data.Dataset:
         """Streams (ids int32 [B, F], label float32 [B]); ids are per field, without offsets.
 
+        Where rows have weights, a third part: float32 [B]. Loss and metrics are then weighted means.
+
         The order is a function of (`seed`, `epoch`) alone, so that a resumed run can name where it
         stopped by a batch number and needs no iterator state.
 
@@ -175,10 +177,12 @@ class ArraySplit:
         labels: [n], 0 or 1; kept as float32.
         rows: integers [n], each row's index in the whole data set; `md5` is the md5 of these.
         content: int32 [n, k], what the ids were made from, for `row_digest`; None: the ids themselves.
+        weights: [n], how much each row counts, 0 or more; None: all alike. A row of weight 2 counts as
+            the row twice.
 
     Raises:
-        DataError: arrays of different lengths, a label other than 0 and 1, or an id that is no whole
-            number from 0 to 2^31 - 1: none is cut or wrapped.
+        DataError: arrays of different lengths, a label other than 0 and 1, an id that is no whole
+            number from 0 to 2^31 - 1 (none is cut or wrapped), or a weight below 0 or not finite.
     """
 
     def __init__(
@@ -187,11 +191,13 @@ class ArraySplit:
         labels: np.ndarray,
         rows: np.ndarray,
         content: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
         self.ids = checks.whole_ids(ids)
         self.labels = checks.binary_labels(labels, len(self.ids))
-        clicks = int(np.count_nonzero(self.labels))
-        self.classes = checks.counted_classes(len(self.labels), clicks)
+        self.weights = None if weights is None else checks.row_weights(weights, len(self.ids))
+        counting = self.labels if self.weights is None else self.labels[self.weights > 0]
+        self.classes = checks.counted_classes(len(counting), int(np.count_nonzero(counting)))
         self._content = content
         self.row_numbers = checks.row_numbers(rows, len(self.ids))
         self.md5 = hashlib.md5(self.row_numbers.tobytes()).hexdigest()
@@ -200,6 +206,8 @@ class ArraySplit:
     def row_digest(self) -> RowDigest:
         """Digest of what the rows hold, whatever their order."""
         content = self.ids if self._content is None else self._content
+        if self.weights is not None:
+            content = np.concatenate([content, self.weights[:, None].view(np.int32)], axis=1)
         return RowDigest.of(self.row_numbers, content, self.labels)
 
     @property
@@ -213,11 +221,12 @@ class ArraySplit:
         order = np.arange(self.num_rows, dtype=np.int64)
         if seed is not None:
             order = np.random.default_rng([seed, epoch]).permutation(order)
-        ids, labels, rows = tf.constant(self.ids), tf.constant(self.labels), tf.constant(order)
+        parts = [self.ids, self.labels] + ([] if self.weights is None else [self.weights])
+        held, rows = [tf.constant(part) for part in parts], tf.constant(order)
 
-        def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def batch(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
             taken = rows[index * batch_size : (index + 1) * batch_size]
-            return tf.gather(ids, taken), tf.gather(labels, taken)
+            return tuple(tf.gather(part, taken) for part in held)
 
         return (
             tf.data.Dataset.range(start, -(-self.num_rows // batch_size))

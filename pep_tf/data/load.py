@@ -126,7 +126,7 @@ def load(
         verify: hashes every file of a prepared store, even where size, times and inode are what they
             were when that was last done.
         **options: synthetic data: `rows`, `num_features`; raw click logs: `on_bad_row`; raw Avazu:
-            `hour`; a table: `label`, `split`, `drop`.
+            `hour`; a table: `label`, `split`, `weight`, `drop`.
 
     Returns:
         The data set; its `name` is the one really used, its `details` say where it came from.

@@ -16,7 +16,7 @@ _ROWS_AT_ONCE = 1 << 16
 def count_features(data: CTRData) -> np.ndarray:
     """Occurrences of each table row in the training split, int64 [N]; reads the split once."""
     counts = np.zeros(data.schema.num_features, np.int64)
-    for ids, _ in data.train.batches(_ROWS_AT_ONCE):
+    for ids, *_ in data.train.batches(_ROWS_AT_ONCE):
         np.add.at(counts, ids.numpy() + data.schema.offsets, 1)
     return counts
 

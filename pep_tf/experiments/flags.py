@@ -132,6 +132,7 @@ def _define_data(command: Command) -> None:
         "or test",
         shown="random",
     )
+    command.text("weight", None, "a table: a column of how much each row counts, 0 or more")
     command.text("drop", None, "a table: rows to leave out, by a value: rating=3")
     command.whole(
         "rows", None, "synthetic data: rows of all splits together", shown="1000000", most=MAX_ROWS
@@ -175,5 +176,15 @@ def given(command: Command) -> dict[str, Any]:
 
 def data_options(command: Command) -> dict[str, Any]:
     """The flags that go to the reader of the data set, those that were given."""
-    names = ("label", "split", "drop", "rows", "num_features", "on_bad_row", "hour", "verify")
+    names = (
+        "label",
+        "split",
+        "weight",
+        "drop",
+        "rows",
+        "num_features",
+        "on_bad_row",
+        "hour",
+        "verify",
+    )
     return {name: value for name, value in command.given().items() if name in names}

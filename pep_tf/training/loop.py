@@ -60,8 +60,7 @@ class Loop:
         """Takes `count` batches; returns the mean of their losses."""
         total = tf.zeros(())
         for _ in tf.range(count):
-            ids, labels = next(batches)
-            total += train_step(self.model, self.optimizer, ids, labels)
+            total += train_step(self.model, self.optimizer, *next(batches))
         return total / tf.cast(count, tf.float32)
 
     def run(self, steps: int) -> float:

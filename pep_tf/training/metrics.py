@@ -20,12 +20,15 @@ class Metrics:
     logloss: float
 
 
-def metrics_of(labels: np.ndarray, logits: np.ndarray) -> Metrics:
+def metrics_of(
+    labels: np.ndarray, logits: np.ndarray, weights: np.ndarray | None = None
+) -> Metrics:
     """Exact metrics of logits.
 
     Args:
         labels: [n], 0 or 1; both must occur.
         logits: [n], finite.
+        weights: [n], how much each row counts; None: all alike.
 
     Raises:
         DataError: labels other than 0 and 1, or of one class only, for which no AUC exists; arrays of
@@ -48,8 +51,9 @@ def metrics_of(labels: np.ndarray, logits: np.ndarray) -> Metrics:
             f"AUC needs rows of both classes. Received: {len(labels)} rows, all labelled "
             f"{labels[0] if len(labels) else 'nothing'}. Use more data."
         )
-    logloss = np.mean(np.logaddexp(0.0, logits) - labels * logits)
-    return Metrics(float(roc_auc_score(labels, logits)), float(logloss))
+    weights = None if weights is None else weights.astype(np.float64)  # sums of float32 drift
+    logloss = np.average(np.logaddexp(0.0, logits) - labels * logits, weights=weights)
+    return Metrics(float(roc_auc_score(labels, logits, sample_weight=weights)), float(logloss))
 
 
 class Evaluator:
@@ -68,8 +72,9 @@ class Evaluator:
 
     def __call__(self, split: Split) -> Metrics:
         """Metrics over every row of the split."""
-        labels, logits = [], []
-        for ids, batch_labels in split.batches(self._batch_size):
+        logits, known = [], []
+        for ids, *labels_and_weights in split.batches(self._batch_size):
             logits.append(self._logits(ids).numpy())
-            labels.append(batch_labels.numpy())
-        return metrics_of(np.concatenate(labels), np.concatenate(logits))
+            known.append([part.numpy() for part in labels_and_weights])
+        labels, *weights = (np.concatenate(part) for part in zip(*known, strict=True))
+        return metrics_of(labels, np.concatenate(logits), *weights)

@@ -49,7 +49,9 @@ class ArrayStore(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: 
     def _blocks(self, name: str) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         batches = getattr(self.data, name).batches(BLOCK_ROWS).as_numpy_iterator()
         self.clicks[name] = 0
-        for index, (ids, labels) in enumerate(batches):
+        for index, (ids, labels, *weights) in enumerate(batches):
+            if weights:
+                raise DataError("A store keeps no weights: leave them out of the data.")
             self.clicks[name] += int(labels.sum())
             yield index, {"ids": ids, "label": labels.astype(np.uint8)}
 

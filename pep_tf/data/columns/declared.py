@@ -14,7 +14,7 @@ from pep_tf.paths import resolve
 from pep_tf.python_file import read_dict
 
 DECLARATION = "DATA"
-OPTIONS = ("label", "split", "drop")
+OPTIONS = ("label", "split", "weight", "drop")
 
 
 def is_own(dataset: str) -> bool:
@@ -31,7 +31,7 @@ def load_own(dataset: str, *, features: Any, seed: int, **options: Any) -> CTRDa
             `from_dataframe` with a `frame`, which may be a function that returns it.
         features: `{field: kind}`, or as text `user=vocabulary,item=hash:1000`; None for a Python file.
         seed: of the split.
-        **options: `label`, `split` and `drop` of a table; `drop` may be text: `rating=3,rating=0`.
+        **options: `label`, `split`, `weight` and `drop` of a table; `drop` may be text: `rating=3,rating=0`.
 
     Raises:
         DataError: an option too many or missing, or what these functions refuse.

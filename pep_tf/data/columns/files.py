@@ -40,6 +40,7 @@ def from_files(
     features: Mapping[str, str],
     *,
     split: Any = "random",
+    weight: str | None = None,
     drop: Mapping[str, Any] | None = None,
     seed: int = 0,
     name: str | None = None,
@@ -49,7 +50,7 @@ def from_files(
     Args:
         files: a file, a pattern such as `clicks-*.parquet`, or several: CSV or TSV with a line of
             column names, perhaps gzipped, or Parquet. An empty value of CSV is missing.
-        label, features, split, drop, seed: see `from_dataframe`.
+        label, features, split, weight, drop, seed: see `from_dataframe`.
         name: of the data set; None: what the first file is called.
 
     Raises:
@@ -62,7 +63,7 @@ def from_files(
     fields = read_features(features)
     first = _File(paths[0])
     names = first.names()
-    others = [label_column(label, names), split_column(split), *(drop or {})]
+    others = [label_column(label, names), split_column(split), weight, *(drop or {})]
     needed = list(dict.fromkeys([*(f.column for f in fields), *filter(None, others)]))
     first.check(needed)
     tables = [first.read(needed)]
@@ -82,6 +83,7 @@ def from_files(
         label,
         features,
         split=split,
+        weight=weight,
         drop=drop,
         seed=seed,
         name=name or stem_of(paths[0]),

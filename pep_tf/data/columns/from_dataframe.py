@@ -12,7 +12,7 @@ from pep_tf.data.clicklogs.rows import SPLITS
 from pep_tf.data.columns.categories import text_keys
 from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.columns.kinds import Feature, read_features
-from pep_tf.data.columns.labels import dropped, label_column, read_labels
+from pep_tf.data.columns.labels import dropped, label_column, read_labels, read_weights
 from pep_tf.data.columns.splits import is_drawn, split_rows
 from pep_tf.data.columns.texts import (
     MISSING,
@@ -38,6 +38,7 @@ def from_dataframe(
     features: Mapping[str, str],
     *,
     split: Any = "random",
+    weight: str | None = None,
     drop: Mapping[str, Any] | None = None,
     seed: int = 0,
     name: str = "own-data",
@@ -61,6 +62,8 @@ def from_dataframe(
         features: `{field: kind}`, in the order of the fields. The field's column is the one of its
             name; `"hour:time"` reads the column `time`.
         split: see `split_rows`.
+        weight: a column of how much each row counts in loss and metrics, 0 or more: a row of weight 2
+            as the row twice. None: all alike.
         drop: `{column: value or values}`: rows to leave out, such as `{"rating": 3}`.
         seed: of a split that is drawn.
         name: of the data set, in results.
@@ -73,9 +76,8 @@ def from_dataframe(
         >>> from_dataframe(rows, "clicked", {"user": "vocabulary"}).schema.size_by_name
         {'user': 6}
     """
-    return build(
-        frame, label, features, split=split, drop=drop, seed=seed, name=name, place=row_of_frame
-    )
+    options: dict[str, Any] = {"split": split, "weight": weight, "drop": drop, "seed": seed}
+    return build(frame, label, features, **options, name=name, place=row_of_frame)
 
 
 def build(
@@ -84,6 +86,7 @@ def build(
     features: Mapping[str, str],
     *,
     split: Any,
+    weight: str | None,
     drop: Mapping[str, Any] | None,
     seed: int,
     name: str,
@@ -103,14 +106,19 @@ def build(
         return place(int(numbers[row]))
 
     labels = read_labels(frame, label, at)
+    weights = None if weight is None else read_weights(frame, weight, at)
     columns = {field.column: _read(frame, field.column, fields, at) for field in fields}
     rows = split_rows(frame, split, seed, at)
-    _check_classes(labels, rows, split)
+    _check_classes(labels, rows, split, weights)
     encoders, ids = _encode(fields, columns, rows[0])
     transform = ColumnTransform(encoders, {field.name: field.column for field in fields})
     content = _content(columns.values())
     train, validation, test = (
-        ArraySplit(ids[own], labels[own], numbers[own], content[own]) for own in rows
+        ArraySplit(
+            *(ids[own], labels[own], numbers[own], content[own]),
+            weights=None if weights is None else weights[own],
+        )
+        for own in rows
     )
     declared = {field.name: field.declared for field in fields}
     drawn = {"split seed": seed} if is_drawn(split) else {}
@@ -125,6 +133,7 @@ def build(
             "source": source,
             "fields": declared,
             "label": label,
+            **({} if weight is None else {"weight": weight}),
             "rows_read": rows_read,
             "rows_dropped": rows_read - len(frame),
             "rows": len(frame),
@@ -211,9 +220,12 @@ def _in_blocks(function: Callable[[tf.Tensor], tf.Tensor], texts: Texts) -> np.n
     return np.concatenate(parts)
 
 
-def _check_classes(labels: np.ndarray, rows: Sequence[np.ndarray], split: Any) -> None:
+def _check_classes(
+    labels: np.ndarray, rows: Sequence[np.ndarray], split: Any, weights: np.ndarray | None
+) -> None:
     """Refuses a split in which one label does not occur, in the words of the declaration."""
     for name, own in zip(SPLITS, rows, strict=True):
+        own = own if weights is None else own[weights[own] > 0]
         try:
             checks.check_classes(name, len(own), checks.classes_of([labels[own]]))
         except DataError as error:

@@ -63,6 +63,20 @@ def _classes(column: pd.Series, name: str, place: Place) -> np.ndarray:
     return values[texts.codes]
 
 
+def read_weights(frame: pd.DataFrame, name: str, place: Place) -> np.ndarray:
+    """The weights of all rows, float32 [n].
+
+    Raises:
+        DataError: no such column; a value that is missing, no number, below 0 or not finite.
+    """
+    texts = texts_of(column_of(frame, name), name, place)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        numbers = numbers_of(texts).astype(np.float32)
+    if (bad := ~(np.isfinite(numbers) & (numbers >= 0))).any():
+        raise texts.error(bad, "a weight in every row: a number, 0 or more")
+    return numbers[texts.codes]
+
+
 def dropped(frame: pd.DataFrame, drop: Any, place: Place) -> np.ndarray:
     """bool [n], the rows to leave out.
 

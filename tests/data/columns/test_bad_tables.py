@@ -172,6 +172,21 @@ BAD = {
         {"drop": {"user": 77}},
         "`drop` must name values of column 'user'. Received: 77, which no row has",
     ),
+    "a weight below 0": (
+        broken(weight=lambda f: f.index - 1),
+        {"weight": "weight"},
+        "`weight` must be a weight in every row: a number, 0 or more. Received: '-1' in row 0",
+    ),
+    "no weight": (
+        cell("price", None),
+        {"weight": "price"},
+        "`price` must be a weight in every row",
+    ),
+    "one class without weight": (
+        broken(weight=lambda f: f["clicked"]),
+        {"weight": "weight"},
+        "`train` must hold rows of both classes",
+    ),
     "no table": ([1, 2], {}, "`frame` must be a pandas DataFrame. Received: list"),
 }
 

@@ -96,6 +96,15 @@ def test_rows_are_dropped_and_labelled_by_a_threshold():
         assert 3 not in rating
 
 
+def test_weights_go_with_their_rows():
+    frame = clicks().assign(weight=np.arange(200) / 4)
+    data = from_dataframe(frame, "clicked", FEATURES, weight="weight", split="time:time")
+    for split in data.splits.values():
+        np.testing.assert_array_equal(split.weights, split.row_numbers / 4)
+        assert len(split.batches(8).element_spec) == 3
+    assert data.identity.content != from_dataframe(frame, "clicked", FEATURES).identity.content
+
+
 def test_splits():
     frame = clicks().assign(group=np.arange(200) // 2)
     numbers = {}
