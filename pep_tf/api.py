@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+from absl import logging
 
 from pep_tf import training
 from pep_tf.data import CTRData, FeatureSchema
@@ -85,7 +86,10 @@ def export(
         examples: a batch of inputs, as the model takes them, to check the answers on. A functional or
             sequential model is checked on made-up inputs without them.
         data: in place of `examples` for a model of `pep_tf.models`: what it was trained on. Gives
-            `serving_default` its raw features, and a validation batch to check.
+            `serving_default` its raw features, and a validation batch to check. Other data than
+            `pep_tf.training.fit` or `prune` trained the model on is refused. Keras's own `fit` does
+            not see what a batch comes from: say it by `pep_tf.training.note_trained_on(model, data)`,
+            or nothing is compared, of which a warning is given.
         dtype: how the entries of the tables are stored: `"float32"`, `"float16"` or `"int8"`.
         format: `"savedmodel"` for TF Serving, or `"litert"` for a `.tflite`. That computes in float32
             whatever the model's dtype policy is, and is checked against the model in float32.
@@ -135,6 +139,11 @@ def export(
     if data is not None:
         then = "Export with the data that it was trained on."
         training.refuse_other_data(known, data, "`model`", then)
+        if known is None:
+            logging.warning(
+                "`model` does not tell what it was trained on: not compared with `data`. After Keras's "
+                "own `fit`, pep_tf.training.note_trained_on(model, data) tells it."
+            )
         known = data.identity
     if known is not None:
         metadata = {**(metadata or {}), "identity": known.get_config()}

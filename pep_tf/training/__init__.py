@@ -14,6 +14,7 @@ from pep_tf.training.prune import prune as prune
 from pep_tf.training.prune_callback import PruneCallback as PruneCallback
 from pep_tf.training.settings import Settings as Settings
 from pep_tf.training.ticket import Ticket as Ticket
+from pep_tf.training.trained_on import note_trained_on as note_trained_on
 from pep_tf.training.trained_on import refuse_other_data as refuse_other_data
 from pep_tf.training.trained_on import refuse_to_resume as refuse_to_resume
 from pep_tf.training.trained_on import trained_on as trained_on

@@ -14,7 +14,7 @@ from pep_tf.data.clicklogs import load_criteo
 from pep_tf.errors import RunError, TicketError
 from pep_tf.export.model_card import read_card
 from pep_tf.models import build_model
-from pep_tf.training import Settings, fit, prune, trained_on
+from pep_tf.training import Settings, fit, note_trained_on, prune, trained_on
 from pep_tf.training.state import load_state, save_state
 from tests import tiny
 from tests.data.clicklogs.rows_for_tests import criteo_lines, write
@@ -88,6 +88,19 @@ def test_any_keras_model_carries_it(tmp_path):
     fit(model, divided(0), ONE)
     with pytest.raises(RunError, match="split seed 0, here 1"):
         fit(model, divided(1), ONE)
+
+
+def test_a_model_that_keras_has_fitted_is_told_what_it_was_trained_on(logs, tmp_path, caplog):
+    right, other = logs
+    model = build_model("fm", right.schema.size_by_name, embedding_dim=2, pruning="none")
+    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    model.fit(right.train.batches(64, seed=0), shuffle=False, verbose=0)
+    pep_tf.export(model, tmp_path / "served", data=other)
+    (record,) = [r for r in caplog.records if "not compared with `data`" in r.getMessage()]
+    assert record.levelname == "WARNING"
+    note_trained_on(model, right)
+    with pytest.raises(RunError, match="hash seed 0, here 1"):
+        pep_tf.export(model, tmp_path / "served", data=other)
 
 
 @pytest.fixture(scope="module")
