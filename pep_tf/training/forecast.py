@@ -68,6 +68,36 @@ class Forecast:
         return left
 
 
+def passed_by_far(
+    budgets: Sequence[Budget], nnz: Mapping[str, int], step: int, advice: str
+) -> str | None:
+    """What is to be said where a ticket is cut with many more entries than thresholds have left.
+
+    Args:
+        budgets: those that are reached.
+        nnz: non-zeros of each table.
+        step: at which they were counted.
+        advice: what to lower for a cut nearer the budgets.
+
+    Returns:
+        None if thresholds have left more than a tenth of each budget.
+    """
+    far = [budget for budget in budgets if is_reached(_tenth(budget), nnz)]
+    if not far:
+        return None
+    return (
+        f"Since the last check the thresholds have passed {', '.join(map(described, far))}: at step "
+        f"{step:,} they leave {sum(nnz.values()):,}. What a ticket keeps beyond them is 0 until it is "
+        f"retrained. To cut nearer the budget, lower {advice}."
+    )
+
+
+def _tenth(budget: Budget) -> Budget:
+    if isinstance(budget, int):
+        return budget // 10
+    return {name: count // 10 for name, count in budget.items()}
+
+
 def described(budget: Budget) -> str:
     """A budget in words."""
     if isinstance(budget, int):

@@ -16,6 +16,7 @@ from pep_tf.errors import RunError, reading
 from pep_tf.paths import resolve
 from pep_tf.training.budgets import Budget, resolve_budgets
 from pep_tf.training.cut_tickets import cut_tickets
+from pep_tf.training.forecast import passed_by_far
 from pep_tf.training.inputs import check_inputs
 from pep_tf.training.loop import DELETE, Loop
 from pep_tf.training.metrics import Evaluator
@@ -30,6 +31,7 @@ from pep_tf.training.trained_on import note_trained_on
 from pep_tf.training.weights import snapshot
 
 _VALUES_TO_RANK = 1 << 16
+_CHECKS = "--check_every or --threshold_learning_rate"  # what decides how far thresholds go between
 
 
 @dataclasses.dataclass
@@ -165,7 +167,11 @@ class _Pruning:
             weights = looks[self.main].table.ravel()
             self.reporter.histograms(self.loop.step, thresholds=thresholds, weights=weights)
         self.history.append(seen)
-        self._cut([budget for budget in self.pending if nnz <= budget], forced=False)
+        reached = [budget for budget in self.pending if nnz <= budget]
+        left = {name: look.nnz for name, look in looks.items()}
+        if told := passed_by_far(reached, left, self.loop.step, _CHECKS):
+            self.reporter.note(told)
+        self._cut(reached, forced=False)
         hidden = ("step", "threshold_low", "threshold_high")
         shown = {key: value for key, value in seen.items() if key not in hidden}
         if self.pending:

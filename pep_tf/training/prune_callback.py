@@ -13,7 +13,7 @@ from pep_tf.training.budgets import is_reached, resolve_table_budgets
 from pep_tf.training.build_fn import build_fn_of
 from pep_tf.training.cut_tickets import check_tickets, cut_tickets
 from pep_tf.training.first_batch import before_first_step, is_built
-from pep_tf.training.forecast import Forecast, described
+from pep_tf.training.forecast import Forecast, described, passed_by_far
 from pep_tf.training.nonzeros import Nonzeros, Seen
 from pep_tf.training.progress import Printed, Reporter
 from pep_tf.training.prune_folder import Beginning, PruneFolder
@@ -258,8 +258,10 @@ class PruneCallback(keras.callbacks.Callback):
         nnz = {name: look.nnz for name, look in seen.items()}
         threshold = float(np.mean(seen[self._main].thresholds))
         self.history.append({"step": step, "nnz": sum(nnz.values()), "threshold": threshold})
-        pending = self._pending or []
-        self._cut([b for b in pending if is_reached(b, nnz)], step, forced=False)
+        reached = [budget for budget in self._pending or [] if is_reached(budget, nnz)]
+        if told := passed_by_far(reached, nnz, step, "`check_every` or the learning rate"):
+            self.reporter.note(told)
+        self._cut(reached, step, forced=False)
         self._note()
         if self.stop and not self._pending:
             self.model.stop_training = True

@@ -200,6 +200,16 @@ def test_thresholds_that_do_not_arrive_are_helped_at_the_end():
     assert len(diary.notes) == 4
 
 
+def test_budgets_that_thresholds_have_passed_by_far_are_told():
+    diary = Diary()
+    result = run(start(threshold_init=5.0), budgets=[32, 12], reporter=diary)
+    assert [(t.nnz, t.step, t.forced) for t in result.tickets] == [(32, 2, False), (12, 2, False)]
+    assert [t.model("trained").embedding.nnz() for t in result.tickets] == [0, 0]
+    (note,) = diary.notes
+    assert "passed 32 entries, 12 entries: at step 2 they leave 0. What a ticket keeps" in note
+    assert note.endswith("lower --check_every or --threshold_learning_rate.")
+
+
 @pytest.mark.parametrize("threshold_init", [-4.0, -1000.0])
 def test_the_early_word_needs_two_looks(threshold_init):
     """With one check an epoch there is no pace after the first."""

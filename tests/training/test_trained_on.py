@@ -94,7 +94,7 @@ def test_a_model_that_keras_has_fitted_is_told_what_it_was_trained_on(logs, tmp_
     right, other = logs
     model = build_model("fm", right.schema.size_by_name, embedding_dim=2, pruning="none")
     model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
-    model.fit(right.train.batches(64, seed=0), shuffle=False, verbose=0)
+    model.fit(right.train.batches(64, seed=0), shuffle=False, steps_per_epoch=1, verbose=0)
     pep_tf.export(model, tmp_path / "served", data=other)
     (record,) = [r for r in caplog.records if "not compared with `data`" in r.getMessage()]
     assert record.levelname == "WARNING"
