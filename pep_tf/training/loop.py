@@ -38,6 +38,9 @@ class Loop:
         split: rows to train on.
         settings: batch size and seed are taken from here.
         data: identity of the data set; checkpoints carry it.
+
+    Raises:
+        RunError: a model that computes in float16.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Loop:
         settings: Settings,
         data: Identity | None = None,
     ) -> None:
+        _refuse_float16(model)
         self.stage, self.model, self.optimizer = stage, model, optimizer
         self.epoch = self.batch = self.step = 0
         self.batches_per_epoch = math.ceil(split.num_rows / settings.batch_size)
@@ -172,3 +176,14 @@ class Loop:
 
     def _values(self) -> dict[str, np.ndarray]:
         return {name: v._value.numpy() for name, v in self._variables().items()}
+
+
+def _refuse_float16(model: keras.Model) -> None:
+    """Refuses what would need a scaled loss: small gradients are 0 in float16, without a word."""
+    layers = [x for x in model._flatten_layers() if x.weights and x.compute_dtype == "float16"]
+    if layers:
+        raise RunError(
+            "`model` must not compute in float16, in which small gradients are 0: build it with "
+            "dtype='mixed_bfloat16', or train it by Keras's compile and fit, which scale the loss. "
+            f"Received: {layers[0].name!r} in {layers[0].dtype_policy.name}"
+        )

@@ -184,6 +184,39 @@ def test_a_users_mistake_is_one_line(flags, message, tmp_path, monkeypatch, caps
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("study", "flags", "message"),
+    [
+        ({"mlp_widths": [8]}, [], "`mlp_widths` has no effect with model=fm"),
+        ({"model": "deepfm", "mlp_widths": [8]}, ["--model=fm"], "`mlp_widths` has no effect with"),
+        ({"export_format": "none"}, ["--export_dtype=int8"], "`export_dtype` has no effect with"),
+        ({"budgets": ["101%"]}, [], "must be at most 100%"),
+        ({"epochs": "many"}, [], "`epochs` must be a whole number"),
+        ({"mlp_widths": "100", "model": "deepfm"}, [], "`mlp_widths` must be a list"),
+        ({"prune_linear": True}, ["--model=dcn"], "`prune_linear` needs first-order weights"),
+        # What the flags replace or complete is as if it had been so in the file.
+        ({"mlp_widths": [8]}, ["--model=deepfm", "--run_dir=gone", "--resume"], "holds no run"),
+        ({"budgets": ["101%"]}, ["--budgets=5%", "--run_dir=gone", "--resume"], "holds no run"),
+        ({"embedding_dim": 8, "baseline_dims": [4]}, ["--embedding_dim=4"], "must be different"),
+    ],
+    ids=str,
+)
+def test_a_study_and_flags_are_checked_together(
+    study, flags, message, tmp_path, monkeypatch, capsys
+):
+    from pep_tf.experiments import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(main, "use_memory_pool", lambda: None)
+    (tmp_path / "study.py").write_text(f"CONFIG = {study}\n", "utf-8")
+    code = main.main(["--config=study.py", "--dataset=movielens-small", *flags])
+    err = capsys.readouterr().err
+    assert code == 1
+    assert message in err
+    assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["study.py"]
+
+
 def test_quiet_prints_results_alone(finished):
     folder, out, _ = finished
     code, quiet, err = run(*SHORT, f"--run_dir={folder}", "--resume", "--quiet")

@@ -50,6 +50,17 @@ def test_a_table_in_place_of_a_data_set(call, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("call", [fit, lambda *given: prune(*given, [8])])
+def test_a_model_in_float16_is_refused(call):
+    model = tiny.model("deepfm", dtype="mixed_float16")
+    before = model.embedding.table.numpy()
+    with pytest.raises(
+        RunError, match="must not compute in float16.*mixed_bfloat16.*mixed_float16"
+    ):
+        call(model, tiny.DATA, tiny.settings())
+    np.testing.assert_array_equal(model.embedding.table, before)
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_a_test_split_of_one_class_costs_no_epoch(call, tmp_path):
     ids = tiny.DATA.test.ids

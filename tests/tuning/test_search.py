@@ -10,7 +10,11 @@ import pytest
 
 from pep_tf import tuning
 from pep_tf.errors import RunError
+from pep_tf.experiments.config import make_config
+from pep_tf.tuning import run as search_run
+from pep_tf.tuning import search as command
 from pep_tf.tuning.record import Search
+from pep_tf.tuning.space import PruningHyperModel
 from tests import tiny
 from tests.experiments.command import run, start
 from tests.training.interrupted import Diary
@@ -142,6 +146,18 @@ def test_the_folder_of_another_search(found, changes, message):
         ({"max_trials": 0}, "`max_trials` must be at least 1"),
         ({"worker_timeout": 0}, "`worker_timeout` must be above 0"),
         ({"colour": "red"}, "colour"),
+        ({"chief_timeout": 5}, "`chief_timeout` has no effect on a search of one process"),
+        ({"worker_timeout": 120.0}, "`worker_timeout` has no effect on a search of one process"),
+        (
+            {"algorithm": "hyperband", "stop_hopeless": True},
+            "`stop_hopeless` has no effect with algorithm=hyperband",
+        ),
+        ({"seeds": 2}, "`seeds` has no effect here: a search has one seed"),
+        ({"seeds": 1}, "`seeds` has no effect here"),
+        ({"baseline_dims": (2,)}, "`baseline_dims` has no effect here: a search trains no uniform"),
+        ({"export_format": "both"}, "`export_format` has no effect here: a search exports nothing"),
+        ({"export_dtype": "int8"}, "`export_dtype` has no effect here: a search exports nothing"),
+        ({"cross_layers": 2}, "`cross_layers` has no effect with model=fm: it is for dcn"),
         ({"resume": True}, "^--resume: .*s holds no run"),
     ],
 )
@@ -149,6 +165,51 @@ def test_bad_input_leaves_no_folder(tmp_path, changes, message):
     with pytest.raises(RunError, match=message):
         tune(tmp_path / "s", **changes)
     assert not (tmp_path / "s").exists()
+
+
+def test_a_hypermodel_has_all_of_the_configuration(tmp_path):
+    space = PruningHyperModel(make_config("tiny", 200, QUICK), tiny.DATA)
+    for beside in ({"tune": ["l2"]}, {"l2": 0.1}, {"config": space.base}):
+        with pytest.raises(RunError, match="`hypermodel` has a configuration and a space of its"):
+            tuning.tune(tiny.DATA, tmp_path / "s", hypermodel=space, **beside)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--seeds=2"], "`seeds` has no effect here: a search has one seed"),
+        (["--baseline_dims=2"], "`baseline_dims` has no effect here: a search trains no uniform"),
+        (["--export_format=both"], "`export_format` has no effect here: a search exports nothing"),
+        (["--export_dtype=int8"], "`export_dtype` has no effect here: a search exports nothing"),
+        (["--dry_run"], "`dry_run` has no effect here: pep_tf.experiments.main --dry_run tells"),
+        (["--log_format=json"], "`log_format` has no effect here: a search reports as text"),
+        (["--chief_timeout=60"], "`chief_timeout` has no effect on a search of one process"),
+        (["--algorithm=hyperband", "--stop_hopeless"], "`stop_hopeless` has no effect with alg"),
+        (["--cross_rank=2"], "`cross_rank` has no effect with model=fm: it is for dcn."),
+        (["--ticket_init=random", "--no_retrain"], "`ticket_init` has no effect with no_retrain"),
+    ],
+    ids=str,
+)
+def test_a_flag_that_has_no_effect_is_refused(flags, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "use_memory_pool", lambda: None)  # it sets the environment
+    assert command.main(flags) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_space_that_is_used_up_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(search_run, "write_report", lambda folders: None)
+    diary = Diary()
+    options = {"algorithm": "grid", "tune": ["embedding_dim"], "max_trials": 9, "prune_epochs": 1}
+    options |= {"no_retrain": True, "tensorboard": False}
+    search = tune(tmp_path / "s", **options, reporter=diary)
+    assert [trial.values["embedding_dim"] for trial in search.trials] == [4, 2]
+    told = "the search ended after 2 of at most 9 trials: nothing of its space is left to try."
+    assert [note for note in diary.notes if note.startswith(told)]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
