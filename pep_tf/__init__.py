@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 # Where a command of this package starts (`python -m pep_tf. ...`) TensorFlow's notices and warnings
 # are left out of what it prints, its errors not. Whoever imports the package has them all.
@@ -29,6 +30,7 @@ from pep_tf.training import PruneCallback as PruneCallback
 from pep_tf.training import Settings as Settings
 from pep_tf.training import Ticket as Ticket
 from pep_tf.training import prunable as prunable
+from pep_tf.version import __version__ as __version__
 
 __all__ = [
     "CTRData",
@@ -52,3 +54,11 @@ __all__ = [
     "prunable",
     "prune",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Names of before, which go with the next version."""
+    if name != "export_model":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn("pep_tf.export_model is pep_tf.export now", DeprecationWarning, stacklevel=2)
+    return export

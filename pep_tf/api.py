@@ -108,10 +108,10 @@ def export(
             and has no `examples`, or one that cannot be made anew.
 
     Example:
-        >>> small = ticket.model()
-        >>> small.fit(x, y)
-        >>> export(small, "served/model", examples=x)
-        PosixPath('served/model/1')
+        >>> ids = keras.Input((), dtype="int32", name="item")
+        >>> model = keras.Model(ids, pep_tf.PEPEmbedding(1000, 16)(ids))
+        >>> export(model, "served/model", examples=np.array([3, 999]))
+        PosixPath('.../served/model/1')
     """
     if data is not None:
         require_data(data)

@@ -71,7 +71,9 @@ class CTRData:
     Example:
         >>> rng = np.random.default_rng(0)
         >>> ids, labels = rng.integers(0, [5, 7], (100, 2)), rng.integers(0, 2, 100)
-        >>> CTRData("mine", FeatureSchema.of({"user": 5, "item": 7}), *split_arrays(ids, labels, 0))
+        >>> splits = pep_tf.data.split_arrays(ids, labels, seed=0)
+        >>> CTRData("mine", FeatureSchema.of({"user": 5, "item": 7}), *splits).train.num_rows
+        80
     """
 
     name: str

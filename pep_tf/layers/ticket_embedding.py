@@ -45,7 +45,7 @@ class TicketEmbedding(TableLayer):
     Example:
         >>> mask = np.array([[True, False], [False, False], [True, True]])
         >>> layer = TicketEmbedding.of_mask(np.packbits(mask, axis=1), 2)
-        >>> layer.entries.assign([[1.0], [2.0], [3.0]])
+        >>> _ = layer.entries.assign([[1.0], [2.0], [3.0]])
         >>> layer(np.array([2, 1, 0])).numpy().tolist()
         [[2.0, 3.0], [0.0, 0.0], [1.0, 0.0]]
     """

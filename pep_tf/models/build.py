@@ -52,6 +52,7 @@ def build_model(
 
     Example:
         >>> build_model("dcn", {"gender": 2, "age": 7}, embedding_dim=4, cross_layers=2)
+        <DCN name=dcn..., built=True>
     """
     pruned: dict[str, Any] = {
         "granularity": granularity,

@@ -59,9 +59,9 @@ def prunable(
             be pruned, or a model that cannot be made anew.
 
     Example:
-        >>> model = keras.Sequential([keras.layers.Embedding(1000, 16), keras.layers.Flatten()])
+        >>> model = keras.Sequential([keras.layers.Embedding(1000, 16, name="item")])
         >>> prunable(model).layers[0]
-        <PEPEmbedding name=embedding, built=False>
+        <PEPEmbedding name=item, built=False>
     """
     choice = _Choice(include, exclude, options)
     if not isinstance(model, keras.Model):

@@ -71,10 +71,13 @@ class PruneCallback(keras.callbacks.Callback):
             cannot be made anew for a ticket. All of it before the first step.
 
     Example:
+        >>> model = keras.Sequential([keras.layers.Embedding(50, 8, name="item")])
         >>> model = pep_tf.prunable(model)
         >>> model.compile(pep_tf.RowwiseAdam(1e-3), loss="mse")
-        >>> cut = pep_tf.PruneCallback(["20%", "5%"])
-        >>> model.fit(train, epochs=5, callbacks=[cut])
+        >>> cut = pep_tf.PruneCallback(["20%", 9])
+        >>> history = model.fit(np.arange(50), np.zeros((50, 8)), callbacks=[cut], verbose=0)
+        >>> [ticket.nnz for ticket in cut.tickets]
+        [80, 9]
         >>> small = cut.tickets[-1].model()
     """
 

@@ -8,10 +8,10 @@ import os
 import pathlib
 from typing import Any
 
-import pep_tf
 from pep_tf.data.clicklogs.content import Stamp, stamp
 from pep_tf.data.clicklogs.formats import STORE_VERSION
 from pep_tf.errors import DataError, reading
+from pep_tf.version import __version__
 
 FILE = "manifest.json"
 RAW_FILE = "raw"  # its name among the stamps
@@ -35,7 +35,7 @@ def write_manifest(
     stamps = {name: stamp(folder / name) for name in names}
     manifest = {
         "manifest_version": FORMAT_VERSION,
-        "tool": f"pep_tf {getattr(pep_tf, '__version__', '0.1.0')}",
+        "tool": f"pep_tf {__version__}",
         **facts,
         "files": {
             n: {"bytes": (folder / n).stat().st_size, "md5": file_md5(folder / n)} for n in names

@@ -37,8 +37,12 @@ class Transform(tf.Module):
         encoding: how keys become ids, `HashEncoding` or `VocabularyEncoding`.
 
     Example:
-        >>> transform = Transform("criteo", default_features(CRITEO), HashEncoding.of(...))
-        >>> ids = transform({"I1": tf.constant(["5"]), ..., "C26": tf.constant([""])})  # int32 [1, 39]
+        >>> from pep_tf.data.clicklogs.formats import CRITEO, default_features
+        >>> features = default_features(CRITEO)
+        >>> transform = Transform("criteo", features, HashEncoding((1000,) * len(features)))
+        >>> raw = {name: tf.constant(["5"]) for name in transform.raw_columns()}
+        >>> transform(raw).shape
+        TensorShape([1, 39])
     """
 
     def __init__(

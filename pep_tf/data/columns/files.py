@@ -57,7 +57,11 @@ def from_files(
         DataError: as `from_dataframe`; a file that is missing, empty, damaged, or has other columns.
 
     Example:
-        >>> from_files("clicks.csv", "clicked", {"user": "vocabulary", "item": "hash:100000"})
+        >>> rows = {"user": ["a", "b"] * 50, "item": range(100), "clicked": [0, 1, 1, 0] * 25}
+        >>> pd.DataFrame(rows).to_csv("clicks.csv", index=False)
+        >>> features = {"user": "vocabulary", "item": "hash:100000"}
+        >>> from_files("clicks.csv", "clicked", features).schema.size_by_name
+        {'user': 4, 'item': 100000}
     """
     paths = _paths(files)
     fields = read_features(features)
