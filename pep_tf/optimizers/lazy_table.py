@@ -100,6 +100,7 @@ class LazyTable:
         self._hyper = hyper
         self._by_row: bool | None = None
         self._current_at: int | None = 0  # the step at which no row was behind
+        self._stepped: tuple[tf.Tensor, tf.Tensor] | None = None
         with tf.init_scope():
             self._released = tf.Variable(False, trainable=False)
         moments.row_table = last.row_table = table
@@ -143,7 +144,7 @@ class LazyTable:
             count,
             places,
             tf.cast(self._last(ids), tf.int64),
-            tf.cast(self._steps._value, tf.int64),
+            tf.convert_to_tensor(self._steps._value),
             self._stored(ids),
             tf.gather(self.moments.raw, ids),
         )
@@ -212,7 +213,8 @@ class LazyTable:
     def apply_gradient(
         self, rows: Pending, gradients: Sequence[tf.Tensor], scale: tf.Tensor, floor: tf.Tensor
     ) -> None:
-        """Does the step on rows with a gradient, and stores them.
+        """Does the step on rows with a gradient, and stores them; within a compiled step, which
+        cannot, leaves them to `stepped`.
 
         Args:
             rows: see `summed`.
@@ -222,6 +224,9 @@ class LazyTable:
         whole = self._side_by_side(gradients)
         step = apply_gradient(self.columns)
         p, moments = step(rows.p, rows.moments, whole, scale, floor)
+        if self.table.held is not None:
+            self._stepped = (p, moments)
+            return
         self._write(rows.ids, rows.count, p, moments, self._steps._value + 1)
 
     def apply_to_all(
@@ -241,11 +246,25 @@ class LazyTable:
         self.last.raw.assign(tf.fill([self.table.num_rows], _as_bits(self._steps._value + 1)))
 
     def _side_by_side(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Gradients of all variables; fails where another optimizer has the table by now."""
+        with self._owned():
+            return tf.concat(gradients, axis=1)
+
+    def _owned(self) -> Any:
+        """What is done within fails where another optimizer has the table by now."""
         message = f"{self.table.variables[0].path} is trained by another optimizer: compile again."
         check = tf.debugging.Assert(tf.logical_not(self._released), [message])
-        with tf.control_dependencies([check]):
-            return tf.concat(gradients, axis=1)
+        return tf.control_dependencies([check])
+
+    def stepped(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows and moments after the step that is being compiled."""
+        assert self._stepped is not None, "`apply_gradient` comes first"
+        stepped, self._stepped = self._stepped, None
+        return stepped
+
+    def write(self, read: BatchRows, p: tf.Tensor, moments: tf.Tensor) -> None:
+        """Stores the rows that were read for a step as they are after it."""
+        with self._owned():
+            self._write(read.ids, read.count, p, moments, read.now + 1)
 
     def _write(
         self, ids: tf.Tensor, count: tf.Tensor, p: tf.Tensor, moments: tf.Tensor, step: tf.Tensor

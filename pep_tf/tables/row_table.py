@@ -1,5 +1,6 @@
 """Weights that share their rows: looked up together, and kept up to date by whoever trains them."""
 
+import contextlib
 import gc
 import sys
 import weakref
@@ -138,7 +139,7 @@ class RowTable:
         if self.keeper is not None and self.keeper.by_row:
             found = self.keeper.find(rows, distinct)
             linked = (
-                _linked(v, now, _of_found_rows(v, found))
+                _linked(v, now, gradient_of_found(v, found))
                 for v, now in zip(self.variables, found.values, strict=True)
             )
             return found._replace(values=tuple(linked))
@@ -150,6 +151,15 @@ class RowTable:
             for v in self.variables
         )
         return Found(rows, tuple(values), rows)
+
+    @contextlib.contextmanager
+    def holding(self, found: Found) -> Iterator[Found]:
+        """Has lookups give what was found before, whose values are then what gradients are for."""
+        self.held = found
+        try:
+            yield found
+        finally:
+            self.held = None
 
     def _scoped(self, rows: tf.Tensor) -> Found | None:
         """Rows of values that a Keras scope gives in place of the variables; None without such."""
@@ -246,7 +256,9 @@ def _linked(
     return linked(variable.handle, now)
 
 
-def _of_found_rows(variable: RowVariable, found: Found) -> Callable[[tf.Tensor], tf.IndexedSlices]:
+def gradient_of_found(
+    variable: RowVariable, found: Found
+) -> Callable[[tf.Tensor], tf.IndexedSlices]:
     """The gradient of rows `found.ids`, which carries `found`.
 
     Whoever gets it need not look for distinct rows and bring them up to date once more.

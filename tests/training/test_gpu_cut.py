@@ -1,0 +1,177 @@
+"""A step as it is cut for a GPU, on the CPU, against the step as it is cut for a CPU."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pep_tf.device import CPU, GPU, traced_for
+from pep_tf.layers import GRANULARITIES, PEPEmbedding, look_up_together
+from pep_tf.models import CTRModel
+from pep_tf.optimizers import RowwiseAdam
+from pep_tf.optimizers.batch_rows import capacity
+from pep_tf.tables.distinct import Order, distinct, summed, summed_in_order
+from pep_tf.training.loop import Loop
+from pep_tf.training.step import train_step
+from tests import tiny
+
+FIELDS = {"a": 90, "b": 70}
+DIM, BATCH, START, RATE = 3, 24, 6000, 1e-3
+ROWS, ASKED = sum(FIELDS.values()), BATCH * len(FIELDS)
+
+
+class AllGranularities(CTRModel):
+    """A table of each granularity, all of the same rows."""
+
+    def __init__(self) -> None:
+        super().__init__(FIELDS, None, None)
+        self.tables = [
+            PEPEmbedding(
+                ROWS,
+                DIM,
+                granularity=granularity,
+                threshold_init=-4.0,
+                field_sizes=list(FIELDS.values()),
+                embeddings_initializer=keras.initializers.RandomNormal(0, 0.05, seed=i),
+                name=granularity,
+            )
+            for i, granularity in enumerate(GRANULARITIES)
+        ]
+        self.bias = self.add_weight(name="bias", shape=(1,), initializer="zeros")
+
+    @property
+    def same_rows(self) -> list[keras.layers.Layer]:
+        return list(self.tables)
+
+    def call(self, ids: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        a, b = tf.unstack(tf.concat(look_up_together(self.tables, self.field_ids(ids)), -1), axis=1)
+        return 100.0 * tf.reduce_sum(a * b, 1, keepdims=True) + self.bias
+
+
+def trainee() -> tuple[AllGranularities, RowwiseAdam]:
+    """A model in mid-run: rows last touched 1 to 5,000 steps ago, some of them never."""
+    model = AllGranularities()
+    model.build((None, len(FIELDS)))
+    optimizer = RowwiseAdam(RATE, dense_below=0)
+    optimizer.build(model.trainable_variables)
+    optimizer.iterations.assign(START)
+    (lazy,) = optimizer.tables()
+    rng = np.random.default_rng(1)
+    gaps = np.exp(rng.uniform(0, np.log(5000), ROWS)).astype(int)
+    gaps[::7] = START
+    size = (ROWS, lazy.table.width)
+    moments = [rng.normal(0, 1e-4, size), rng.gamma(1, 1e-8, size)]
+    lazy.last.assign((START - gaps).astype(np.int32))
+    lazy.moments.assign((np.concatenate(moments, 1) * (gaps < START)[:, None]).astype(np.float32))
+    return model, optimizer
+
+
+def batches() -> list[np.ndarray]:
+    """A batch of distinct ids only, between two in which a few ids come many times over."""
+    rng = np.random.default_rng(2)
+    apart = np.stack([rng.permutation(size)[:BATCH] for size in FIELDS.values()], 1)
+    few = rng.integers(0, 3, (BATCH, 2))
+    often = np.where(np.arange(BATCH)[:, None] < BATCH // 3, few, apart)
+    return [often, apart, often[::-1]]
+
+
+def weights_after(kind: str) -> tuple[list[float], dict[str, np.ndarray]]:
+    model, optimizer = trainee()
+    labels = tf.constant(np.arange(BATCH) % 2, tf.float32)
+    with traced_for(kind):
+        step = tf.function(lambda ids, labels: train_step(model, optimizer, ids, labels))
+        losses = [float(step(tf.constant(ids, tf.int32), labels)) for ids in batches()]
+        (lazy,) = optimizer.tables()
+        stored = {v.path: v.raw.numpy() for v in (*lazy.table.variables, lazy.moments, lazy.last)}
+    return losses, stored | {
+        v.path: v._value.numpy() for v in model.weights if v.path not in stored
+    }
+
+
+def test_steps_are_those_of_a_cpu() -> None:
+    (losses, one), (other_losses, other) = weights_after(CPU), weights_after(GPU)
+    np.testing.assert_allclose(other_losses, losses, rtol=1e-6)
+    assert len(one) == 6 + 6 + 1 + 2  # tables, thresholds, bias, moments and last steps
+    thrown = 0
+    for (path, a), b in zip(one.items(), other.values(), strict=True):
+        if path.endswith("last"):
+            np.testing.assert_array_equal(a.view(np.int32), b.view(np.int32))
+            continue
+        off = np.abs(a - b)
+        # A gradient below its own rounding has no sign: Adam then steps either way.
+        assert off.max() <= 2 * RATE * len(losses), path
+        thrown += int((off > 1e-6 * np.maximum(np.abs(a), 1.0)).sum())
+    assert thrown <= 3
+
+
+def test_gradients_of_rows_are_those_of_a_cpu() -> None:
+    """Sums by place, to 1e-6 of the sum of the absolute terms."""
+    rng = np.random.default_rng(3)
+    rows = tf.constant(rng.zipf(1.3, 500) % 97, tf.int32)
+    values = tf.constant(rng.normal(size=(500, 5)), tf.float32)
+    with traced_for(GPU):
+        ids, places = distinct(rows)
+        count = tf.size(ids, tf.int64)
+        order = Order.of(places, count, count + 10)
+        compiled = tf.function(summed_in_order, jit_compile=True)
+        found = compiled(values, order).numpy()
+    expected = summed(values, tf.cast(places, tf.int32), tf.size(ids)).numpy()
+    terms = summed(tf.abs(values), tf.cast(places, tf.int32), tf.size(ids)).numpy()
+    assert (np.abs(found[: len(expected)] - expected) <= 1e-6 * terms).all()
+    assert not found[len(expected) :].any()
+
+
+def test_rows_caught_up_are_those_of_a_cpu() -> None:
+    model, optimizer = trainee()
+    (lazy,) = optimizer.tables()
+    rows = tf.range(ROWS)
+    found = {}
+    for kind in (CPU, GPU):
+        with traced_for(kind):
+            state = lazy.find(rows, distinct=True)
+            found[kind] = [tf.gather(x, state.places) for x in state.state[2:]]
+    stored = [np.concatenate([v.raw for v in lazy.table.variables], 1), lazy.moments.raw.numpy()]
+    for before, one, other in zip(stored, found[CPU], found[GPU], strict=True):
+        terms = np.abs(before) + np.abs(one - before) + np.max(lazy.columns.target)
+        assert (np.abs(one - other) <= 1e-6 * terms).all()
+
+
+def test_few_numbers_of_rows_are_compiled() -> None:
+    model, optimizer = trainee()
+    (lazy,) = optimizer.tables()
+    shapes = set()
+    for number in np.linspace(1, ASKED, 200).astype(int):
+        rows = tf.constant(np.arange(ASKED).reshape(BATCH, -1) % number, tf.int32)
+        with traced_for(GPU):
+            read = lazy.read(rows)
+        assert len(np.unique(read.ids)) == int(read.count) == number
+        shapes.add(tuple(tuple(tensor.shape) for tensor in read))
+    assert len(shapes) <= 4
+
+
+@pytest.mark.parametrize("most", [1, 7, 8, 48, 39_936])
+def test_capacity_holds_any_number_of_rows(most: int) -> None:
+    counts = np.arange(1, most + 1)
+    found = capacity(counts, most).numpy()
+    assert (found >= counts).all()
+    assert found[-1] == most
+    assert len(set(found)) <= 4
+
+
+def test_the_loop_runs_many_steps_in_one_call() -> None:
+    def trained(kind: str) -> tuple[Loop, float, np.ndarray]:
+        model, settings = tiny.model("linear"), tiny.settings(updates="rowwise", batch_size=100)
+        model.bias.assign(
+            [0.3]
+        )  # at 0 gradients of rows with as many clicks as not are rounding alone
+        loop = Loop("fit", model, settings.optimizer(model), tiny.DATA.train, settings)
+        with traced_for(kind):
+            return loop, loop.run(2), model.first_order.table.numpy()
+
+    (_, loss, table), (loop, other_loss, other) = trained(CPU), trained(GPU)
+    assert other_loss == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_allclose(other, table, atol=1e-6)
+    # Whoever takes the table from here on is not overwritten.
+    RowwiseAdam(RATE, dense_below=0).build(loop.model.trainable_variables)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="trained by another optimizer"):
+        loop.run(2)
