@@ -255,9 +255,8 @@ class LazyTable:
         check = tf.debugging.Assert(tf.logical_not(self._released), [message])
         return tf.control_dependencies([check])
 
-    def stepped(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Rows and moments after the step that is being compiled."""
-        assert self._stepped is not None, "`apply_gradient` comes first"
+    def stepped(self) -> tuple[tf.Tensor, tf.Tensor] | None:
+        """Rows and moments after the step that is being compiled; None if they had no gradient."""
         stepped, self._stepped = self._stepped, None
         return stepped
 

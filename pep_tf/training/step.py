@@ -81,7 +81,7 @@ def _compiled_step(
     @tf.function(jit_compile=True, autograph=False)
     def program(
         batch: Sequence[tf.Tensor | None], read: Sequence[BatchRows], orders: Sequence[Order]
-    ) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
+    ) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor] | None]]:
         variables = model.trainable_variables
         values: dict[int, tf.Tensor] = {}
         with contextlib.ExitStack() as held:
@@ -101,6 +101,7 @@ def _compiled_step(
         return loss, [table.stepped() for table in tables]
 
     loss, stepped = program(batch, read, orders)
-    for table, own, (p, moments) in zip(tables, read, stepped, strict=True):
-        table.write(own, p, moments)
+    for table, own, after in zip(tables, read, stepped, strict=True):
+        if after is not None:
+            table.write(own, *after)
     return loss
