@@ -85,7 +85,7 @@ def test_the_example_with_data_of_ones_own_runs(tmp_path):
     assert run_example("from_dataframe(", tmp_path).count("test AUC") == 2
     version = tmp_path / "runs/own/export/small/1"
     served = tf.saved_model.load(version).signatures["serving_default"]
-    columns = {"userId": "1", "movieId": "31.0", "timestamp": "1260759144"}
+    columns = {"userId": "1", "movieId": "31.0", "genres": "Drama|War"}
     answer = served(**{name: tf.constant([text]) for name, text in columns.items()})
     assert 0 < answer["probability"].numpy()[0] < 1
 

@@ -108,14 +108,16 @@ def row_numbers(rows: Any, num_rows: int) -> np.ndarray:
 
 
 def check_fields(split: str, ids: np.ndarray, schema: FeatureSchema, first_row: int = 0) -> None:
-    """Raises DataError unless `ids`, int32 [n, F], have a column a field, and each id is inside it."""
-    if ids.shape[1] != schema.num_fields:
+    """Raises DataError unless `ids`, int32 [n, C], have the columns of `schema`, each id inside its field."""
+    fields = schema.column_fields
+    if ids.shape[1] != len(fields):
+        told = f", {len(fields)} columns with those of its bags" * (len(fields) > schema.num_fields)
         raise DataError(
-            f"`{split}` must have a column for each of the {schema.num_fields} fields of `schema`. "
+            f"`{split}` must have a column for each of the {schema.num_fields} fields of `schema`{told}. "
             f"Received: {ids.shape[1]} columns"
         )
-    for column in np.flatnonzero(ids.max(axis=0, initial=0) >= schema.sizes):
-        field, own = schema.fields[column], ids[:, column]
+    for column in np.flatnonzero(ids.max(axis=0, initial=0) >= np.array(schema.sizes)[fields]):
+        field, own = schema.fields[fields[column]], ids[:, column]
         row = int(np.argmax(own >= field.size))
         raise DataError(
             f"`{split}` must hold ids from 0 to {field.size - 1} in field {field.name!r} (column "

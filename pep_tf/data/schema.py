@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,37 @@ import numpy as np
 from pep_tf.errors import DataError
 from pep_tf.numbers import INT32_MAX
 
+COMBINERS = ("sum", "mean", "sqrtn")
+
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One categorical column.
+    """One categorical column, or a bag of values.
 
     Attributes:
         name: column name, unique within a schema.
         size: vocabulary size; valid ids of the field are 0 to `size - 1`.
+        width: columns of ids; more than one in a bag, whose id 0 stands where it has no value.
+        combiner: of a bag, how the embeddings of its values become one: "mean", "sum" or "sqrtn" (the
+            sum over the root of their number). None: the field has one value.
     """
 
     name: str
     size: int
+    width: int = 1
+    combiner: str | None = None
+
+    @classmethod
+    def of(cls, name: str, size: int | Mapping[str, Any]) -> "Field":
+        """Of a vocabulary size, or of what `size_or_bag` gave."""
+        return cls(name, **size) if isinstance(size, Mapping) else cls(name, size)
+
+    @property
+    def size_or_bag(self) -> Any:
+        """The vocabulary size; of a bag, JSON-ready, what it is besides its name."""
+        if self.combiner is None:
+            return int(self.size)
+        return {"size": int(self.size), "width": int(self.width), "combiner": self.combiner}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +69,7 @@ class FeatureSchema:
         if repeated := sorted({n for n in self.names if self.names.count(n) > 1}):
             raise DataError(f"Field names must be unique. Received more than once: {repeated}")
         for field in self.fields:
+            _check_bag(field)
             if not isinstance(field.size, numbers.Integral) or not 1 <= field.size <= INT32_MAX:
                 raise DataError(
                     f"`size` of field {field.name!r} must be an integer from 1 to {INT32_MAX}. "
@@ -62,18 +82,24 @@ class FeatureSchema:
             )
 
     @classmethod
-    def of(cls, sizes: dict[str, int]) -> "FeatureSchema":
-        """Builds a schema from `{field name: vocabulary size}`, in the order of the dict."""
-        return cls(tuple(Field(name, size) for name, size in sizes.items()))
+    def of(cls, sizes: Mapping[str, Any]) -> "FeatureSchema":
+        """Builds a schema from `{field name: vocabulary size}`, in the order of the dict.
+
+        A bag has `{"size": n, "width": values, "combiner": "mean"}` in place of its size.
+        """
+        return cls(tuple(Field.of(name, size) for name, size in sizes.items()))
 
     @classmethod
     def from_config(cls, config: Sequence[dict[str, Any]]) -> "FeatureSchema":
         """Rebuilds a schema from what `get_config` returned."""
-        return cls(tuple(Field(str(f["name"]), f["size"]) for f in config))
+        return cls(tuple(Field(**{**field, "name": str(field["name"])}) for field in config))
 
     def get_config(self) -> list[dict[str, Any]]:
         """The schema as JSON-ready values: `[{"name": ..., "size": ...}, ...]`."""
-        return [{"name": field.name, "size": int(field.size)} for field in self.fields]
+        return [
+            {"name": f.name, **(f.size_or_bag if f.combiner else {"size": int(f.size)})}
+            for f in self.fields
+        ]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,13 +110,18 @@ class FeatureSchema:
         return tuple(int(field.size) for field in self.fields)
 
     @property
-    def size_by_name(self) -> dict[str, int]:
-        """`{field name: vocabulary size}`, in column order: what the models take."""
-        return dict(zip(self.names, self.sizes, strict=True))
+    def size_by_name(self) -> dict[str, Any]:
+        """`{field name: vocabulary size}`, in column order: what the models take; of a bag see `of`."""
+        return {field.name: field.size_or_bag for field in self.fields}
 
     @property
     def num_fields(self) -> int:
         return len(self.fields)
+
+    @functools.cached_property
+    def column_fields(self) -> np.ndarray:
+        """The field of each column of ids, int64 [C]: a field has one, a bag several."""
+        return np.repeat(np.arange(self.num_fields), [field.width for field in self.fields])
 
     @property
     def num_features(self) -> int:
@@ -101,3 +132,18 @@ class FeatureSchema:
     def offsets(self) -> np.ndarray:
         """First table row of each field, int64 [F]."""
         return np.concatenate([[0], np.cumsum(self.sizes)[:-1]]).astype(np.int64)
+
+
+def _check_bag(field: Field) -> None:
+    is_bag = field.combiner is not None
+    whole = isinstance(field.width, numbers.Integral) and field.width >= 1
+    if (
+        (is_bag and field.combiner not in COMBINERS)
+        or not whole
+        or (field.width > 1 and not is_bag)
+    ):
+        raise DataError(
+            f"Field {field.name!r} must have one value, or be a bag of `width` values at most with a "
+            f"`combiner` among {list(COMBINERS)}. Received: width={field.width!r}, "
+            f"combiner={field.combiner!r}"
+        )

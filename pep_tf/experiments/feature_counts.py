@@ -15,9 +15,14 @@ _ROWS_AT_ONCE = 1 << 16
 
 def count_features(data: CTRData) -> np.ndarray:
     """Occurrences of each table row in the training split, int64 [N]; reads the split once."""
-    counts = np.zeros(data.schema.num_features, np.int64)
+    schema = data.schema
+    counts = np.zeros(schema.num_features, np.int64)
+    offsets = schema.offsets[schema.column_fields]
+    # An id 0 of a bag stands where it has no value.
+    is_bag = np.array([field.combiner is not None for field in schema.fields])[schema.column_fields]
     for ids, *_ in data.train.batches(_ROWS_AT_ONCE):
-        np.add.at(counts, ids.numpy() + data.schema.offsets, 1)
+        counted = (ids.numpy() != 0) | ~is_bag
+        np.add.at(counts, (ids.numpy() + offsets)[counted], 1)
     return counts
 
 

@@ -49,7 +49,7 @@ def memory_of(config: Config, schema: FeatureSchema, train_rows: int) -> Memory:
     """What a run of this configuration takes at least."""
     dim = max(config.embedding_dim, *config.baseline_dims, 0)
     width = dim + (config.model in models_with("first_order"))
-    rows = min(config.batch_size, train_rows) * schema.num_fields
+    rows = min(config.batch_size, train_rows) * len(schema.column_fields)
     widths = config.mlp_widths if config.model in models_with("mlp_widths") else ()
     layers = [schema.num_fields * dim, *widths, 1] if widths else []
     weights = sum(math.prod(pair) for pair in zip(layers, layers[1:], strict=False))

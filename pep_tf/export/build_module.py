@@ -63,7 +63,7 @@ def _tables(
     if packed:
         main, linear = Entries.of(rows), None if weights is None else Entries.of(weights)
         _check_shapes(schema, main, linear)
-        return PackedTables(main, linear, dtype, schema.sizes)
+        return PackedTables(main, linear, dtype, schema)
     dense = DenseTable.of(rows), None if weights is None else DenseTable.of(weights)
     _check_shapes(schema, *dense)
     return DenseTables(*dense)

@@ -27,7 +27,7 @@ def model_card(module: ServingModule, metadata: Mapping[str, Any] | None) -> dic
         "ids": {
             "signature": "ids",
             "dtype": "int32",
-            "shape": [None, schema.num_fields],
+            "shape": [None, len(schema.column_fields)],
             "range": "[0, size of the field)",
         },
         "num_features": schema.num_features,

@@ -28,7 +28,7 @@ def sample_inputs(module: ServingModule, examples: Examples | None = None) -> di
         examples: `{column: values}`, some rows of the log; else all values are missing
             that may be.
     """
-    sizes = np.array(module.schema.sizes, np.int32)
+    sizes = np.array(module.schema.sizes, np.int32)[module.schema.column_fields]
     ids = {"ids": np.stack([np.zeros_like(sizes), sizes - 1])}
     if module.transform is None:
         return {"ids": ids, "serving_default": ids}

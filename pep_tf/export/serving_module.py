@@ -8,6 +8,7 @@ from pep_tf.data.raw import UNKNOWN, RawTransform
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.tables import Tables
 from pep_tf.export.tower import FrozenTower
+from pep_tf.layers.field_ids import combine_bags
 from pep_tf.tables.packed import StoredTable
 
 
@@ -33,10 +34,11 @@ class ServingModule(tf.Module):
         super().__init__(name="pep")
         self.tables, self.tower = tables, tower
         self.schema, self.dtype, self.transform = schema, dtype, transform
-        self._names = list(schema.names)
-        self._sizes = list(schema.sizes)
-        self._offsets = schema.offsets.tolist()
-        self._ids_spec = tf.TensorSpec([None, schema.num_fields], tf.int32, name="ids")
+        columns = schema.column_fields
+        self._names = [schema.names[field] for field in columns]
+        self._sizes = [schema.sizes[field] for field in columns]
+        self._offsets = schema.offsets[columns].tolist()
+        self._ids_spec = tf.TensorSpec([None, len(columns)], tf.int32, name="ids")
 
     @property
     def table(self) -> StoredTable:
@@ -102,7 +104,11 @@ class ServingModule(tf.Module):
 
         def by_field(found: tf.Tensor) -> tf.Tensor:
             found = tf.reshape(found, [-1, rows.shape[1], found.shape[1]])
-            return found if known is None else tf.where(known[:, :, tf.newaxis], found, 0.0)
+            found = found if known is None else tf.where(known[:, :, tf.newaxis], found, 0.0)
+            if rows.shape[1] == self.schema.num_fields:
+                return found
+            present = rows != tf.constant(self._offsets, tf.int32)
+            return combine_bags(self.schema.fields, found, present)
 
         embedded, first_order = self.tables.spread(rows, check)
         linear = None if first_order is None else by_field(first_order)

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.table_variables import TableVariables
 from pep_tf.tables.packed import DenseTable, Entries, FieldTable, PackedTable, StoredTable, pack
 from pep_tf.tables.packed.octets import look
@@ -90,18 +91,19 @@ class PackedTables(tf.Module):
         table: entries of the embedding table.
         first_order: those of the first-order weights, or None.
         dtype: how values are stored, see `Values`.
-        sizes: rows of each field.
+        schema: the fields.
     """
 
     def __init__(
-        self, table: Entries, first_order: Entries | None, dtype: str, sizes: Sequence[int]
+        self, table: Entries, first_order: Entries | None, dtype: str, schema: FeatureSchema
     ) -> None:
         super().__init__(name="tables")
-        self._middle = _middle(sizes)
+        columns = schema.column_fields
+        self._middle = int(np.searchsorted(columns, _middle(schema.sizes)))
         self.occupied = table.places
         if first_order is not None:
             self.occupied = table.places | first_order.places
-        packed, weights = _packed(table, first_order, dtype, sizes)
+        packed, weights = _packed(table, first_order, dtype, schema.sizes)
         self._table = TableVariables(packed, "table")
         self._first_order = None if weights is None else TableVariables(weights, "first_order")
         self.table = self._table.table
@@ -178,7 +180,10 @@ class _Batch:
     def look_up(self, table: Form) -> tuple[tf.Tensor, Found | None]:
         """float32 [B F, d], and where the different rows were found, entry by entry."""
         if isinstance(table, FieldTable):
-            return table.by_field(self.checked), None
+            rows, columns = self.checked, table.num_fields
+            if rows.shape[1] != columns:  # there are bags
+                return table.lookup(tf.reshape(rows, [-1])), None
+            return table.by_field(rows), None
         different, order = self.different
         found = table.find(different)
         return table.spread(found, order), found

@@ -1,13 +1,15 @@
 """From ids per field to rows of the shared table, with an error that names the field."""
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.schema import FeatureSchema, Field
+from pep_tf.layers.table_layer import combined
 from pep_tf.numbers import INT32_MAX
 
 
@@ -16,13 +18,14 @@ class FieldIds(keras.layers.Layer):
     """Checks ids per field and adds each field's offset: `row = offset[field] + id`.
 
     Args:
-        fields: `{field name: vocabulary size}`, in column order.
+        fields: `{field name: vocabulary size}`, in column order; a bag has `{"size": n, "width":
+            values, "combiner": "mean"}` in place of its size, and `width` columns.
 
     Call arguments:
-        ids: integers [B, F]; column f must be in `[0, size of field f)`.
+        ids: integers [B, C]; C = F without bags. Those of a column must be in `[0, size of its field)`.
 
     Returns:
-        int32 [B, F], rows of one table shared by all fields (N = sum of the sizes).
+        int32 [B, C], rows of one table shared by all fields (N = sum of the sizes).
 
     Raises:
         ValueError: no field, a size that is no integer or below 1, more than 2^31 - 1 features in all,
@@ -38,34 +41,39 @@ class FieldIds(keras.layers.Layer):
 
     def __init__(self, fields: Mapping[str, int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        sizes = list(fields.values())
+        parts = [Field.of(str(name), size) for name, size in fields.items()]
+        sizes = [field.size for field in parts]
         if not sizes or not all(isinstance(n, numbers.Integral) and n >= 1 for n in sizes):
             raise ValueError(
                 f"`fields` must map names to integer sizes of at least 1. Received: {fields}"
             )
-        self.fields = {str(name): int(size) for name, size in fields.items()}
-        sizes = list(self.fields.values())
-        self.num_features = sum(sizes)
+        self.fields = {field.name: field.size_or_bag for field in parts}
+        self.sizes = tuple(int(size) for size in sizes)
+        self.num_features = sum(self.sizes)
         if self.num_features > INT32_MAX:
             raise ValueError(
                 f"`fields` must have at most {INT32_MAX:,} features in all, whose rows are int32. "
                 f"Received: {self.num_features:,}"
             )
-        self.offsets = np.cumsum([0, *sizes[:-1]])
+        schema = FeatureSchema(tuple(parts))
+        self._columns = schema.column_fields
+        self._bags = [field for field in parts if field.combiner is not None]
+        self._parts = parts
+        self.offsets = schema.offsets[self._columns]
         self.supports_jit = False
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        if input_shape[-1] != len(self.fields):
+        if input_shape[-1] != len(self._columns):
             raise ValueError(
-                f"`ids` must have {len(self.fields)} columns, one for each of {list(self.fields)}. "
-                f"Received: shape={input_shape}"
+                f"`ids` must have {len(self._columns)} columns, one for each of "
+                f"{[self._parts[field].name for field in self._columns]}. Received: shape={input_shape}"
             )
         self.built = True
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         self._refuse_floats(ids)
         ids = tf.cast(ids, tf.int64)  # narrower integers may not hold the sizes
-        sizes = np.array(list(self.fields.values()), np.uint64)
+        sizes = np.array(self.sizes, np.uint64)[self._columns]
         # As an unsigned number, a negative id is larger than any size.
         outside = tf.reduce_any(tf.bitcast(ids, tf.uint64) >= sizes)
         check = tf.cond(outside, lambda: self._complain(ids), lambda: tf.constant(True))
@@ -84,7 +92,8 @@ class FieldIds(keras.layers.Layer):
     def _complain(self, ids: tf.Tensor) -> tf.Tensor:
         """Fails with the name of a field that has an id outside its vocabulary."""
         checks = []
-        for column, (name, size) in enumerate(self.fields.items()):
+        for column, place in enumerate(self._columns):
+            name, size = self._parts[place].name, self.sizes[place]
             own = ids[..., column]
             message = f"Ids of field `{name}` (column {column}) must be in [0, {size}). Received:"
             # One assertion a field: its message is then a constant, which XLA can discard.
@@ -93,9 +102,27 @@ class FieldIds(keras.layers.Layer):
         with tf.control_dependencies([check for check in checks if check is not None]):
             return tf.constant(False)
 
+    def combined(self, ids: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+        """[B, F, d] of what was found [B, C, d] for ids [B, C]: the values of a bag become one."""
+        present = ids != 0
+        return combine_bags(self._parts, found, present) if self._bags else found
+
     def compute_output_spec(self, ids: keras.KerasTensor) -> keras.KerasTensor:
         self._refuse_floats(ids)
         return keras.KerasTensor(ids.shape, "int32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "fields": self.fields}
+
+
+def combine_bags(fields: Sequence[Field], found: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """[B, F, d] of numbers [B, C, d], C columns of F fields, of which those that are `present` count."""
+    parts, start = [], 0
+    for field in fields:
+        own = slice(start, start + field.width)
+        part, start = found[:, own], start + field.width
+        if field.combiner is not None:
+            counts = tf.cast(present[:, own], found.dtype)
+            part = combined(part, counts, field.combiner)[:, tf.newaxis]
+        parts.append(part)
+    return tf.concat(parts, axis=1)

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
+from pep_tf.data.schema import COMBINERS
 from pep_tf.numbers import whole
 
-COMBINERS = ("sum", "mean", "sqrtn")
 _REFUSED = {
     "lora_rank": "low-rank updates would be added to entries that pruning has removed",
     "lora_alpha": "low-rank updates would be added to entries that pruning has removed",
@@ -126,7 +126,7 @@ class TableLayer(keras.layers.Layer):
         if self.mask_zero:
             known = tf.cast(ids != 0, self.compute_dtype)
             counts = known if counts is None else counts * known
-        return _combined(values, counts, self.combiner)
+        return combined(values, counts, self.combiner)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         if not self.mask_zero or self.combiner is not None:
@@ -173,7 +173,7 @@ def _filled(values: Any, dtype: str) -> tuple[Any, tf.Tensor | None]:
     return values, None
 
 
-def _combined(values: tf.Tensor, counts: tf.Tensor | None, combiner: str) -> tf.Tensor:
+def combined(values: tf.Tensor, counts: tf.Tensor | None, combiner: str) -> tf.Tensor:
     """Rows [..., n, d] with weights [..., n], or of 1, combined to [..., d]; an empty bag is zeros."""
     if counts is None:
         size = tf.cast(tf.shape(values)[-2], values.dtype)

@@ -86,7 +86,7 @@ class CTRModel(keras.Model):
 
     def build(self, input_shape: Any = None) -> None:
         shape = (None, len(self.fields))
-        self.field_ids.build(shape)
+        self.field_ids.build((None, len(self.field_ids.offsets)))
         with tf.device(self.table_device) if self.table_device else contextlib.nullcontext():
             for layer in self.same_rows:
                 if not layer.built:  # as one that was handed in may be
@@ -102,8 +102,10 @@ class CTRModel(keras.Model):
     def call(self, ids: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         rows = self.field_ids(ids)
         found = iter(look_up_together(self.same_rows, rows))
-        embedded = None if self.embedding is None else next(found)
-        first_order = None if self.first_order is None else next(found)
+        embedded = None if self.embedding is None else self.field_ids.combined(ids, next(found))
+        first_order = (
+            None if self.first_order is None else self.field_ids.combined(ids, next(found))
+        )
         return tf.cast(self.interact(embedded, first_order, training=training), tf.float32)
 
     def interact(

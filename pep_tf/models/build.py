@@ -61,7 +61,7 @@ def build_model(
     }
     _check(name, options, embedding, prune_linear)
     _check_effects(name, {"embedding_dim": embedding_dim, **pruned}, embedding, prune_linear)
-    pruned |= {"field_sizes": tuple(fields.values()), "dtype": dtype}
+    pruned |= {"field_sizes": FieldIds(fields).sizes, "dtype": dtype}
     tables: dict[str, keras.layers.Layer] = {}
     with seeded(seed):
         if "embedding" in arguments_of(name):

@@ -41,7 +41,7 @@ class Vocabulary(_Category):
         self.size = FIRST + len(values)
 
     @classmethod
-    def fit(cls, seen: Seen, number: int | None) -> Self:
+    def fit(cls, seen: Seen, argument: Any) -> Self:
         texts = plain(tf.constant(seen.texts, tf.string)).numpy()
         return cls(np.unique(texts), seen.field)
 
@@ -71,9 +71,8 @@ class Hash(_Category):
         self._salt = salts(0, place + 1)[place]
 
     @classmethod
-    def fit(cls, seen: Seen, number: int | None) -> Self:
-        assert number is not None
-        return cls(number, seen.place)
+    def fit(cls, seen: Seen, argument: Any) -> Self:
+        return cls(argument, seen.place)
 
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
         keys = text_keys(plain(texts))

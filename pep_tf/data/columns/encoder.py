@@ -20,12 +20,14 @@ class Seen:
         place: its place among the fields.
         texts: the texts that occur, each once, but for `MISSING`.
         counts: int64, how often each does.
+        everywhere: the texts of all rows.
     """
 
     field: str
     place: int
     texts: list[bytes]
     counts: np.ndarray
+    everywhere: list[bytes]
 
 
 class Encoder(tf.Module):
@@ -37,19 +39,24 @@ class Encoder(tf.Module):
         must_be: what a value must be, in words that follow "must be".
         whole_numbers: whether a float that may be a rounded whole number is refused.
         size: ids of the field.
+        width, combiner: see `Field`.
+        separator: of a bag, what stands between its values.
     """
 
-    must_be: ClassVar[str] = "any text"
+    must_be: str = "any text"
     whole_numbers: ClassVar[bool] = True
     size: int
+    width = 1
+    combiner: str | None = None
+    separator: str | None = None
 
     @classmethod
-    def fit(cls, seen: Seen, number: int | None) -> Self:
+    def fit(cls, seen: Seen, argument: Any) -> Self:
         """The encoder of a column.
 
         Args:
             seen: the training rows.
-            number: N of a kind that is declared `kind:N`.
+            argument: what the declaration has behind the kind, such as N of `hash:N`.
         """
         raise NotImplementedError
 
@@ -57,10 +64,19 @@ class Encoder(tf.Module):
     def column(self) -> RawColumn:
         return RawColumn(tf.string, self.must_be, missing="")
 
+    @property
+    def field(self) -> dict[str, Any]:
+        """What its field is, but for the name; see `Field`."""
+        return {"size": self.size, "width": self.width, "combiner": self.combiner}
+
     @classmethod
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:
         """bool [B], whether a text, not missing, is no value of this kind."""
         raise NotImplementedError
+
+    def refused_here(self, texts: tf.Tensor) -> tf.Tensor:
+        """As `refused`, by what the training rows have shown."""
+        return self.refused(texts)
 
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
         """int32 [B], ids of texts that are neither missing nor refused; of others any number."""

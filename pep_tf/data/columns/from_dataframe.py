@@ -13,6 +13,7 @@ from pep_tf.data.columns.categories import text_keys
 from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.columns.kinds import Feature, read_features
 from pep_tf.data.columns.labels import dropped, label_column, read_labels, read_weights
+from pep_tf.data.columns.multi import joined_lists
 from pep_tf.data.columns.splits import is_drawn, split_rows
 from pep_tf.data.columns.texts import (
     MISSING,
@@ -51,6 +52,7 @@ def from_dataframe(
     | `hash:N` | any text or number | 1 to N - 1, by a hash |
     | `integer` | a whole number v | as `vocabulary`, of int(ln(v)^2) above 2, else v - 2 (Criteo) |
     | `bins:N` | a finite number | that of one of N bins with equally many training rows |
+    | `multi:SEP` | values with SEP between them, or a list | each as of a `vocabulary`; see `Field` |
     | `hour`, `weekday` | a date and time, or seconds since 1970 | 1 to 24, 1 to 7 |
 
     A missing value, of any kind, is id 0. The exported model takes the same columns by name, each as
@@ -171,7 +173,8 @@ def _check_table(frame: pd.DataFrame, label: str, fields: Sequence[Feature]) -> 
 
 def _read(frame: pd.DataFrame, name: str, fields: Sequence[Feature], place: Place) -> Texts:
     """The texts of a column, each of which the kinds of all its fields can read."""
-    column = frame[name]
+    separator = next((f.separator for f in fields if f.column == name), None)
+    column = joined_lists(frame[name], name, separator, place)
     kinds = [field.encoder for field in fields if field.column == name]
     if any(kind.whole_numbers for kind in kinds):
         refuse_rounded(column, name, place)
@@ -185,24 +188,26 @@ def _read(frame: pd.DataFrame, name: str, fields: Sequence[Feature], place: Plac
 def _encode(
     fields: Sequence[Feature], columns: Mapping[str, Texts], train: np.ndarray
 ) -> tuple[dict[str, Encoder], np.ndarray]:
-    """An encoder for each field, fitted to the training rows, and the ids int32 [n, F] of all rows."""
+    """An encoder for each field, fitted to the training rows, and the ids int32 [n, C] of all rows."""
     encoders, ids = {}, []
     for place, field in enumerate(fields):
         texts = columns[field.column]
         counts = np.bincount(texts.codes[train], minlength=len(texts.distinct))
         occur = [i for i in np.flatnonzero(counts) if texts.distinct[i] != MISSING]
-        seen = Seen(field.name, place, [texts.distinct[i] for i in occur], counts[occur])
+        own = [texts.distinct[i] for i in occur]
+        seen = Seen(field.name, place, own, counts[occur], texts.distinct)
         _refuse_constant(texts.codes[train], field.name)
         with tf.device("CPU"):
-            encoders[field.name] = field.encoder.fit(seen, field.number)
-        ids.append(_in_blocks(encoders[field.name], texts)[texts.codes])
+            encoders[field.name] = field.encoder.fit(seen, field.argument)
+        found = _in_blocks(encoders[field.name], texts)
+        ids.append(found.reshape(len(found), -1)[texts.codes])
         _refuse_constant(ids[-1][train], field.name)
-    return encoders, np.stack(ids, axis=1)
+    return encoders, np.concatenate(ids, axis=1)
 
 
 def _refuse_constant(values: np.ndarray, field: str) -> None:
     """Refuses a field from which nothing can be learned: `values`, one a training row, are all equal."""
-    if np.ptp(values) == 0:
+    if (values == values[0]).all():
         raise DataError(
             f"`{field}` must have two values or more in the training rows. Received: the same "
             f"in all {len(values)} of them; leave it out"

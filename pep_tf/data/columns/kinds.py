@@ -7,8 +7,10 @@ from typing import Any
 
 from pep_tf.data.columns.categories import Hash, Vocabulary
 from pep_tf.data.columns.encoder import Encoder
+from pep_tf.data.columns.multi import Multi
 from pep_tf.data.columns.quantities import Bins, LogInteger
 from pep_tf.data.columns.times import Hour, Weekday
+from pep_tf.data.schema import COMBINERS
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
 
@@ -19,9 +21,10 @@ KINDS: dict[str, type[Encoder]] = {
     "bins": Bins,
     "hour": Hour,
     "weekday": Weekday,
+    "multi": Multi,
 }
 _NUMBERED = ("hash", "bins")  # declared as `kind:N`
-_KNOWN = "vocabulary, hash:N, integer, bins:N, hour:COLUMN, weekday:COLUMN"
+_KNOWN = "vocabulary, hash:N, integer, bins:N, hour:COLUMN, weekday:COLUMN, multi:SEPARATOR"
 # Names that a signature of a SavedModel keeps as they are; `self` is taken.
 _SERVABLE = re.compile("(?!self$)[A-Za-z][A-Za-z0-9_]*")
 
@@ -35,18 +38,23 @@ class Feature:
         declared: its kind as it was declared, such as `hash:1000`.
         kind: a key of `KINDS`.
         column: the column of the table that it reads.
-        number: N of `hash:N` and `bins:N`.
+        argument: N of `hash:N` and `bins:N`; separator and combiner of `multi`.
     """
 
     name: str
     declared: str
     kind: str
     column: str
-    number: int | None = None
+    argument: Any = None
 
     @property
     def encoder(self) -> type[Encoder]:
         return KINDS[self.kind]
+
+    @property
+    def separator(self) -> str | None:
+        """Of a bag: what stands between its values."""
+        return self.argument[0] if self.kind == "multi" else None
 
 
 def read_features(features: Any) -> tuple[Feature, ...]:
@@ -54,7 +62,9 @@ def read_features(features: Any) -> tuple[Feature, ...]:
 
     Args:
         features: by the name of each field its kind: `vocabulary`, `hash:N`, `integer` or `bins:N` of
-            the column of that name, or `hour` and `weekday`, which may read another: `hour:time`.
+            the column of that name, or `hour` and `weekday`, which may read another: `hour:time`; or
+            `multi:|`, several values with `|` between them, whose embeddings' mean is taken (`multi:|:sum`
+            and `multi:|:sqrtn`: the sum, that over the root of their number).
 
     Raises:
         DataError: no field, an unknown kind, a number that it cannot have, a name that cannot be served.
@@ -75,9 +85,18 @@ def _read(name: Any, declared: Any) -> Feature:
     kind, _, rest = str(declared).partition(":")
     if not isinstance(declared, str) or kind not in KINDS:
         raise DataError(f"`{name}` must be of a kind among {_KNOWN}. Received: {declared!r}")
-    number, column = None, name
+    argument: Any = None
+    column = name
     if kind in _NUMBERED:
-        number = whole(f"N of {kind}:N for {name}", rest, least=2)
+        argument = whole(f"N of {kind}:N for {name}", rest, least=2)
+    elif kind == "multi":
+        separator, _, combiner = (rest[:1], rest[1:2], rest[2:]) if rest else ("", "", "")
+        argument = (separator, combiner or "mean")
+        if not separator or rest[1:2] not in ("", ":") or argument[1] not in COMBINERS:
+            raise DataError(
+                f"`{name}` must be multi:SEPARATOR of one character, such as multi:|, or with one of "
+                f"{', '.join(COMBINERS)}: multi:|:sum. Received: {declared!r}"
+            )
     elif rest and kind in ("hour", "weekday"):
         column = rest
     elif rest:
@@ -88,4 +107,4 @@ def _read(name: Any, declared: Any) -> Feature:
                 "A field and its column must have a name of letters, digits and _, a letter first, by "
                 f"which a served model takes them. Rename it first. Received: {part!r}"
             )
-    return Feature(name, declared, kind, column, number)
+    return Feature(name, declared, kind, column, argument)

@@ -38,7 +38,7 @@ class LogInteger(Encoder):
         self.size = FIRST + len(results)
 
     @classmethod
-    def fit(cls, seen: Seen, number: int | None) -> Self:
+    def fit(cls, seen: Seen, argument: Any) -> Self:
         return cls(np.unique(_log_buckets(tf.constant(seen.texts, tf.string))), seen.field)
 
     @classmethod
@@ -79,12 +79,13 @@ class Bins(Encoder):
         self.size = 2 + len(edges)
 
     @classmethod
-    def fit(cls, seen: Seen, number: int | None) -> Self:
-        assert number is not None
+    def fit(cls, seen: Seen, argument: Any) -> Self:
         values = _numbers(tf.constant(seen.texts, tf.string)).numpy()
         order = np.argsort(values, kind="stable")
         values, rows = values[order], np.cumsum(seen.counts[order])
-        last = np.searchsorted(rows, rows[-1] * np.arange(1, number) / number) if len(rows) else []
+        last = (
+            np.searchsorted(rows, rows[-1] * np.arange(1, argument) / argument) if len(rows) else []
+        )
         edges = np.unique(values[last])
         return cls(edges[edges < values.max(initial=-np.inf)])
 

@@ -25,7 +25,7 @@ class _PartOfTime(Encoder):
     whole_numbers = False
 
     @classmethod
-    def fit(cls, seen: Seen, number: int | None) -> Self:
+    def fit(cls, seen: Seen, argument: Any) -> Self:
         return cls()
 
     @classmethod

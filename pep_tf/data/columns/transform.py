@@ -10,9 +10,10 @@ import pandas as pd
 import tensorflow as tf
 
 from pep_tf.data.columns.encoder import Encoder
+from pep_tf.data.columns.multi import joined_lists
 from pep_tf.data.columns.texts import texts_of
 from pep_tf.data.raw import RawColumn, refuse
-from pep_tf.data.schema import FeatureSchema
+from pep_tf.data.schema import FeatureSchema, Field
 from pep_tf.errors import DataError
 
 
@@ -35,7 +36,7 @@ class ColumnTransform(tf.Module):
     def __init__(self, encoders: Mapping[str, Encoder], columns: Mapping[str, str]) -> None:
         super().__init__(name="columns")
         self._encoders, self._columns = dict(encoders), dict(columns)
-        self.schema = FeatureSchema.of({name: e.size for name, e in encoders.items()})
+        self.schema = FeatureSchema(tuple(Field(name, **e.field) for name, e in encoders.items()))
         parts = [(name, columns[name], e.fingerprint) for name, e in encoders.items()]
         self.fingerprint = hashlib.md5(repr(parts).encode()).hexdigest()
 
@@ -68,26 +69,28 @@ class ColumnTransform(tf.Module):
         Raises:
             DataError: a column is missing or twice, or a value that is no single one.
         """
-        everywhere = np.arange(len(rows))
-        return {
-            name: texts_of(column_of(rows, name), name).of_rows(everywhere)
-            for name in self.raw_columns()
-        }
+        separators = {self._columns[n]: e.separator for n, e in self._encoders.items()}
+        found = {}
+        for name in self.raw_columns():
+            column = joined_lists(column_of(rows, name), name, separators[name])
+            found[name] = texts_of(column, name).of_rows(np.arange(len(rows)))
+        return found
 
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """int32 [B, F], per-field ids, of `{column: string [B]}`."""
+        """int32 [B, C], per-field ids, of `{column: string [B]}`."""
         with tf.device("CPU"):
             columns = self.raw_columns()
             refused = {name: tf.zeros_like(raw[name], tf.bool) for name in columns}
             for name, encoder in self._encoders.items():
                 column = self._columns[name]
-                refused[column] |= encoder.refused(raw[column])
+                refused[column] |= encoder.refused_here(raw[column])
             values = [raw[name] for name in columns]
             with tf.control_dependencies([refuse(columns, values, [*refused.values()])]):
-                return tf.stack(
-                    [encoder(raw[self._columns[name]]) for name, encoder in self._encoders.items()],
-                    axis=1,
-                )
+                ids = [
+                    tf.reshape(encoder(raw[self._columns[name]]), [-1, encoder.width])
+                    for name, encoder in self._encoders.items()
+                ]
+                return tf.concat(ids, axis=1)
 
 
 def column_of(frame: pd.DataFrame, name: str) -> pd.Series:

@@ -84,6 +84,10 @@ class FieldTable(StoredTable):
         numbers = sum(n * len(own) for n, own in zip(field_sizes, columns, strict=True))
         return ITEM_BYTES[dtype] * numbers
 
+    @property
+    def num_fields(self) -> int:
+        return len(self._columns)
+
     def parts(self) -> dict[str, int]:
         # Which columns a field keeps stands in the graph, or in a layer's configuration.
         return {"values": self._bytes(*self.arrays)}

@@ -10,6 +10,7 @@ FEATURES = {
     "price": "bins:4",
     "hour": "hour:time",
     "day": "weekday:time",
+    "tags": "multi:|",
 }
 
 
@@ -29,5 +30,6 @@ def clicks(rows: int = 200) -> pd.DataFrame:
         }
     )
     frame["clicked"] = (rng.random(rows) < 0.2 + 0.6 * (frame["user"] % 2)).astype(int)
+    frame["tags"] = rng.choice(["hot|sweet", "cold", "", "iced|sweet|cold"], rows)
     frame.loc[3, "user"], frame.loc[4, "item"], frame.loc[5, "price"] = np.nan, None, np.nan
     return frame

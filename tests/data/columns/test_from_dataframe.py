@@ -16,7 +16,7 @@ from tests.data.columns.clicks import FEATURES, clicks
 
 def all_ids(data, rows: int) -> np.ndarray:
     """The ids of all rows in the order of the table."""
-    ids = np.full((rows, data.schema.num_fields), -1, np.int32)
+    ids = np.full((rows, len(data.schema.column_fields)), -1, np.int32)
     for split in data.splits.values():
         ids[np.frombuffer(split.row_numbers.tobytes(), "<i8")] = split.ids
     return ids

@@ -37,6 +37,7 @@ times = st.one_of(
 VALUES = {
     **dict.fromkeys(("vocabulary", "hash:7", "hash:100000"), names),
     "integer": counts,
+    "multi:|": st.one_of(missing, st.lists(any_text, max_size=4).map("|".join), integers),
     **dict.fromkeys(("bins:5", "bins:40"), numbers),
     **dict.fromkeys(("hour", "weekday"), times),
 }
@@ -60,7 +61,7 @@ def columns(draw):
     return kind, draw(st.sampled_from([column, column.infer_objects()]))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(columns(), columns())
 def test_a_table_that_is_accepted_is_served_as_it_was_trained(first, second):
     frame = pd.DataFrame({"a": first[1], "b": second[1], "clicked": LABELS})
@@ -108,7 +109,14 @@ def test_an_export_takes_raw_columns_and_answers_as_the_model(exported):
 
 def test_an_unseen_value_is_served_as_a_test_row_would_be(exported):
     data, _, _ = exported
-    one = {"user": "99.0", "item": "milk", "views": "999999999999999", "price": "1e9", "time": ""}
+    one = {
+        "user": "99.0",
+        "item": "milk",
+        "views": "999999999999999",
+        "price": "1e9",
+        "time": "",
+        "tags": "",
+    }
     ids = data.transform({name: tf.constant([text]) for name, text in one.items()}).numpy()[0]
     assert ids[[0, 2, 3, 4, 5]].tolist() == [1, 1, data.schema.sizes[3] - 1, 0, 0]
 
@@ -138,7 +146,8 @@ def test_a_model_without_some_features_is_served_the_same():
     empty[data.schema.offsets] = False
     for unseen in (True, False):
         empty[data.schema.offsets + 1] = unseen
-        ids = data.transform(raw).numpy() + data.schema.offsets
-        left = data.transform.without(empty)(raw).numpy() + data.schema.offsets
+        offsets = data.schema.offsets[data.schema.column_fields]
+        ids = data.transform(raw).numpy() + offsets
+        left = data.transform.without(empty)(raw).numpy() + offsets
         assert (empty[ids[left != ids]] & empty[left[left != ids]]).all()
         assert (left != ids).any() == unseen

@@ -1,0 +1,100 @@
+"""The kind `multi`: several values in a column, which become one field, a bag of their ids."""
+
+import functools
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from pep_tf.data.columns.categories import MAX_BYTES, Vocabulary
+from pep_tf.data.columns.encoder import Encoder, Seen
+from pep_tf.data.columns.texts import MISSING, Place, row_of_frame, texts_of
+from pep_tf.errors import DataError
+
+
+class Multi(Encoder):
+    """Values with a separator between them, each by a `Vocabulary`; what is empty is left out.
+
+    Args:
+        vocabulary: of the values.
+        separator: one character.
+        width: values a row at most.
+        combiner: see `Field`.
+    """
+
+    must_be = f"text of at most {MAX_BYTES} bytes"
+
+    def __init__(self, vocabulary: Vocabulary, separator: str, width: int, combiner: str) -> None:
+        super().__init__(name="multi")
+        self._vocabulary, self.separator = vocabulary, separator
+        self.size, self.width, self.combiner = vocabulary.size, width, combiner
+        self.must_be = (
+            f"text of at most {MAX_BYTES} bytes and {width} values, with {separator} between them"
+        )
+
+    @classmethod
+    def fit(cls, seen: Seen, argument: Any) -> Self:
+        separator, combiner = argument
+        mark = separator.encode()
+        values = sorted({v for text in seen.texts for v in text.split(mark)} - {MISSING})
+        values = values or [MISSING]  # of nothing but separators
+        width = 1 + max((text.count(mark) for text in seen.everywhere), default=0)
+        own = Seen(seen.field, seen.place, values, np.ones(len(values)), values)
+        return cls(Vocabulary.fit(own, None), separator, width, combiner)
+
+    @classmethod
+    def refused(cls, texts: tf.Tensor) -> tf.Tensor:
+        return Vocabulary.refused(texts)
+
+    def refused_here(self, texts: tf.Tensor) -> tf.Tensor:
+        values = self._split(texts).row_lengths()
+        return self.refused(texts) | (values > self.width)
+
+    def __call__(self, texts: tf.Tensor) -> tf.Tensor:
+        """int32 [B, width]."""
+        values = self._split(texts)
+        ids = values.with_flat_values(self._vocabulary(values.flat_values))
+        return ids.to_tensor(default_value=0, shape=[None, self.width])
+
+    def _split(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        return tf.strings.split(texts, self.separator)
+
+    def without(self, empty: np.ndarray) -> "Multi":
+        smaller = self._vocabulary.without(empty)
+        assert self.separator is not None
+        assert self.combiner is not None
+        return Multi(smaller, self.separator, self.width, self.combiner)
+
+    def state(self) -> list[Any]:
+        return [self.separator, self.width, self.combiner, self._vocabulary.fingerprint]
+
+
+def joined_lists(
+    column: pd.Series, name: str, separator: str | None, place: Place = row_of_frame
+) -> pd.Series:
+    """A column of a bag with its lists as texts; any other column, or one without lists, as it is.
+
+    Raises:
+        DataError: a separator inside a value, or a value of a list that is no single one.
+    """
+    if separator is None or column.dtype.kind != "O":
+        return column
+    joined = column.astype(object)
+    mark = separator.encode()
+    for row, values in enumerate(joined):
+        if not isinstance(values, list | tuple | set | np.ndarray):
+            continue
+        here = functools.partial(_place_of_list, place, row)
+        parts = texts_of(pd.Series(list(values), dtype=object), name, here)
+        if any(mark in part for part in parts.distinct):
+            raise DataError(
+                f"`{name}` must have no value with its separator {separator!r} inside. "
+                f"Received: {values!r} in {place(row)}"
+            )
+        joined.iat[row] = mark.join(parts.of_rows(np.arange(len(values))))
+    return joined
+
+
+def _place_of_list(place: Place, row: int, item: int) -> str:
+    return f"the list in {place(row)}"

@@ -1,0 +1,81 @@
+"""Several values in a column become one field: a bag."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from pep_tf.data import from_dataframe, from_files
+from pep_tf.errors import DataError
+
+GENRES = ["Drama", "Comedy|Drama", "", "War||Drama|War", None, "Comedy"]
+IDS = [[3, 0, 0, 0], [2, 3, 0, 0], [0, 0, 0, 0], [4, 0, 3, 4], [0, 0, 0, 0], [2, 0, 0, 0]]
+
+
+def films(genres=GENRES) -> pd.DataFrame:
+    rows = 10 * len(genres)
+    return pd.DataFrame(
+        {"genres": genres * 10, "user": np.arange(rows) % 4, "clicked": np.arange(rows) // 3 % 2}
+    )
+
+
+def data_of(frame, kind="multi:|"):
+    return from_dataframe(frame, "clicked", {"user": "vocabulary", "genres": kind})
+
+
+def test_a_bag_has_a_column_for_each_value():
+    frame = films()
+    data = data_of(frame)
+    bag = {"size": 2 + 3, "width": 4, "combiner": "mean"}
+    assert data.schema.size_by_name == {"user": 6, "genres": bag}
+    assert data.schema.column_fields.tolist() == [0, 1, 1, 1, 1]
+    raw = {name: tf.constant([*texts]) for name, texts in data.transform.texts(frame).items()}
+    ids = data.transform(raw).numpy()
+    assert ids[:6, 1:].tolist() == IDS
+    for split in data.splits.values():
+        np.testing.assert_array_equal(split.ids, ids[split.row_numbers])
+    assert data_of(frame, "multi:|:sum").schema.fields[1].combiner == "sum"
+
+
+def test_lists_are_what_text_is(tmp_path):
+    lists = [["Drama"], ("Comedy", "Drama"), [], ["War", None, "Drama", "War"], None, ["Comedy"]]
+    texts, listed = data_of(films()), data_of(films(lists))
+    assert texts.identity.difference(listed.identity) is None
+    np.testing.assert_array_equal(texts.train.ids, listed.train.ids)
+    films([x if x is None else list(x) for x in lists]).to_parquet(tmp_path / "films.parquet")
+    features = {"user": "vocabulary", "genres": "multi:|"}
+    stored = from_files(tmp_path / "films.parquet", "clicked", features)
+    np.testing.assert_array_equal(stored.train.ids, listed.train.ids)
+
+
+def test_requests():
+    data = data_of(films())
+
+    def genres(text):
+        raw = {"user": tf.constant(["1"]), "genres": tf.constant([text])}
+        return data.transform(raw).numpy()[0, 1:].tolist()
+
+    assert genres("Western|Drama") == [1, 3, 0, 0]
+    assert genres(b"\xff|Drama") == [1, 3, 0, 0]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most .* and 4 values, with | be"):
+        genres("a|b|c|d|e")
+
+
+@pytest.mark.parametrize(
+    ("genres", "message"),
+    [
+        ([["Drama"], ["a|b", "c"]], r"no value with its separator '\|' inside.*row 1"),
+        ([["Drama"], [["b"]]], "`genres` must hold one value a row.*the list in row 1"),
+        (["|", "||"] * 3, "`genres` must have two values or more"),
+        (["a" * 1025, "b"] * 3, "`genres` must be text of at most"),
+    ],
+)
+def test_bad_bags(genres, message):
+    with pytest.raises(DataError, match=message):
+        data_of(films(genres))
+
+
+@pytest.mark.parametrize("kind", ["multi", "multi:|:max", "multi:||", "multi:ab"])
+def test_bad_declarations(kind):
+    with pytest.raises(DataError, match="`genres` must be multi:SEPARATOR of one character"):
+        data_of(films(), kind)
