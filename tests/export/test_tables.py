@@ -11,6 +11,10 @@ ROWS = 3000
 SIZES = (ROWS - 2, 1, 1)
 
 
+def schema_of(sizes) -> FeatureSchema:
+    return FeatureSchema.of({str(place): size for place, size in enumerate(sizes)})
+
+
 def spread(tables: PackedTables, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     function = tf.function(lambda r: tables.spread(r, tf.no_op()))
     embedded, first_order = function(tf.constant(rows.reshape(-1, 3), tf.int32))
@@ -33,7 +37,7 @@ def test_every_row_and_weight_comes_back(dim, kept, linear):
         "all": np.ones(ROWS, bool),
     }[linear]
     weights[~keep] = 0
-    tables = PackedTables(Entries.of([table]), Entries.of([weights]), "float32", SIZES)
+    tables = PackedTables(Entries.of([table]), Entries.of([weights]), "float32", schema_of(SIZES))
     rows = np.random.default_rng(2).permutation(np.append(np.arange(ROWS), np.arange(99)))
     embedded, first_order = spread(tables, rows)
     np.testing.assert_array_equal(embedded, table[rows])
@@ -45,7 +49,7 @@ def test_every_row_and_weight_comes_back(dim, kept, linear):
 @pytest.mark.parametrize("sizes", [(ROWS - 2, 1, 1), (1, 1, ROWS - 2), (1000, 1000, 1000)])
 def test_fields_are_halved_by_the_rows_that_a_batch_meets(sizes):
     table = sparse_table(ROWS, 5, 0.3)
-    tables = PackedTables(Entries.of([table]), None, "float32", sizes)
+    tables = PackedTables(Entries.of([table]), None, "float32", schema_of(sizes))
     schema = FeatureSchema.of({f"f{i}": size for i, size in enumerate(sizes)})
     rows = (random_ids(schema, 200) + schema.offsets).astype(np.int32)
     embedded, first_order = tables.spread(tf.constant(rows), tf.no_op())
@@ -57,8 +61,12 @@ def test_weights_share_the_index_of_the_table_where_that_saves_bytes():
     table = sparse_table(50_000, 16, 0.1)
     of_its_rows = table.any(axis=1, keepdims=True) * np.float32(0.5)
     everywhere = np.full((50_000, 1), 0.5, np.float32)
-    shared = PackedTables(Entries.of([table]), Entries.of([of_its_rows]), "float32", [50_000])
-    apart = PackedTables(Entries.of([table]), Entries.of([everywhere]), "float32", [50_000])
+    shared = PackedTables(
+        Entries.of([table]), Entries.of([of_its_rows]), "float32", schema_of([50_000])
+    )
+    apart = PackedTables(
+        Entries.of([table]), Entries.of([everywhere]), "float32", schema_of([50_000])
+    )
     assert isinstance(shared.first_order, SharedWeights)
     assert not isinstance(apart.first_order, SharedWeights)
     assert shared.first_order.parts()["rows"] < 50_000 / 8 / 3
