@@ -23,10 +23,11 @@ GROUPS = {
         "movielens-small, criteo, avazu, synthetic-criteo, synthetic-avazu; or data of your own: a table "
         "(.csv, .tsv, .gz, .parquet) beside --label and --features, or a Python file that declares one",
         "features": "MovieLens-1M: 'paper' (7 fields) or 'with_ids' (9 fields, user and movie as well); a "
-        "table: fields and kinds, user=vocabulary,item=hash:100000,price=bins:32,hour=hour:time",
+        "table: fields and kinds, user=vocabulary,item=hash:9999,price=bins:32,tags=multi:|",
         "seed": "of split, initial weights, shuffling and dropout; a prepared store has its split already",
         "seeds": "repeat the run over this many seeds, from --seed on, a folder each below the run's; a "
-        "prepared store has one split for all of them, other data one a seed",
+        "prepared store, or a table that is split by time or a column, has one split for all of them, other "
+        "data one a seed",
     },
     "Model": {
         "model": "the model",
@@ -43,7 +44,7 @@ GROUPS = {
         "granularity": "what has a threshold of its own: the table (global), a dimension, a feature, an "
         "entry (feature_dim), a field, a dimension of a field (field_dim)",
         "threshold_init": "thresholds at the start, or 'auto': from the steps available; the small "
-        "MovieLens set: auto; click logs: auto, or -150 from 10 million training rows on",
+        "MovieLens set and tables: auto; click logs: auto, or -150 from 10 million training rows on",
         "threshold_learning_rate": "learning rate of the thresholds, if not the common one",
         "threshold_l2": "L2 of the thresholds, if not the common one",
         "threshold_target": "value that L2 pulls thresholds to; 0 is the published method, which stalls "
@@ -60,10 +61,12 @@ GROUPS = {
         "batch_size": "rows a step",
         "learning_rate": "learning rate of Adam",
         "l2": "coupled L2 of all parameters",
-        "epochs": "epochs at most, of the baseline and of each ticket; click logs: 10",
-        "patience": "epochs without a better validation AUC before training stops; click logs: 2",
+        "epochs": "epochs at most, of the baseline and of each ticket; click logs, and tables from a "
+        "million training rows on: 10",
+        "patience": "epochs without a better validation AUC before training stops; click logs, and tables "
+        "from a million training rows on: 2",
         "prune_epochs": "epochs at most of pruning; budgets not reached by then are cut; the small "
-        "MovieLens set: 40; click logs: 10",
+        "MovieLens set, and smaller tables: 40; click logs, and tables from a million training rows on: 10",
         "updates": "rowwise: large tables only at the rows of the batch, the same up to a small error; "
         "dense: the paper's update of every entry at each step",
         "dense_below": "rowwise: tables of fewer entries are updated densely all the same",

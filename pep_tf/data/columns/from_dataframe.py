@@ -8,6 +8,8 @@ import pandas as pd
 import tensorflow as tf
 
 from pep_tf.data import checks
+from pep_tf.data.clicklogs.backends import NUMPY
+from pep_tf.data.clicklogs.keys import mix
 from pep_tf.data.clicklogs.rows import SPLITS
 from pep_tf.data.columns.categories import text_keys
 from pep_tf.data.columns.encoder import Encoder, Seen
@@ -153,9 +155,12 @@ def build(
 
 
 def _content(columns: Iterable[Texts]) -> np.ndarray:
-    """int32 [n, 2 x columns], a 64-bit hash of each text, whatever becomes of it."""
-    keys = [_in_blocks(lambda t: text_keys(plain(t)), texts)[texts.codes] for texts in columns]
-    return np.stack(keys, axis=1).view(np.int32)
+    """int32 [n, 2], a 64-bit hash of the texts of each row, whatever becomes of them."""
+    hashes: Any = np.uint64(0)
+    for texts in columns:
+        keys = _in_blocks(lambda t: text_keys(plain(t)), texts)
+        hashes = mix(NUMPY, hashes ^ keys[texts.codes])
+    return hashes[:, None].view(np.int32)
 
 
 def _check_table(frame: pd.DataFrame, label: str, fields: Sequence[Feature]) -> None:
