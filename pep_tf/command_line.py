@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import tensorflow as tf
 from absl import flags, logging
 
 from pep_tf.errors import PepError
@@ -249,8 +250,8 @@ class Command:
                 return main(rest) or 0
         except PepError as error:
             return _refuse(error)
-        except MemoryError as error:
-            return _refuse(f"out of memory: {error}")
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            return _refuse(f"out of memory: {error}".splitlines()[0])
         except OSError as error:
             if not error.filename or not (isinstance(error, _REFUSED) or error.errno in _FULL):
                 raise

@@ -17,12 +17,14 @@ def resolve(path: str | os.PathLike[str]) -> pathlib.Path:
         The path without any of these.
 
     Raises:
-        PepError: a home that is not known, links that go in a circle, or a name that no file can have.
+        PepError: a home that is not known, links that go in a circle, a name that no file can have, or none.
 
     Example:
         >>> resolve("~/data/../runs") == pathlib.Path.home().resolve() / "runs"
         True
     """
+    if not str(path):
+        raise PepError("A path must not be empty: `.` is the working folder.")
     try:
         return pathlib.Path(path).expanduser().resolve()
     except (RuntimeError, ValueError, OSError) as error:

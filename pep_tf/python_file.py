@@ -28,7 +28,7 @@ def read_dict(path: str | os.PathLike[str], variable: str, flag: str) -> dict[st
         if error.filename != str(path):
             raise RunError(f"--{flag}={path} fails: {error}") from error
         raise RunError(f"--{flag}={path}: there is no such file.") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RunError(f"--{flag}={path} fails: {type(error).__name__}: {error}") from error
     if not isinstance(found, dict):
         raise RunError(f"--{flag}={path} must define a dict `{variable}`.")

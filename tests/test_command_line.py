@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import pytest
+import tensorflow as tf
 from absl import logging
 
 from pep_tf.command_line import Command
@@ -108,6 +109,11 @@ def raising(error):
     [
         (RunError("Not so."), 1, "error: Not so.\n"),
         (MemoryError("Unable to allocate 15 GiB"), 1, "error: out of memory: Unable to"),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore"),
+            1,
+            "error: out of memory: OOM when allocating\n",
+        ),
         (
             PermissionError(errno.EACCES, "Permission denied", "/x"),
             1,

@@ -36,6 +36,11 @@ def test_spellings_of_one_file_are_equal(tmp_path, monkeypatch):
     assert {resolve(path) for path in spellings} == {(tmp_path / "data" / "train.txt").resolve()}
 
 
+def test_an_empty_path_is_not_the_working_folder():
+    with pytest.raises(PepError, match="A path must not be empty"):
+        resolve("")
+
+
 def test_what_does_not_exist_yet_is_absolute_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert resolve("runs/new") == tmp_path.resolve() / "runs" / "new"

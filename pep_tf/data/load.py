@@ -141,6 +141,10 @@ def load(
     """
     if seed is not None:
         seed = whole("seed", seed, least=0)
+    if verify and not _reads_files(dataset, data_dir):
+        raise DataError(
+            f"`verify` has no effect without a prepared store of {dataset}: leave it out."
+        )
     if isinstance(dataset, str) and is_own(dataset):
         return _own(dataset, data_dir, features, seed or 0, options)
     if dataset not in LOADERS:
@@ -172,6 +176,11 @@ def _own(dataset: str, data_dir: Any, features: Any, seed: int, options: Any) ->
     if data.name in LOADERS:
         raise DataError(f"{dataset}: must have another name than the data set {data.name!r}.")
     return data
+
+
+def _reads_files(dataset: str, data_dir: Any) -> bool:
+    """Whether there may be files to hash: a prepared store, or a raw file, which is read whole."""
+    return data_dir is not None and dataset in _STORED | _FILES_OR_STORE
 
 
 def has_own_split(dataset: str, data_dir: str | os.PathLike[str] | None) -> bool:

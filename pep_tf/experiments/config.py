@@ -72,6 +72,9 @@ class Config:
     def __post_init__(self) -> None:
         """Raises RunError for a value that its field cannot have."""
         read_fields(self, _LEAST)
+        for name in ("dropout", "attention_dropout"):
+            if not 0 <= (rate := getattr(self, name)) < 1:
+                raise RunError(f"`{name}` must be at least 0 and below 1. Received: {rate}")
         # A study may have registered a model of its own.
         for name, choices in {**CHOICES, "model": models_with("embedding")}.items():
             if (value := getattr(self, name)) not in choices:

@@ -22,7 +22,7 @@ class Memory:
         tables: the widest tables, thresholds, moments, the last step of each row.
         copies: what a run keeps of the tables beside them: initial or best weights; how often each
             feature occurs.
-        tower: the MLP with its moments.
+        tower: the MLP, or MLP and cross layers, with their moments.
         batch: embeddings of a batch and their gradient, what the MLP computes of them.
     """
 
@@ -53,6 +53,11 @@ def memory_of(config: Config, schema: FeatureSchema, train_rows: int) -> Memory:
     widths = config.mlp_widths if config.model in models_with("mlp_widths") else ()
     layers = [schema.num_fields * dim, *widths, 1] if widths else []
     weights = sum(math.prod(pair) for pair in zip(layers, layers[1:], strict=False))
+    if config.model in models_with("cross_layers"):
+        flat = schema.num_fields * dim
+        weights += (
+            config.cross_layers * flat * (2 * config.cross_rank if config.cross_rank else flat)
+        )
     units = min(config.batch_size, train_rows) * sum(layers)
     return Memory(
         tables=table_bytes(config, schema.num_features),

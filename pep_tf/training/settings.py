@@ -14,7 +14,7 @@ UPDATES = ("rowwise", "dense")
 _LEAST = {
     **dict.fromkeys(("batch_size", "epochs", "patience", "prune_epochs"), 1),
     **dict.fromkeys(("check_every", "checkpoint_every"), 1),
-    **dict.fromkeys(("learning_rate", "l2", "threshold_learning_rate", "threshold_l2"), 0),
+    **dict.fromkeys(("l2", "threshold_learning_rate", "threshold_l2"), 0),
     **dict.fromkeys(("dense_below", "seed"), 0),
 }
 FITTING_ALONE = ("epochs", "patience")  # what pruning does not look at
@@ -66,6 +66,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         read_fields(self, _LEAST)
+        if self.learning_rate <= 0:
+            raise RunError(f"`learning_rate` must be above 0. Received: {self.learning_rate}")
+        if self.threshold_learning_rate == 0 and self.updates == "rowwise":
+            raise RunError(
+                "`threshold_learning_rate` must be above 0 with updates=rowwise, which makes up for "
+                "skipped steps. updates=dense takes 0."
+            )
         if self.updates not in UPDATES:
             raise RunError(f"`updates` must be one of {list(UPDATES)}. Received: {self.updates!r}")
         if self.updates == "dense" and self.dense_below != DENSE_BELOW:

@@ -26,7 +26,7 @@ from pep_tf.tuning.record import Search
 from pep_tf.tuning.retrain import retrain_front, write_study
 from pep_tf.tuning.score import AREA, Objective
 from pep_tf.tuning.space import PruningHyperModel, declared, describe
-from pep_tf.tuning.trial import PruningTrials, capped
+from pep_tf.tuning.trial import RESULT, PruningTrials, capped
 from pep_tf.tuning.tuner import Tuner, is_chief, is_worker
 
 _TIMEOUTS = ("chief_timeout", "worker_timeout")
@@ -293,6 +293,12 @@ class SearchRun:
 
     def _finish(self) -> Search:
         search = self._gather()
+        for trial in search.trials:
+            if trial.status == "COMPLETED" and not trial.curve:
+                raise RunError(
+                    f"{self.run_dir / f'trial_{trial.id}' / RESULT} is missing or damaged, though the "
+                    "trial has ended. Bring it back, or search in another folder."
+                )
         if search.best is None:
             search.save(self.run_dir)
             raise RunError("No trial of the search has come to a score; see the errors above.")

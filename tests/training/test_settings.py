@@ -16,7 +16,27 @@ def test_counts_must_be_positive(name):
         Settings(**{name: 0})
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "l2", "threshold_learning_rate", "threshold_l2"])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"learning_rate": 0}, "`learning_rate` must be above 0. Received: 0.0"),
+        ({"learning_rate": -0.5}, "`learning_rate` must be above 0. Received: -0.5"),
+        (
+            {"threshold_learning_rate": 0},
+            "`threshold_learning_rate` must be above 0 with updates=row",
+        ),
+    ],
+)
+def test_nothing_is_learned_at_a_rate_of_0(given, message):
+    with pytest.raises(RunError, match=message):
+        Settings(**given)
+
+
+def test_thresholds_stay_under_dense_updates_where_that_is_asked_for():
+    assert Settings(threshold_learning_rate=0, updates="dense").threshold_learning_rate == 0
+
+
+@pytest.mark.parametrize("name", ["l2", "threshold_learning_rate", "threshold_l2"])
 def test_rates_must_not_be_negative(name):
     with pytest.raises(RunError, match=f"`{name}` must be at least 0. Received: -0.5"):
         Settings(**{name: -0.5})

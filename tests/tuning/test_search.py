@@ -124,6 +124,14 @@ def test_a_damaged_file_of_a_retrained_ticket_is_named(found, tmp_path):
             tune(folder, algorithm="random", max_trials=3, resume=True)
 
 
+def test_a_trial_whose_result_is_gone_is_named(found, tmp_path):
+    folder = shutil.copytree(found[0], tmp_path / "copy")
+    for damage in (lambda path: path.write_text("{"), lambda path: path.unlink()):
+        damage(folder / "trial_1" / "result.json")
+        with pytest.raises(RunError, match="trial_1/result.json is missing or damaged, though the"):
+            tune(folder, algorithm="random", max_trials=3, resume=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
