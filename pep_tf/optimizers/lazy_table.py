@@ -261,8 +261,8 @@ class LazyTable:
         return stepped
 
     def write(self, read: BatchRows, p: tf.Tensor, moments: tf.Tensor) -> None:
-        """Stores the rows that were read for a step as they are after it."""
-        with self._owned():
+        """Stores the rows that were read for a step as they are after it, and nothing if that fails."""
+        with self._owned(), tf.control_dependencies([p]):
             self._write(read.ids, read.count, p, moments, read.now + 1)
 
     def _write(

@@ -2,6 +2,8 @@
 
 import math
 import pathlib
+import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +21,7 @@ from pep_tf.training.state import load_state, save_state
 from pep_tf.training.step import train_step
 from pep_tf.training.trained_on import refuse_to_resume
 
+_OF_XLA = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError)
 _STEPS_A_CALL = 50  # steps between two looks of Python at what the graph does
 _PLACE = ("epoch", "batch", "step")
 DELETE = "delete it, and the stage begins anew"  # what to do about a checkpoint that is damaged
@@ -58,13 +61,15 @@ class Loop:
         self.batches_per_epoch = math.ceil(split.num_rows / settings.batch_size)
         self._split, self._settings, self._data = split, settings, data
         self._batches: Any = None
+        self._compiled = True
         self._train = tf.function(self._train_steps, reduce_retracing=True)
 
     def _train_steps(self, batches: Any, count: tf.Tensor) -> tf.Tensor:
         """Takes `count` batches; returns the mean of their losses."""
         total = tf.zeros(())
         for _ in tf.range(count):
-            total += train_step(self.model, self.optimizer, *next(batches))
+            batch = next(batches)
+            total += train_step(self.model, self.optimizer, *batch, compiled=self._compiled)
         return total / tf.cast(count, tf.float32)
 
     def run(self, steps: int) -> float:
@@ -76,27 +81,49 @@ class Loop:
         Raises:
             DivergedError: a loss that is not finite; names the range of steps.
         """
-        if self._batches is None:
-            self._batches = iter(
-                self._split.batches(
-                    self._settings.batch_size,
-                    seed=self._settings.seed,
-                    epoch=self.epoch,
-                    start=self.batch,
-                )
-            )
         steps = min(steps, self.batches_per_epoch - self.batch)
-        total, done = 0.0, 0
+        total, done, counted = 0.0, 0, 0
         while done < steps:
             count = min(_STEPS_A_CALL, steps - done)
-            loss = float(self._train(self._batches, tf.constant(count)))
-            self._check(loss, count)
-            total, done = total + loss * count, done + count
+            before = int(self.optimizer.iterations)
+            try:
+                loss = float(self._train(self._open(), tf.constant(count)))
+            except _OF_XLA as error:
+                count = int(self.optimizer.iterations) - before
+                self._go_on_without_xla(error)
+            else:
+                self._check(loss, count)
+                total, counted = total + loss * count, counted + count
+            done += count
             self.step += count
             self.batch += count
         if self.batch == self.batches_per_epoch:
             self.epoch, self.batch, self._batches = self.epoch + 1, 0, None
-        return total / steps
+        return total / max(1, counted)
+
+    def _open(self) -> Any:
+        """The batches from here on."""
+        if self._batches is None:
+            batches = self._split.batches(
+                self._settings.batch_size,
+                seed=self._settings.seed,
+                epoch=self.epoch,
+                start=self.batch,
+            )
+            self._batches = iter(batches)
+        return self._batches
+
+    def _go_on_without_xla(self, error: Exception) -> None:
+        """Has the steps to come done op by op, if it is XLA that could not compile them."""
+        if not (self._compiled and re.search(r"XLA|compil", str(error))):
+            raise error
+        warnings.warn(
+            f"XLA cannot compile the steps of stage '{self.stage}', which go on without it, slower: "
+            f"{str(error).strip().splitlines()[0]}",
+            stacklevel=3,
+        )
+        self._compiled, self._batches = False, None  # a batch was taken that trained nothing
+        self._train = tf.function(self._train_steps, reduce_retracing=True)
 
     def _check(self, loss: float, count: int) -> None:
         if not math.isfinite(loss):

@@ -21,6 +21,8 @@ def train_step(
     ids: tf.Tensor,
     labels: tf.Tensor,
     weights: tf.Tensor | None = None,
+    *,
+    compiled: bool = True,
 ) -> tf.Tensor:
     """Logits, loss, gradients, update; to be called inside a `tf.function`.
 
@@ -30,13 +32,15 @@ def train_step(
         ids: integers [B, F].
         labels: float32 [B], 0 or 1.
         weights: float32 [B], how much each row counts; None: all alike.
+        compiled: whether XLA may compile the step as a whole, where it is for a GPU.
 
     Returns:
         float32 scalar: mean binary cross-entropy of the batch, before the update; with weights their
         weighted mean, as Keras's reduction `mean_with_sample_weight`.
     """
     batch = (ids, labels, weights)
-    if on_gpu() and isinstance(optimizer, RowwiseAdam) and _knows_its_rows(model, optimizer):
+    by_row = isinstance(optimizer, RowwiseAdam) and _knows_its_rows(model, optimizer)
+    if compiled and on_gpu() and by_row:
         return _compiled_step(model, optimizer, batch)
     with tf.GradientTape() as tape:
         loss = _loss(model, batch)

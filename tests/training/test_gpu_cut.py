@@ -175,3 +175,31 @@ def test_the_loop_runs_many_steps_in_one_call() -> None:
     RowwiseAdam(RATE, dense_below=0).build(loop.model.trainable_variables)
     with pytest.raises(tf.errors.InvalidArgumentError, match="trained by another optimizer"):
         loop.run(2)
+
+
+class Uncompilable(CTRModel):
+    """A model of one's own with an op that XLA has not."""
+
+    def __init__(self) -> None:
+        first_order = PEPEmbedding(
+            sum(tiny.FIELDS.values()), 1, pruning="none", embeddings_initializer="zeros"
+        )
+        super().__init__(tiny.FIELDS, None, first_order)
+
+    def interact(self, embedded: None, first_order: tf.Tensor, training: bool = False) -> tf.Tensor:
+        read = tf.strings.to_number(tf.strings.as_string(tf.stop_gradient(first_order)))
+        return self.linear_term(first_order) + 0 * tf.reduce_sum(read)
+
+
+def test_what_xla_cannot_compile_is_trained_without_it() -> None:
+    model, settings = Uncompilable(), tiny.settings(updates="rowwise")
+    model.build((None, len(tiny.FIELDS)))
+    optimizer = settings.optimizer(model)
+    loop = Loop("fit", model, optimizer, tiny.DATA.train, settings)
+    with traced_for(GPU):
+        with pytest.warns(UserWarning, match="XLA cannot compile the steps of stage 'fit'") as told:
+            loss = loop.run(3)
+        loop.run(2)
+    assert len(told) == 1
+    assert 0.1 < loss < 1
+    assert int(optimizer.iterations) == loop.step == loop.batch == 5
