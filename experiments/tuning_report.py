@@ -19,7 +19,7 @@ import scipy.stats
 
 from pep_tf.command_line import Command
 from pep_tf.data import CTRData
-from pep_tf.device import make_deterministic
+from pep_tf.device import settle_arithmetic
 from pep_tf.errors import PepError
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.load_data import load_for_seed
@@ -181,7 +181,7 @@ def _run(command: Command, what: list[str]) -> None:
     for name, only in (("trials", "rank"), ("seeds", "compare")):
         if name in command.given() and [only] != what:
             raise PepError(f"`{name}` has no effect on {what[0]}: it is for {only}.")
-    make_deterministic()
+    settle_arithmetic()
     report = Report(asked.search, asked.data_dir)
     found = report.rank(asked.trials) if what == ["rank"] else report.compare(asked.seeds)
     text = json.dumps(found, indent=2)

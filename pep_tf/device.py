@@ -33,13 +33,17 @@ def traced_for(kind: str) -> Iterator[None]:
         _forced = before
 
 
-def make_deterministic() -> None:
-    """Has TensorFlow give the same bits each time; call it before the first step.
+def settle_arithmetic(tf32: bool = False) -> None:
+    """Has TensorFlow give the same bits each time, and float32 mean float32; call it before the first step.
 
     On a GPU rows are written by TensorFlow's ordinary kernel all the same: the rows of a step are
     distinct, so that their order makes no difference, while the kernel for determinism would copy
     whole tables to the host and back. A model of one's own that scatters to places which repeat
     (`tf.scatter_nd`) is then not deterministic on a GPU; set TF_DISABLE_SCATTER_OP_DETERMINISM=0 for it.
+
+    Args:
+        tf32: whether a GPU may round what matrix products of float32 multiply to 11 bits.
     """
     os.environ.setdefault("TF_DISABLE_SCATTER_OP_DETERMINISM", "1")
     tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)

@@ -2,6 +2,10 @@
 
 import keras
 import pytest
+import tensorflow as tf
+
+# What tests compare was computed in float32, which a GPU's matrix products would round to TF32.
+tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ THROUGH_THE_HOST = {
     "ResourceScatterMax",
 }
 # Of floats this one does not if TF_DISABLE_SCATTER_OP_DETERMINISM is set (scatter_nd_util.h, line 27):
-# right where no row comes twice, as in `pep_tf.device.deterministic`.
+# right where no row comes twice, as in `pep_tf.device.settle_arithmetic`.
 WRITES_ROWS = "ResourceScatterUpdate"
 # TensorFlow does arithmetic of sizes and shapes, int32, on the host by design.
 _FEW = 8

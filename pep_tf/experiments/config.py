@@ -21,7 +21,9 @@ from pep_tf.training.settings import UPDATES
 
 AUTO = "auto"
 GPU, CPU = "gpu", "cpu"  # devices for tables
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # policies of Keras
+TF32 = "tf32"
+# Policies of Keras.
+PRECISIONS = {"float32": "float32", TF32: "float32", "bfloat16": "mixed_bfloat16"}
 BOTH, NONE = "both", "none"  # formats to export in
 LINEAR_AND_MORE = models_with("embedding", "first_order")
 

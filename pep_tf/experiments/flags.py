@@ -38,7 +38,8 @@ GROUPS = {
         "cross_layers": "number of cross layers",
         "cross_rank": "rank of the matrices of the cross layers, if not full",
         "baseline_dims": "embedding dimensions of further uniform baselines to compare with",
-        "precision": "arithmetic of the tower: float32, or bfloat16; weights and tables stay float32",
+        "precision": "arithmetic of the tower: float32, bfloat16, or tf32: float32 whose matrix products a GPU "
+        "rounds; weights and tables stay float32",
     },
     "Thresholds": {
         "granularity": "what has a threshold of its own: the table (global), a dimension, a feature, an "

@@ -14,10 +14,10 @@ import tensorflow as tf
 from pep_tf.command_line import Command
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
-from pep_tf.device import make_deterministic
+from pep_tf.device import settle_arithmetic
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags
-from pep_tf.experiments.config import Config, load_study, make_config
+from pep_tf.experiments.config import TF32, Config, load_study, make_config
 from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.environment import MAIN, environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
@@ -85,6 +85,7 @@ class _Main:
         data = self.load(self.asked.seed)
         check_data(data)  # before a folder is made for the run
         config = self._config(data.name, data.train.num_rows)
+        settle_arithmetic(tf32=config.precision == TF32)
         where = devices(config, data.schema.num_features)
         if options.dry_run:
             print(describe(config, data))
@@ -96,7 +97,6 @@ class _Main:
         stem = f"{data.name}-{config.model}"
         path = options.run_dir or next_run_dir(resolve("runs"), stem, options.resume)
         folder = RunFolder(path)
-        make_deterministic()
         with folder.opened(dataclasses.asdict(config), data, options.resume):
             folder.note_environment(environment(self.arguments))
             self._tell_fallback(data)

@@ -28,8 +28,9 @@ def table_device(config: Config, num_features: int) -> str | None:
         )
     if config.table_device == GPU and memory is not None and needed > memory:
         raise RunError(
-            f"--table_device=gpu: tables with thresholds and moments take {needed / 1e9:,.1f} GB, the GPU "
-            f"has {memory / 1e9:,.1f} GB. Leave the flag out: they then stay on the host."
+            f"--table_device=gpu: tables with thresholds and moments take {needed / 1e9:,.1f} GB, "
+            f"{(needed - memory) / 1e9:,.1f} GB more than the {memory / 1e9:,.1f} GB of the GPU. "
+            "--table_device=cpu keeps them on the host."
         )
     if config.table_device == AUTO and memory is not None:
         return "CPU" if needed > _SHARE * memory else None

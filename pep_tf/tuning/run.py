@@ -7,9 +7,9 @@ from typing import Any
 
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data, require_data
-from pep_tf.device import make_deterministic
+from pep_tf.device import settle_arithmetic
 from pep_tf.errors import PepError, RunError
-from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.config import TF32, Config, make_config
 from pep_tf.experiments.environment import environment
 from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.report.write import write_report
@@ -205,7 +205,7 @@ class SearchRun:
 
     def __call__(self, resume: bool) -> Search:
         """Searches, or goes on with it."""
-        make_deterministic()
+        settle_arithmetic(tf32=self.config.precision == TF32)
         trials = PruningTrials(
             self.hypermodel,
             self.data,

@@ -41,11 +41,11 @@ def test_tables_are_on_the_host_if_asked_for_or_too_large(asked, memory, found, 
 
 
 def test_a_gpu_without_room(monkeypatch):
-    monkeypatch.setattr(placement, "gpu_memory", lambda: 1 << 20)
+    monkeypatch.setattr(placement, "gpu_memory", lambda: 10**9)
     with pytest.raises(
-        RunError, match="--table_device=gpu: tables .* take 0.0 GB, the GPU has 0.0"
+        RunError, match=r"take 1.6 GB, 0.6 GB more than the 1.0 GB .* --table_device=cpu"
     ):
-        placement.table_device(Config(table_device="gpu", embedding_dim=64), 1000)
+        placement.table_device(Config(table_device="gpu", embedding_dim=64), 10**6)
 
 
 def test_a_gpu_that_is_not_there(monkeypatch):
