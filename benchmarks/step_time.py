@@ -3,12 +3,14 @@
     python -m benchmarks.step_time --updates=rowwise --num_features=2000000
     python -m benchmarks.step_time --compare='--updates=rowwise ;; --floor' --pairs=7
     python -m benchmarks.step_time --updates=rowwise --parts
+    python -m benchmarks.step_time --cut=gpu --hlo
 
 Ids have Criteo's skew (`pep_tf.data.synthetic`). The run starts at step 100,000 in the steady state of
 these ids: each row's last step is drawn from how often it comes, its moments from touches with a
 gradient of about 1e-4, so that the gaps which the update has to make up for are real.
 """
 
+import contextlib
 import json
 import resource
 import sys
@@ -19,12 +21,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import hlo
 from benchmarks.interleaved import compare
 from benchmarks.serving_model import survivor_rates
 from benchmarks.step_parts import parts
 from pep_tf.command_line import Command
 from pep_tf.data.synthetic_rows import RowSource
+from pep_tf.device import CPU, GPU, on_gpu, settle_arithmetic, traced_for
 from pep_tf.errors import PepError
+from pep_tf.experiments.environment import device
 from pep_tf.layers import GRANULARITIES, TicketEmbedding
 from pep_tf.models import CTRModel, build_model, models_with, options_among
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
@@ -34,6 +39,7 @@ from pep_tf.training.step import train_step
 _START = 100_000
 _GRADIENT = 1e-4
 _SHAPES = {39: "criteo", 22: "avazu"}
+AUTO, _CUTS = "auto", {"cpu": CPU, "gpu": GPU}
 
 _COMMAND = Command("benchmarks.step_time", __doc__)
 _COMMAND.heading("Step")
@@ -50,6 +56,10 @@ _COMMAND.whole("seed", 0, "of ids, weights and moments", least=0)
 _COMMAND.heading("Measurement")
 _COMMAND.whole("steps", 50, "timed steps", least=1)
 _COMMAND.whole("warmup", 10, "steps before them", least=1)
+_COMMAND.choice(
+    "cut", AUTO, (AUTO, *_CUTS), "of the step: that for a CPU or for a GPU, on any device"
+)
+_COMMAND.switch("hlo", False, "also counts what XLA made of the step that is cut for a GPU")
 _COMMAND.switch("parts", False, "also says where the time goes that is not the tower's")
 _COMMAND.text(
     "compare", None, "settings to compare, flags separated by ';;'", value="'FLAGS ;; FLAGS'"
@@ -63,6 +73,7 @@ Batches = list[tuple[tf.Tensor, tf.Tensor]]
 
 def measure() -> Iterator[dict[str, Any]]:
     """Times single steps under the settings of the flags, again and again on new batches."""
+    dumped = hlo.dump_programs() if FLAGS.hlo else None
     source = RowSource(_SHAPES[FLAGS.num_fields], FLAGS.num_features, FLAGS.seed)
     model = _model(source)
     rng = np.random.default_rng(FLAGS.seed)
@@ -76,7 +87,12 @@ def measure() -> Iterator[dict[str, Any]]:
         )
         facts = _steady_state(model, optimizer, source, batches[0][0])
         step = tf.function(lambda ids, labels: train_step(model, optimizer, ids, labels))
-    _times(step, batches)
+    facts |= {"device": device(), "cut": GPU if on_gpu() else CPU}
+    facts["compile_s"] = round(float(_times(step, batches)[0]), 1)
+    if dumped:
+        facts["hlo"] = hlo.counted(dumped)
+    loop = _loop(step, batches)
+    _ms_in_a_loop(loop, _batches(source, rng, FLAGS.warmup))
     while True:
         timed = _times(step, _batches(source, rng, FLAGS.steps)) * 1e3
         if FLAGS.parts:
@@ -84,6 +100,7 @@ def measure() -> Iterator[dict[str, Any]]:
             facts["parts"] = parts(model, optimizer, ids)
         yield {
             "ms_per_step": round(float(np.median(timed)), 2),
+            "ms_per_step_in_a_loop": _ms_in_a_loop(loop, _batches(source, rng, FLAGS.steps)),
             "ms_quartiles": np.quantile(timed, [0.25, 0.75]).round(2).tolist(),
             "examples_per_s": round(FLAGS.batch_size / float(np.median(timed)) * 1e3),
             "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
@@ -116,6 +133,27 @@ def _times(step: Callable[..., tf.Tensor], batches: Batches) -> np.ndarray:
     return np.array(times)
 
 
+def _loop(step: Callable[..., tf.Tensor], batches: Batches) -> Callable[..., tf.Tensor]:
+    """Many steps in one call, as in training, over batches like these that are there already."""
+    kinds = [tf.TensorSpec([None, *part.shape], part.dtype) for part in batches[0]]
+
+    @tf.function(input_signature=kinds)
+    def loop(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        loss = tf.zeros(())
+        for i in tf.range(tf.shape(labels)[0]):
+            loss = step(ids[i], labels[i])
+        return loss
+
+    return loop
+
+
+def _ms_in_a_loop(loop: Callable[..., tf.Tensor], batches: Batches) -> float:
+    ids, labels = (tf.stack(part) for part in zip(*batches, strict=True))
+    started = time.perf_counter()
+    float(loop(ids, labels))
+    return round((time.perf_counter() - started) / len(batches) * 1e3, 2)
+
+
 _SETTINGS = (
     "updates",
     "kept",
@@ -126,7 +164,7 @@ _SETTINGS = (
     "dim",
     "granularity",
 )
-_SETTINGS += ("batch_size", "steps", "warmup", "seed")
+_SETTINGS += ("batch_size", "steps", "warmup", "seed", "cut")
 
 
 def _ticket_embedding(source: RowSource) -> TicketEmbedding:
@@ -230,6 +268,7 @@ def _floor_step(model: CTRModel) -> Callable[..., tf.Tensor]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     use_memory_pool()  # as the command line does
+    settle_arithmetic()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
 
     def run(_: list[str]) -> None:
@@ -239,11 +278,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings = [[*common, *part.split()] for part in FLAGS.compare.split(";;")]
             found = compare("benchmarks.step_time", settings, FLAGS.pairs, "ms_per_step")
             print(json.dumps(found, indent=2))
-        elif FLAGS.rounds:
-            for _, result in zip(sys.stdin, measure(), strict=False):
-                print(json.dumps(result), flush=True)
-        else:
-            print(json.dumps(next(measure()), indent=2))
+            return
+        with traced_for(_CUTS[FLAGS.cut]) if FLAGS.cut != AUTO else contextlib.nullcontext():
+            if FLAGS.rounds:
+                for _, result in zip(sys.stdin, measure(), strict=False):
+                    print(json.dumps(result), flush=True)
+            else:
+                print(json.dumps(next(measure()), indent=2))
 
     return _COMMAND.run(run, arguments)
 
@@ -258,6 +299,10 @@ def _check(given: Collection[str]) -> None:
     ):
         if FLAGS[name].value and (found := sorted(set(others) & set(given))):
             raise PepError(f"`{found[0]}` has no effect with {reason}.")
+    if FLAGS.hlo and FLAGS.cut == "cpu":
+        raise PepError(
+            "`hlo` has no effect with --cut=cpu, whose steps are not compiled as a whole."
+        )
     if "granularity" in given and FLAGS.updates == "none":
         raise PepError("`granularity` has no effect with --updates=none: there are no thresholds.")
     if "pairs" in given and not FLAGS.compare:
