@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pep_tf.device import CPU, GPU, traced_for
 from pep_tf.layers import TicketEmbedding
+from pep_tf.models import build_model
 from pep_tf.models.registry import MODELS
 from pep_tf.training.step import train_step
 from tests import tiny
@@ -72,6 +73,16 @@ def test_models(name: str) -> None:
 def test_updates(updates: str, options: dict[str, Any]) -> None:
     with traced_for(GPU):
         assert problems_of_a_step("deepfm", updates, **options) == []
+
+
+@pytest.mark.parametrize("updates", ["rowwise", "dense"])
+def test_bags(updates: str) -> None:
+    bag = {"size": 9, "width": 2, "combiner": "mean"}  # in three columns, as the tiny fields are
+    model = build_model("fm", {"user": 5, "tags": bag}, embedding_dim=tiny.DIM)
+    optimizer = tiny.settings(updates=updates).optimizer(model)
+    with traced_for(GPU):
+        found = problems_of(lambda *batch: train_step(model, optimizer, *batch), _IDS, _LABELS)
+    assert found == []
 
 
 @pytest.mark.parametrize("updates", ["rowwise", "dense"])

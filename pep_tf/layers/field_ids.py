@@ -11,6 +11,7 @@ import tensorflow as tf
 from pep_tf.data.schema import FeatureSchema, Field
 from pep_tf.layers.table_layer import combined
 from pep_tf.numbers import INT32_MAX
+from pep_tf.tables.distinct import wide
 
 
 @keras.saving.register_keras_serializable(package="pep_tf")
@@ -104,8 +105,7 @@ class FieldIds(keras.layers.Layer):
 
     def combined(self, ids: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
         """[B, F, d] of what was found [B, C, d] for ids [B, C]: the values of a bag become one."""
-        present = ids != 0
-        return combine_bags(self._parts, found, present) if self._bags else found
+        return combine_bags(self._parts, found, wide(ids) != 0) if self._bags else found
 
     def compute_output_spec(self, ids: keras.KerasTensor) -> keras.KerasTensor:
         self._refuse_floats(ids)

@@ -10,6 +10,7 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from pep_tf.data.schema import COMBINERS
 from pep_tf.numbers import whole
+from pep_tf.tables.distinct import wide
 
 _REFUSED = {
     "lora_rank": "low-rank updates would be added to entries that pruning has removed",
@@ -124,7 +125,7 @@ class TableLayer(keras.layers.Layer):
             given = tf.cast(given, self.compute_dtype)
             counts = given if counts is None else counts * given
         if self.mask_zero:
-            known = tf.cast(ids != 0, self.compute_dtype)
+            known = tf.cast(wide(ids) != 0, self.compute_dtype)
             counts = known if counts is None else counts * known
         return combined(values, counts, self.combiner)
 

@@ -22,6 +22,7 @@ from pep_tf.training.step import train_step
 from pep_tf.training.trained_on import refuse_to_resume
 
 _OF_XLA = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError)
+_SAYS_XLA = re.compile("XLA|libdevice|ptxas|PTX|[Ff]ailed to compile")
 _STEPS_A_CALL = 50  # steps between two looks of Python at what the graph does
 _PLACE = ("epoch", "batch", "step")
 DELETE = "delete it, and the stage begins anew"  # what to do about a checkpoint that is damaged
@@ -115,7 +116,7 @@ class Loop:
 
     def _go_on_without_xla(self, error: Exception) -> None:
         """Has the steps to come done op by op, if it is XLA that could not compile them."""
-        if not (self._compiled and re.search(r"XLA|compil", str(error))):
+        if not (self._compiled and _SAYS_XLA.search(str(error))):
             raise error
         warnings.warn(
             f"XLA cannot compile the steps of stage '{self.stage}', which go on without it, slower: "
