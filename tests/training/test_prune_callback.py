@@ -102,14 +102,7 @@ def test_training_ends_with_the_last_budget_unless_told_otherwise():
         keras.optimizers.Adam(0.1),
         keras.optimizers.Lion(0.1),
         keras.optimizers.RMSprop(0.1),
-        pytest.param(
-            keras.optimizers.SGD(0.1, momentum=0.9),
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="It prunes, but the forecast after the first epoch is straight, and under SGD "
-                "thresholds come near their target ever more slowly: it warns for nothing.",
-            ),
-        ),
+        keras.optimizers.SGD(0.1, momentum=0.9),
         keras.optimizers.Adagrad(1.0),
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.2, 160)),
         pep_tf.CoupledAdam(0.01),
