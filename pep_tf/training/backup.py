@@ -10,7 +10,7 @@ from keras.src import random  # for the generator of random numbers without a se
 from keras.src.backend.common import global_state
 
 from pep_tf.differences import differences, one_line
-from pep_tf.errors import ModelError, RunError
+from pep_tf.errors import ModelError, RunError, reading
 from pep_tf.numbers import whole
 from pep_tf.paths import resolve
 from pep_tf.training.first_batch import is_built
@@ -150,11 +150,9 @@ class Backup(keras.callbacks.Callback):
         arrays, facts = load_state(self.path, "a backup")
         if not isinstance(facts, dict) or facts.get("pep_tf_backup") != _FORMAT:
             raise RunError(f"{self.path} is not a backup of format {_FORMAT} of this package.")
-        try:
-            epoch, batch = int(facts["epoch"]), int(facts["batch"])
+        with reading(self.path, RunError, "delete it, and the training begins anew"):
+            epoch, batch = (whole(name, facts[name], least=0) for name in ("epoch", "batch"))
             self._compare(facts, batch)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise RunError(f"{self.path} is damaged: {type(error).__name__} {error}") from error
         variables = self._variables()
         if not fits(variables, arrays):
             raise RunError(

@@ -158,9 +158,8 @@ class PruneCallback(keras.callbacks.Callback):
         pruning = Pruning(self.model, self.budgets, self.reporter, self.folder)
         restored = self._updates() != self._seen_at
         warned = self._go_on(pruning) if restored else self._start_anew(pruning)
-        optimizer = self.model.optimizer
-        if optimizer is not None and not optimizer.built:  # it is to know of the rows that are counted
-            optimizer.build(self.model.trainable_variables)
+        if (optimizer := self.model.optimizer) is not None and not optimizer.built:
+            optimizer.build(self.model.trainable_variables)  # it knows of rows that are counted
         if getattr(self.model, "train_function", None) is not None:
             self.model.make_train_function(force=True)  # one that was traced knows other constants
         self._pruning, self._counted = pruning, self._step()
