@@ -166,6 +166,9 @@ def export(
         return export_saved_model(folder, **arguments)
 
 
+Ticket.exporter = export
+
+
 def _answers(model: keras.Model, data: CTRData, format: str) -> tuple[Check, dict[str, Any]]:
     """What a model answers to the first validation rows in what the format computes in.
 
