@@ -106,7 +106,8 @@ def test_killed_when_the_last_epoch_was_done(tmp_path):
 
 def test_tickets_of_a_training_that_was_given_up_are_none_of_the_next(tmp_path):
     def run(epoch, threshold_init):
-        cut = pep_tf.PruneCallback([60], threshold_init, folder=tmp_path, reporter=Diary())
+        options = {"folder": tmp_path, "reporter": Diary(), "stop": False}
+        cut = pep_tf.PruneCallback([60], threshold_init, **options)
         model = start()
         model.compile(pep_tf.CoupledAdam(0.01, threshold_learning_rate=1e-9), "mse")
         x, y = any_model.batch(model)
