@@ -26,6 +26,7 @@ from pep_tf.layers import TicketEmbedding as TicketEmbedding
 from pep_tf.models import build_model as build_model
 from pep_tf.optimizers import CoupledAdam as CoupledAdam
 from pep_tf.optimizers import RowwiseAdam as RowwiseAdam
+from pep_tf.training import Backup as Backup
 from pep_tf.training import PruneCallback as PruneCallback
 from pep_tf.training import Settings as Settings
 from pep_tf.training import Ticket as Ticket
@@ -33,6 +34,7 @@ from pep_tf.training import prunable as prunable
 from pep_tf.version import __version__ as __version__
 
 __all__ = [
+    "Backup",
     "CTRData",
     "CoupledAdam",
     "FeatureSchema",

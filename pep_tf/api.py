@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -21,7 +21,6 @@ from pep_tf.layers.table_layer import TableLayer
 from pep_tf.models import CTRModel
 from pep_tf.tables.packed.values import DTYPES
 from pep_tf.training import Reporter, Settings, Ticket
-from pep_tf.training.budgets import Budget
 from pep_tf.training.settings import FITTING_ALONE, refuse_idle
 
 _ROWS_TO_CHECK = 1024
@@ -31,7 +30,7 @@ def prune(
     model: keras.Model,
     data: CTRData,
     *,
-    budgets: Sequence[Budget],
+    budgets: Any,
     settings: Settings | None = None,
     folder: pathlib.Path | str | None = None,
     reporter: Reporter | None = None,
@@ -40,9 +39,9 @@ def prune(
     """Prunes a model's embedding table; returns one ticket a budget, largest first.
 
     Args:
-        model: a model of `pep_tf.models`, or any whose `embedding` is a `PEPEmbedding`.
+        model: a model that maps ids [B, F] to logits [B, 1], with a `PEPEmbedding` or more.
         data: train and validation splits.
-        budgets: entries to keep: counts, fractions or percentages.
+        budgets: entries to keep of all tables or by table; as for `PruneCallback`.
         settings: see `Settings`; its defaults are the paper's.
         folder: keeps checkpoint and tickets; a second call goes on from there.
         reporter: receives the progress.
@@ -165,6 +164,9 @@ def export(
         if data is not None:
             arguments |= {"transform": data.transform, "examples": data.examples}
         return export_saved_model(folder, **arguments)
+
+
+Ticket.exporter = export
 
 
 def _answers(model: keras.Model, data: CTRData, format: str) -> tuple[Check, dict[str, Any]]:

@@ -29,7 +29,7 @@ class TableLayer(keras.layers.Layer):
             not count.
         combiner: None, or how the rows of a bag, the last axis of the ids, become one: `"sum"`,
             `"mean"` or `"sqrtn"` (the sum over the root of the sum of squared weights), as in
-            `keras_rs.layers.EmbedReduce`.
+            `keras_rs.layers.EmbedReduce`. Ids [B] are bags of one each.
 
     Attributes:
         prunable: whether it has thresholds that are trained.
@@ -40,8 +40,7 @@ class TableLayer(keras.layers.Layer):
         weights: with a combiner: of each id, shape of `inputs`; 1 by default.
 
     Returns:
-        `compute_dtype` tensor, shape `inputs.shape + (d,)`, with a combiner without the last axis of
-        `inputs`.
+        `compute_dtype` tensor, shape `inputs.shape + (d,)`, of bags without the last axis of `inputs`.
 
     Raises:
         ValueError: an argument out of its range, or one of `keras.layers.Embedding` that these
@@ -120,13 +119,19 @@ class TableLayer(keras.layers.Layer):
         values = self.look_up(ids)
         if self.combiner is None:
             return values
-        if weights is not None:
-            given = _filled(weights, self.compute_dtype)[0]
-            given = tf.cast(given, self.compute_dtype)
+        single = ids.shape.rank == 1  # bags of one id each, whose weight matters to a sum alone
+        if weights is not None and (not single or self.combiner == "sum"):
+            given = tf.cast(_filled(weights, self.compute_dtype)[0], self.compute_dtype)
+            if given.shape.rank != ids.shape.rank:
+                raise ValueError(
+                    f"`weights` must have the shape of the ids, {ids.shape}. Received: {given.shape}"
+                )
             counts = given if counts is None else counts * given
         if self.mask_zero:
             known = tf.cast(wide(ids) != 0, self.compute_dtype)
             counts = known if counts is None else counts * known
+        if single:
+            values, counts = values[:, None], None if counts is None else counts[:, None]
         return combined(values, counts, self.combiner)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
@@ -137,7 +142,8 @@ class TableLayer(keras.layers.Layer):
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...], weights_shape: Any = None
     ) -> tuple[int | None, ...]:
-        kept = input_shape if self.combiner is None else input_shape[:-1]
+        bags = self.combiner is not None and len(input_shape) > 1
+        kept = input_shape[:-1] if bags else input_shape
         return (*kept, self.output_dim)
 
     def compute_output_spec(self, inputs: Any, weights: Any = None) -> keras.KerasTensor:

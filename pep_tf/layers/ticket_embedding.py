@@ -13,6 +13,13 @@ from pep_tf.numbers import INT32_MAX
 from pep_tf.tables import BLOCK_ENTRIES, RowTable, RowVariable
 from pep_tf.tables.distinct import distinct, spread
 
+# What is the same for the entries as for V * mask.
+_BY_ENTRY = (
+    keras.regularizers.L1,
+    keras.regularizers.L2,
+    keras.regularizers.L1L2,
+    keras.constraints.NonNeg,
+)
 _BLOCK_ROWS = 1 << 16  # rows unpacked at a time when the whole table is looked at
 
 
@@ -30,7 +37,9 @@ class TicketEmbedding(TableLayer):
         output_dim: embedding dimension d.
         nnz: entries kept.
         num_rows: rows with at least one of them.
-
+        embeddings_regularizer, embeddings_constraint: of V * mask, as in `keras.layers.Embedding`.
+            Those that do not look at entries one by one, as `MaxNorm`, take the memory of V at each
+            step.
         mask_zero, combiner: see `TableLayer`.
 
     Call arguments:
@@ -51,7 +60,15 @@ class TicketEmbedding(TableLayer):
     """
 
     def __init__(
-        self, input_dim: int, output_dim: int, nnz: int, num_rows: int, **kwargs: Any
+        self,
+        input_dim: int,
+        output_dim: int,
+        nnz: int,
+        num_rows: int,
+        *,
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(input_dim, output_dim, **kwargs)
         if not 0 <= num_rows <= min(nnz, input_dim) or nnz > num_rows * output_dim:
@@ -64,6 +81,8 @@ class TicketEmbedding(TableLayer):
                 f"`nnz` must be at most {INT32_MAX:,}: the places of entries are int32. Received: {nnz}"
             )
         self._nnz, self.num_rows = int(nnz), int(num_rows)
+        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
         self.supports_jit = False  # how many entries a batch holds is not known in advance
 
     @classmethod
@@ -88,6 +107,12 @@ class TicketEmbedding(TableLayer):
             name="table",
         )
         RowTable([self.entries], single=True)
+        if (regularizer := self.embeddings_regularizer) is not None:
+            by_entry = type(regularizer) in _BY_ENTRY
+            self.entries.regularizer = regularizer if by_entry else _Regularizer(self)
+        if (constraint := self.embeddings_constraint) is not None:
+            by_entry = type(constraint) in _BY_ENTRY
+            self.entries.constraint = constraint if by_entry else _Constraint(self)
 
         def index(name: str, size: int, dtype: str) -> keras.Variable:
             return self.add_weight(
@@ -160,6 +185,12 @@ class TicketEmbedding(TableLayer):
         entries = tf.gather(first, owners) + found[:, 1]
         return entries, owners * self.output_dim + of(self.columns, entries)
 
+    def places(self) -> tf.Tensor:
+        """Where the entries are in V, row after row, int64 [nnz]."""
+        starts = self.starts._value
+        rows = tf.repeat(tf.cast(self.rows._value, tf.int64), starts[1:] - starts[:-1])
+        return rows * self.output_dim + tf.cast(self.columns._value, tf.int64)
+
     def nnz(self) -> int:
         """Number of entries that are not zero."""
         return int(np.count_nonzero(self.entries.numpy()))
@@ -183,7 +214,41 @@ class TicketEmbedding(TableLayer):
             **super().get_config(),
             "nnz": self._nnz,
             "num_rows": self.num_rows,
+            "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
+            "embeddings_constraint": keras.constraints.serialize(self.embeddings_constraint),
         }
+
+
+class _Regularizer(keras.regularizers.Regularizer):
+    """The term of V * mask, from its entries."""
+
+    def __init__(self, layer: TicketEmbedding) -> None:
+        self._layer = layer
+
+    def __call__(self, entries: Any) -> Any:
+        places = self._layer.places()
+        return self._layer.embeddings_regularizer(_filled(self._layer, places, entries))
+
+
+class _Constraint(keras.constraints.Constraint):
+    """The entries of V * mask after its constraint."""
+
+    def __init__(self, layer: TicketEmbedding) -> None:
+        self._layer = layer
+
+    def __call__(self, entries: Any) -> tf.Tensor:
+        places, size = self._layer.places(), self._layer.entries.shape[0]
+        table = self._layer.embeddings_constraint(_filled(self._layer, places, entries))
+        kept = tf.gather(tf.reshape(table, [-1]), places)
+        return tf.pad(kept[:, None], [[0, size - tf.size(places)], [0, 0]])
+
+
+def _filled(layer: TicketEmbedding, places: tf.Tensor, entries: Any) -> tf.Tensor:
+    """V * mask, [N, d], of entries [max(1, nnz), 1]."""
+    values = tf.convert_to_tensor(entries)[: tf.size(places), 0]
+    size = tf.constant([layer.input_dim * layer.output_dim], tf.int64)
+    flat = tf.scatter_nd(places[:, None], values, size)
+    return tf.reshape(flat, [layer.input_dim, layer.output_dim])
 
 
 def _for_each(numbers: tf.Tensor, splits: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

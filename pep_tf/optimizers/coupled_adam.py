@@ -32,6 +32,8 @@ class WholeTable:
 
     def changed(self) -> None: ...
 
+    def loaded(self) -> None: ...
+
     def release(self) -> None: ...
 
 
@@ -162,6 +164,10 @@ class CoupledAdam(keras.optimizers.Optimizer):
         gradient += l2 * (variable - target)
         m, n = self._m[index], self._n[index]
         self._apply(variable, m._value, n._value, gradient, rate)
+
+    def has_threshold_rate(self, pull: Pull) -> bool:
+        """Whether thresholds have a learning rate of their own, which no schedule changes."""
+        return (self.threshold_learning_rate, pull.learning_rate) != (None, None)
 
     def _constants(self, pull: Pull | None, learning_rate: Any) -> tuple[Any, float, float]:
         """Learning rate, L2 and L2's target of a variable, which is a threshold if it has a pull.

@@ -316,7 +316,6 @@ class LazyTable:
         self._current_at = None
 
     def loaded(self) -> None:
-        """Hears that all of the state has been replaced."""
         if self._by_row is False:
             self.flush()
 

@@ -78,7 +78,9 @@ class Pull:
         """The gradient, shape of `thresholds`; zeros if switched off."""
         self._in_a_gradient |= tf.executing_eagerly()
         strength = PUBLISHED if self.strength is None else self.strength
-        return self._on * strength * (thresholds - self.target)
+        # Each replica has the gradient of its share of the batch, and all of them are summed.
+        share = 1.0 / tf.distribute.get_strategy().num_replicas_in_sync
+        return self._on * (strength * share) * (thresholds - self.target)
 
     def taken_from(self, gradient: tf.Tensor, thresholds: Any) -> tf.Tensor:
         """A gradient, computed outside of a graph, without the pull if that is in it."""

@@ -67,6 +67,10 @@ class Keeper(Protocol):
         """Hears that stored rows were replaced by those of another time."""
         ...
 
+    def loaded(self) -> None:
+        """Hears that all of its state and the stored rows have been replaced."""
+        ...
+
     def release(self) -> None:
         """Leaves every row up to date to whoever comes next."""
         ...

@@ -57,7 +57,11 @@ class RowVariable(keras.Variable):
     @property
     def handle(self) -> tf.Tensor:
         # The resource that gradients are for, whatever `value` gives.
-        return self._value.handle
+        value = self._value
+        mirrored = isinstance(value, tf.distribute.DistributedValues)
+        if mirrored and tf.distribute.in_cross_replica_context():  # where Keras finds out shapes
+            return value._primary.handle
+        return value.handle
 
     def scoped(self) -> Any:
         """What a Keras scope gives in place of the variable (`StatelessScope`, or shapes that are

@@ -1,5 +1,6 @@
 """Prune, ticket, retrain: the training loop and what surrounds it."""
 
+from pep_tf.training.backup import Backup as Backup
 from pep_tf.training.budgets import resolve_budgets as resolve_budgets
 from pep_tf.training.fit import FitResult as FitResult
 from pep_tf.training.fit import fit as fit

@@ -30,8 +30,8 @@ def resolve_budgets(budgets: Sequence[Budget], entries: int) -> list[int]:
     """
     if isinstance(budgets, Mapping):
         raise RunError(
-            "`budgets` must be for all tables together: by table they are for pep_tf.PruneCallback. "
-            f"Received: {budgets!r}"
+            "`budgets` must be for all tables together: by table they are for pep_tf.prune and "
+            f"pep_tf.PruneCallback. Received: {budgets!r}"
         )
     budgets = listed("budgets", budgets, "'20%',5000")
     if not budgets:

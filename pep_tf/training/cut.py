@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
+from pep_tf.tables import BLOCK_ENTRIES
+
 _HIGH, _LOW = 16, 0xFFFF
-_BLOCK_ENTRIES = 1 << 22  # entries looked at in one go
 
 Tables = Mapping[str, np.ndarray]
 
@@ -32,7 +33,7 @@ def cut_masks(scores: Tables, budget: int, block_rows: int | None = None) -> dic
     }
     if budget <= 0:
         return masks
-    rows = block_rows or max(1, _BLOCK_ENTRIES // sum(score.shape[1] for score in scores.values()))
+    rows = block_rows or max(1, BLOCK_ENTRIES // sum(score.shape[1] for score in scores.values()))
 
     def blocks() -> Iterator[np.ndarray]:
         for score in scores.values():

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from pep_tf.layers import TicketEmbedding
+from pep_tf.tables import BLOCK_ENTRIES
 from pep_tf.training.weights import joined
 
-_BLOCK_ENTRIES = 1 << 22  # entries of a table to look at in one go
 # What the layer of a ticket takes over from the configuration of the table that was pruned.
 _ARGUMENTS = ("name", "dtype", "mask_zero", "combiner", "activity_regularizer")
 _NEEDED = ("embeddings_regularizer", "embeddings_constraint")  # if they are set
@@ -48,7 +48,7 @@ class KeptTable:
 
     def entries(self, values: np.ndarray) -> np.ndarray:
         """The entries of [N, d] that are kept, in order, [nnz]."""
-        kept, rows = [np.zeros(0, values.dtype)], max(1, _BLOCK_ENTRIES // self.dim)
+        kept, rows = [np.zeros(0, values.dtype)], max(1, BLOCK_ENTRIES // self.dim)
         for start in range(0, len(values), rows):
             bits = self.bits[start : start + rows]
             mask = np.unpackbits(bits, axis=1, count=self.dim).astype(bool)

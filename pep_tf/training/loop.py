@@ -19,6 +19,7 @@ from pep_tf.optimizers import CoupledAdam
 from pep_tf.training.settings import Settings
 from pep_tf.training.state import load_state, save_state
 from pep_tf.training.step import train_step
+from pep_tf.training.stored import fits, restore, stored_values, stored_variables
 from pep_tf.training.trained_on import refuse_to_resume
 
 _OF_XLA = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError)
@@ -136,7 +137,7 @@ class Loop:
 
     def save(self, path: pathlib.Path, extra: dict[str, np.ndarray], facts: Any) -> None:
         """Writes a checkpoint: all variables, `extra` arrays and JSON-ready `facts`."""
-        arrays = {f"variable/{name}": v for name, v in self._values().items()}
+        arrays = stored_values(self._variables())
         place = {name: getattr(self, name) for name in _PLACE}
         extra = {f"extra/{name}": value for name, value in extra.items()}
         save_state(
@@ -165,12 +166,7 @@ class Loop:
         """
         arrays, saved = load_state(path, "a checkpoint")
         stage = saved.get("stage") if isinstance(saved, dict) else None
-        current = self._variables()
-        # A scalar is stored with shape [1].
-        own = {f"variable/{n}": tuple(v.shape) or (1,) for n, v in current.items()}
-        if stage != self.stage or own != {
-            name: array.shape for name, array in arrays.items() if name.startswith("variable/")
-        }:
+        if stage != self.stage or not fits(self._variables(), arrays):
             raise RunError(
                 f"{path} is the checkpoint of another model or stage ({stage!r}, here "
                 f"{self.stage!r}). Use the run folder's own configuration, or another folder."
@@ -187,23 +183,13 @@ class Loop:
             place = [whole(name, saved["place"][name], least=0) for name in _PLACE]
             kept = {n: arrays[f"extra/{n}"].reshape(value.shape) for n, value in extra.items()}
             facts = saved["facts"]
-        for name, variable in current.items():
-            value = arrays[f"variable/{name}"].reshape(variable.shape)
-            # Rows are as they were stored, not up to date: the optimizer's state goes with them.
-            getattr(variable, "assign_raw", variable.assign)(value)
+        restore(self._variables(), arrays)
         self.epoch, self.batch, self.step = place
         self._batches = None
         return kept, facts
 
     def _variables(self) -> dict[str, keras.Variable]:
-        # `model.variables` holds the state of each dropout's seed generator, `model.weights` not.
-        named = [(v.name, v) for v in self.model.variables]
-        # Names in the optimizer contain the model's, which Keras numbers through a session.
-        named += [("optimizer", v) for v in self.optimizer.variables]
-        return {f"{index:03d}/{name}": v for index, (name, v) in enumerate(named)}
-
-    def _values(self) -> dict[str, np.ndarray]:
-        return {name: v._value.numpy() for name, v in self._variables().items()}
+        return stored_variables(self.model, self.optimizer)
 
 
 def _refuse_float16(model: keras.Model) -> None:

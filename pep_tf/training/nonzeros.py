@@ -1,6 +1,6 @@
 """How many entries are left, at a cost that does not grow with the table."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -47,10 +47,12 @@ class Nonzeros:
         if not self.exact:
             drawn = np.random.default_rng(0).choice(num_rows, sample_rows, replace=False)
         self._rows = tf.constant(np.sort(drawn), tf.int32)
-        self._look = tf.function(self._looked_at)
+        self._look: Any = None
 
     def __call__(self) -> Seen:
         """One look at the table as it stands."""
+        if self._look is None:  # called itself, it warns of many tables
+            self._look = tf.function(self._looked_at).get_concrete_function()
         count, table, thresholds = self._look()
         scale = self._embedding.input_dim / len(self._rows)
         return Seen(round(int(count) * scale), table.numpy(), thresholds.numpy())

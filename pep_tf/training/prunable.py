@@ -23,6 +23,7 @@ _ARGUMENTS = (
     "embeddings_constraint",
     "activity_regularizer",
     "mask_zero",
+    "combiner",  # of a bag of keras-rs
 )
 _OF_ITS_OWN = ("call", "compute_mask", "build", "compute_output_shape")
 
@@ -34,6 +35,8 @@ def prunable(
     **options: Any,
 ) -> keras.Model:
     """A copy of a model in which each `keras.layers.Embedding` is a `PEPEmbedding`; weights stay.
+
+    A `keras_rs.layers.EmbedReduce` becomes one with its `combiner`.
 
     Sequential and functional models, nested ones, wrappers such as `TimeDistributed`, and subclassed
     models whose `get_config` holds their layers. Any other model is given as the function that makes
@@ -154,14 +157,21 @@ class _Choice:
 def _what_a_copy_would_lose(layer: keras.layers.Layer) -> str:
     """What a layer does that its arguments do not tell; "" if nothing."""
     for kind in type(layer).__mro__:
-        if kind is keras.layers.Embedding:
+        if kind is keras.layers.Embedding or _is_bag(kind):
             break
         for name in _OF_ITS_OWN:
             if name in vars(kind):
                 return f"a `{name}` of its own"
+    if layer.mask_zero and any(map(_is_bag, type(layer).__mro__)):
+        return "`mask_zero`, whose id 0 counts in a bag,"
     if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
         return "quantized weights" if layer.quantization_mode else "LoRA"
     return ""
+
+
+def _is_bag(kind: type) -> bool:
+    """Whether a class is `keras_rs.layers.EmbedReduce`; keras-rs need not be there."""
+    return kind.__name__ == "EmbedReduce" and kind.__module__.split(".")[0] == "keras_rs"
 
 
 def _carry_over(old: keras.layers.Embedding, new: PEPEmbedding) -> None:

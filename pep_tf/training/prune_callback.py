@@ -5,26 +5,19 @@ import weakref
 from typing import Any
 
 import keras
-import numpy as np
 
 from pep_tf.errors import RunError
-from pep_tf.numbers import read_number, whole
-from pep_tf.training.budgets import is_reached, resolve_table_budgets
-from pep_tf.training.build_fn import build_fn_of
-from pep_tf.training.cut_tickets import check_tickets, cut_tickets
+from pep_tf.numbers import real, whole
 from pep_tf.training.first_batch import before_first_step, is_built
-from pep_tf.training.forecast import Forecast, described, passed_by_far
-from pep_tf.training.nonzeros import Nonzeros, Seen
 from pep_tf.training.progress import Printed, Reporter
 from pep_tf.training.prune_folder import Beginning, PruneFolder
-from pep_tf.training.pruned_tables import Budget, entries_of, pruned_tables
+from pep_tf.training.pruning import Pruning
 from pep_tf.training.threshold_plan import (
     ThresholdPlan,
     automatic,
     carry_out,
     check_prunable,
     own_optimizer,
-    pull_only,
 )
 from pep_tf.training.ticket import Ticket
 from pep_tf.training.weights import snapshot
@@ -93,33 +86,42 @@ class PruneCallback(keras.callbacks.Callback):
         reporter: Reporter | None = None,
     ) -> None:
         super().__init__()
-        if not (threshold_init in ("auto", None) or read_number(threshold_init) is not None):
-            raise RunError(
-                f"`threshold_init` must be 'auto', a number or None. Received: {threshold_init!r}"
-            )
+        if threshold_init not in ("auto", None):
+            try:
+                threshold_init = real("threshold_init", threshold_init)
+            except RunError:
+                raise RunError(
+                    f"`threshold_init` must be 'auto', a number or None. Received: {threshold_init!r}"
+                ) from None
         self.budgets, self.threshold_init, self.stop = budgets, threshold_init, stop
         self.steps = None if steps is None else whole("steps", steps, least=1)
         self.check_every = (
             None if check_every is None else whole("check_every", check_every, least=1)
         )
-        self.folder = None if folder is None else PruneFolder(folder)
         self.reporter = reporter or Printed()
-        self.tickets: list[Ticket] = []
-        self.history: list[dict[str, float]] = []
-        self.within_epoch = False  # set by one that restores a model in the middle of an epoch
-        self._pending: list[Budget] | None = None  # None before the first epoch
+        self._own_folder = None if folder is None else PruneFolder(folder)
+        self._pruning: Pruning | None = None  # None before the first epoch
         self._every, self._counted, self._half_way = 1, 0, False
+
+    @property
+    def tickets(self) -> list[Ticket]:
+        return [] if self._pruning is None else self._pruning.tickets
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        return [] if self._pruning is None else self._pruning.history
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         _PRUNES[model] = self
+        self.folder, self.within_epoch = self._own_folder, False  # which `Backup` may set
         self._seen_at = self._updates()  # which differ at the first epoch in a restored model
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._pending, self.tickets, self.history = None, [], []
+        self._pruning = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self._pending is not None:
+        if self._pruning is not None:
             return
         self._epochs = max(1, (self.params or {}).get("epochs", 1) - epoch)
         # By now other callbacks have restored what they do.
@@ -145,48 +147,38 @@ class PruneCallback(keras.callbacks.Callback):
             logs["nnz"] = self.history[-1]["nnz"]
 
     def on_train_end(self, logs: Any = None) -> None:
-        if self._pending is None:
-            return
-        for budget in self._pending:
-            self.reporter.note(
-                f"Thresholds alone did not reach {described(budget)}: cut there by |V| - g(s)."
-            )
-        self._cut(list(self._pending), self._step(), forced=True)
-        self._note(finished=True)
+        if self._pruning is None and self._updates() != self._seen_at:
+            self._begin()  # restored after its last epoch
+        if self._pruning is not None:
+            self._pruning.folder = self.folder  # which may be gone by now
+            self._pruning.finish(self._step())
+            self._note(finished=True)
 
     def _begin(self) -> None:
-        model, optimizer = self.model, own_optimizer(self.model)
-        self._tables = pruned_tables(model)
-        entries = entries_of(self._tables)
-        self._budgets = resolve_table_budgets(self.budgets, entries)
-        self._main = max(entries, key=lambda key: entries[key])
-        by_table = [b for b in self._budgets if not isinstance(b, int)]
-        self._whole = {
-            key: layer
-            for key, layer in self._tables.items()
-            if by_table and all(b[key] == entries[key] for b in by_table)
-        }
-        check_tickets(model, self._tables)
-        restored, self._half_way = self._updates() != self._seen_at, False
-        said = self._go_on() if restored else self._start_anew(optimizer)
-        if getattr(model, "train_function", None) is not None:
-            model.make_train_function(force=True)  # one that was traced knows other constants
+        pruning = Pruning(self.model, self.budgets, self.reporter, self.folder)
+        restored = self._updates() != self._seen_at
+        warned = self._go_on(pruning) if restored else self._start_anew(pruning)
+        if (optimizer := self.model.optimizer) is not None and not optimizer.built:
+            optimizer.build(self.model.trainable_variables)  # it knows of rows that are counted
+        if getattr(self.model, "train_function", None) is not None:
+            self.model.make_train_function(force=True)  # one that was traced knows other constants
+        self._pruning, self._counted = pruning, self._step()
         self._every = self.check_every or min(_MOST_BETWEEN, max(1, self._total // _LEAST_COUNTS))
-        self._counted = self._step()
-        self._counts = {name: Nonzeros(layer) for name, layer in self._tables.items()}
-        self._forecast = Forecast(self._pruned(), self._look(), self._counted)
-        self._forecast.given = said
-        if restored and not self.within_epoch and not self._is_counted():
+        self._half_way = self._counted >= self._total / 2
+        pruning.look_ahead(own_optimizer(self.model), self._counted, warned)
+        counted = bool(self.history) and self.history[-1]["step"] == self._counted
+        if restored and not self.within_epoch and not counted:
             self._count(self._counted)  # at the end of an epoch, which was cut off
-        if self.stop and not self._pending:
+        if self.stop and not pruning.pending:
             self.model.stop_training = True
 
-    def _start_anew(self, optimizer: Any) -> bool:
+    def _start_anew(self, pruning: Pruning) -> bool:
         """Gives the thresholds their start; nothing has been said yet."""
-        check_prunable(self._tables, optimizer)
+        optimizer = own_optimizer(self.model)
+        check_prunable(pruning.tables, optimizer)
         steps = self._steps_at_hand()
         initial = snapshot(self.model)
-        plan, pruned = ThresholdPlan(), self._pruned()
+        plan, pruned = ThresholdPlan(), pruning.pruned()
         if self.threshold_init == "auto":
             if optimizer is None:
                 raise RunError(
@@ -195,39 +187,33 @@ class PruneCallback(keras.callbacks.Callback):
                 )
             plan = automatic(pruned, optimizer, steps)
         elif self.threshold_init is not None:
-            plan = ThresholdPlan(start=float(read_number(self.threshold_init).value))  # type: ignore[union-attr]
-        beginning = Beginning(initial, self._budgets, plan, self._updates(), steps)
-        carry_out(plan, pruned, self._whole)
+            plan = ThresholdPlan(start=float(self.threshold_init))
+        beginning = Beginning(initial, pruning.budgets, plan, self._updates(), steps)
+        carry_out(plan, pruned, pruning.whole())
         if self.folder is not None:
             self.folder.begin(beginning)
-        self._take_up(beginning)
+        self._take_up(beginning, pruning)
         return False
 
-    def _go_on(self) -> bool:
+    def _go_on(self, pruning: Pruning) -> bool:
         """Takes up a pruning whose model was restored; returns whether a forecast was given."""
         if self.folder is None:
             raise RunError(
                 "The model was restored by another callback, but what PruneCallback had begun was "
                 "not kept. Use pep_tf.Backup, or PruneCallback(folder=...) from the start."
             )
-        beginning = self.folder.beginning(self._budgets)
-        pull_only(beginning.plan, self._pruned(), self._whole)
-        self._take_up(beginning)
+        beginning = self.folder.beginning(pruning.budgets)
+        carry_out(beginning.plan, pruning.pruned(), pruning.whole(), restored=True)
+        self._take_up(beginning, pruning)
         step = self._step()
-        self.history, said = self.folder.progress(step)
-        for budget, ticket in self.folder.tickets(self._budgets, step):
-            ticket.blueprint.build_fn = build_fn_of(self.model)
-            self._pending.remove(budget)  # type: ignore[union-attr]
-            self.tickets.append(ticket)
-        return said
+        pruning.history, warned = self.folder.progress(step)
+        for budget, ticket in self.folder.tickets(pruning.budgets, step):
+            pruning.take_up(budget, ticket)
+        return warned
 
-    def _take_up(self, beginning: Beginning) -> None:
-        self._initial, self._first = beginning.initial, beginning.first
-        self._total, self._pending = beginning.steps, list(self._budgets)
-
-    def _pruned(self) -> dict[str, Any]:
-        """The tables of which a budget leaves something out."""
-        return {name: x for name, x in self._tables.items() if name not in self._whole}
+    def _take_up(self, beginning: Beginning, pruning: Pruning) -> None:
+        self._first, self._total = beginning.first, beginning.steps
+        pruning.initial = beginning.initial
 
     def _steps_at_hand(self) -> int:
         if self.steps is not None:
@@ -249,53 +235,33 @@ class PruneCallback(keras.callbacks.Callback):
     def _step(self) -> int:
         return self._updates() - self._first
 
-    def _is_counted(self) -> bool:
-        return bool(self.history) and self.history[-1]["step"] == self._counted
-
-    def _look(self) -> dict[str, Seen]:
-        return {name: count() for name, count in self._counts.items()}
-
     def _count(self, step: int) -> None:
-        """Looks at the tables, and cuts the tickets whose budget is reached."""
-        seen, self._counted = self._look(), step
-        nnz = {name: look.nnz for name, look in seen.items()}
-        threshold = float(np.mean(seen[self._main].thresholds))
-        self.history.append({"step": step, "nnz": sum(nnz.values()), "threshold": threshold})
-        reached = [budget for budget in self._pending or [] if is_reached(budget, nnz)]
-        if told := passed_by_far(reached, nnz, step, "`check_every` or the learning rate"):
-            self.reporter.note(told)
-        self._cut(reached, step, forced=False)
+        """Counts, which may cut tickets and end the training."""
+        assert self._pruning is not None
+        self._counted = step
+        self._pruning.count(step, "`check_every` or the learning rate")
         self._note()
-        if self.stop and not self._pending:
+        if self.stop and not self._pruning.pending:
             self.model.stop_training = True
 
-    def _cut(self, budgets: list[Budget], step: int, forced: bool) -> None:
-        if not budgets or self._pending is None:
-            return
-        cut = cut_tickets(self.model, self._initial, budgets, step, forced, {})
-        for budget, ticket in zip(budgets, cut, strict=True):
-            if self.folder is not None:
-                self.folder.save(ticket, self._budgets)
-            self._pending.remove(budget)
-            self.tickets.append(ticket)
-        self.tickets.sort(key=lambda ticket: -ticket.budget)
-
     def _foresee(self, step: int) -> None:
-        """Says, once, where the thresholds will not get as far as the budgets ask."""
-        told = self._forecast.at(self._look(), step, self._total, self._pending or [])
-        if told is not None:
-            optimizer = type(own_optimizer(self.model)).__name__
-            self.reporter.note(
-                f"{told} For more: more epochs, a higher `threshold_init`, or another optimizer than "
-                f"{optimizer}, such as pep_tf.RowwiseAdam with `threshold_init='auto'`."
-            )
-            self._note()
+        assert self._pruning is not None
+        optimizer = type(own_optimizer(self.model)).__name__
+        self._pruning.look_on(
+            step,
+            self._total,
+            "For more: more epochs, a higher `threshold_init`, or another optimizer than "
+            f"{optimizer}, such as pep_tf.RowwiseAdam with `threshold_init='auto'`.",
+        )
+        self._note()
 
     def _note(self, finished: bool = False) -> None:
-        if self.folder is not None:
-            self.folder.note(self.history, self._forecast.given, finished)
+        if self.folder is not None and self._pruning is not None:
+            self.folder.note(self.history, self._pruning.warned, finished)
 
 
-def prune_of(model: keras.Model) -> PruneCallback | None:
-    """The callback that prunes a model in the `fit` under way; None if there is none."""
-    return _PRUNES.get(model)
+def prune_beside(callback: keras.callbacks.Callback) -> PruneCallback | None:
+    """The callback that prunes in the same `fit` as another one; None if there is none."""
+    cut = _PRUNES.get(callback.model)
+    # Those of one `fit` are given the same dict.
+    return cut if cut is not None and cut.params is callback.params else None

@@ -43,11 +43,15 @@ class PruneFolder:
 
     Args:
         path: the folder, which need not be there.
+
+    Attributes:
+        checkpoint: file of one, where `prune` takes the steps; it then holds beginning and history.
     """
 
     def __init__(self, path: str | pathlib.Path) -> None:
         self.path = resolve(path)
         self._start, self._progress = self.path / "start.safetensors", self.path / "progress.json"
+        self.checkpoint = self.path / "checkpoint.safetensors"
 
     def begin(self, beginning: Beginning) -> None:
         """Writes the beginning of a new pruning.
@@ -60,6 +64,8 @@ class PruneFolder:
                 f"{self.path} holds a pruning that was finished. Take its tickets by "
                 "pep_tf.Ticket.load, or give another folder."
             )
+        for stale in self.path.glob("ticket_*.safetensors"):  # of one that was begun and left
+            stale.unlink()
         facts = {
             "budgets": beginning.budgets,
             "plan": dataclasses.asdict(beginning.plan),
@@ -111,20 +117,24 @@ class PruneFolder:
 
     def save(self, ticket: Ticket, budgets: Sequence[Budget]) -> None:
         """Keeps a ticket that was cut for one of the budgets."""
-        budget: Budget = ticket.budget if ticket.budgets is None else ticket.budgets
-        ticket.save(self._ticket(budgets, budget))
+        ticket.save(self.ticket(budgets, budget_of(ticket)))
 
     def tickets(self, budgets: Sequence[Budget], step: int) -> list[tuple[Budget, Ticket]]:
         """The tickets that were cut up to a step."""
         found = []
         for budget in budgets:
-            path = self._ticket(budgets, budget)
+            path = self.ticket(budgets, budget)
             if path.exists() and (ticket := Ticket.load(path)).step <= step and not ticket.forced:
                 found.append((budget, ticket))
         return found
 
-    def _ticket(self, budgets: Sequence[Budget], budget: Budget) -> pathlib.Path:
-        """`ticket_<entries>.safetensors`, with a number where several budgets keep as many."""
+    def ticket(self, budgets: Sequence[Budget], budget: Budget) -> pathlib.Path:
+        """The file of a ticket, `ticket_<entries>.safetensors`, with a number where several budgets keep as many."""
         alike = [other for other in budgets if total(other) == total(budget)]
         number = f"_{alike.index(budget) + 1}" if len(alike) > 1 else ""
         return self.path / f"ticket_{total(budget)}{number}.safetensors"
+
+
+def budget_of(ticket: Ticket) -> Budget:
+    """The budget that a ticket was cut for."""
+    return ticket.budget if ticket.budgets is None else ticket.budgets

@@ -13,6 +13,8 @@ import safetensors.numpy
 
 from pep_tf.errors import PepError, RunError, reading
 
+_NEIGHBOUR = ".{}.{}.tmp"  # of a file, by a process
+
 
 def save_state(path: pathlib.Path, arrays: Mapping[str, np.ndarray], facts: Any) -> None:
     """Writes arrays and JSON-ready facts; readers see the old file or the new one, never a part.
@@ -53,7 +55,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     Raises:
         RunError: the folder cannot be written, or the disk is full; an earlier file stays.
     """
-    neighbour = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    neighbour = path.with_name(_NEIGHBOUR.format(path.name, os.getpid()))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield neighbour
@@ -66,6 +68,12 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         raise RunError(
             f"Cannot write {path}: {error}. Free some space or choose another folder, then resume."
         ) from error
+
+
+def remove_unfinished(path: pathlib.Path) -> None:
+    """Removes what processes that were killed while they wrote a file have left beside it."""
+    for neighbour in path.parent.glob(_NEIGHBOUR.format(path.name, "*")):
+        neighbour.unlink(missing_ok=True)
 
 
 def load_state(

@@ -61,7 +61,7 @@ def automatic(
                 f"{layer.gate.__name__!r}: give the thresholds' start as a number."
             )
     limit = min(typical_weight(layer) for layer in tables.values()) * math.sqrt(3)
-    rate = _mean_rate(optimizer, steps)
+    rate = mean_rate(optimizer, 0, steps)
     if isinstance(optimizer, CoupledAdam):
         own = optimizer.threshold_learning_rate
         start, needed = threshold_schedule(steps, rate if own is None else float(own), limit)
@@ -108,27 +108,24 @@ def check_prunable(
 
 
 def carry_out(
-    plan: ThresholdPlan, tables: Mapping[str, PEPEmbedding], whole: Mapping[str, PEPEmbedding]
+    plan: ThresholdPlan,
+    tables: Mapping[str, PEPEmbedding],
+    whole: Mapping[str, PEPEmbedding],
+    restored: bool = False,
 ) -> None:
-    """Gives tables their thresholds, and to those that keep all entries none that would prune."""
+    """Gives tables their thresholds, and to those that keep all entries none that would prune.
+
+    Where the thresholds themselves were `restored` they stay, and only what pulls them is set.
+    """
     for layer in tables.values():
         _pull(layer, plan.target, plan.learning_rate, plan.strength)
-        if plan.start is not None:
+        if plan.start is not None and not restored:
             _set(layer, plan.start)
     for layer in whole.values():
         if layer.gate is keras.activations.sigmoid:
             _pull(layer, _OFF, None, 0.0)
-            _set(layer, _OFF)
-
-
-def pull_only(
-    plan: ThresholdPlan, tables: Mapping[str, PEPEmbedding], whole: Mapping[str, PEPEmbedding]
-) -> None:
-    """What `carry_out` does, but for the thresholds, which were restored."""
-    carry_out(dataclasses.replace(plan, start=None), tables, {})
-    for layer in whole.values():
-        if layer.gate is keras.activations.sigmoid:
-            _pull(layer, _OFF, None, 0.0)
+            if not restored:
+                _set(layer, _OFF)
 
 
 def _pull(layer: PEPEmbedding, target: Any, learning_rate: Any, strength: Any) -> None:
@@ -151,15 +148,19 @@ def typical_weight(layer: PEPEmbedding) -> float:
     return float(tf.sqrt(tf.reduce_mean(tf.square(rows.table))))
 
 
-def _mean_rate(optimizer: keras.optimizers.Optimizer, steps: int) -> float:
-    """The learning rate, of a schedule its mean over the steps to come."""
+def mean_rate(optimizer: keras.optimizers.Optimizer, first: int, steps: int) -> float:
+    """The learning rate, of a schedule its mean over `steps` from the `first` after those made.
+
+    Raises:
+        RunError: an optimizer that tells none.
+    """
     try:
         told = optimizer.get_config()["learning_rate"]
         if not isinstance(told, dict):
             return float(told)
         schedule = keras.optimizers.schedules.deserialize(told)
-        done = int(optimizer.iterations) if optimizer.built else 0
-        at = np.linspace(done, done + steps, _PARTS)
+        done = first + (int(optimizer.iterations) if optimizer.built else 0)
+        at = np.linspace(max(0, done), done + steps, _PARTS)
         return float(np.mean([float(schedule(step)) for step in at]))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(

@@ -3,8 +3,8 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
@@ -64,6 +64,8 @@ class Ticket:
     retrained: keras.Model | None = None
     result: FitResult | None = None
     data: CTRData | None = None
+    # `pep_tf.export`, which stands above this package and puts itself here.
+    exporter: ClassVar[Callable[..., pathlib.Path]]
 
     def masks(self) -> dict[str, np.ndarray]:
         """The masks by table, bool [N, d]."""
@@ -245,11 +247,9 @@ class Ticket:
         Raises:
             RunError: before `retrain`.
         """
-        from pep_tf.api import export  # which stands above this package
-
         if self.retrained is None:
             raise RunError("A ticket must be retrained before it is exported: call `retrain`.")
         card = {"budget": self.budget, "nnz": self.nnz, **self.facts, **(metadata or {})}
-        return export(
+        return type(self).exporter(
             self.retrained, folder, data=self.data, dtype=dtype, format=format, metadata=card
         )

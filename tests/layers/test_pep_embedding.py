@@ -250,3 +250,29 @@ def test_fit_under_jit_is_refused_by_keras_and_trains_without():
     losses = model.fit(ROWS, np.ones(2), epochs=3, verbose=0).history["loss"]
     assert losses[2] < losses[1] < losses[0]
     assert np.abs(model(ROWS) - before).min() > 0
+
+
+def test_weights_of_bags_have_the_shape_of_the_ids():
+    layer = PEPEmbedding(9, 3, combiner="mean")
+    with pytest.raises(ValueError, match="`weights` must have the shape of the ids"):
+        layer(np.ones((2, 4)), weights=np.ones(2))
+    one, weights = np.array([1, 2]), np.array([0.5, 2.0])
+    np.testing.assert_array_equal(layer(one, weights=weights), layer(one[:, None]))
+    assert layer.compute_output_shape((2,)) == (2, 3)
+
+
+@pytest.mark.parametrize("granularity", ["feature_dim", "global"])
+def test_a_function_of_ones_own_is_saved_as_a_signature(granularity, tmp_path):
+    """One that was traced under an optimizer of Keras's, whose gradients hold the pull."""
+    layer = PEPEmbedding(9, 3, granularity=granularity, threshold_init=-4.0)
+    model = keras.Sequential([keras.Input((2,), dtype="int32"), layer])
+    model.compile("adam", "mse")
+    answer = tf.function(model, input_signature=[tf.TensorSpec([None, 2], tf.int32)])
+    ids = np.array([[1, 2], [3, 3]], np.int32)
+    expected = answer(ids)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
+    tf.saved_model.save(model, tmp_path, {"serving_default": answer}, options)
+    (found,) = (
+        tf.saved_model.load(tmp_path).signatures["serving_default"](tf.constant(ids)).values()
+    )
+    np.testing.assert_array_equal(found, expected)

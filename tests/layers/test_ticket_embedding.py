@@ -106,3 +106,52 @@ def test_more_than_int32_can_name():
         TicketEmbedding(2**31 - 1, 4, nnz=2**31, num_rows=2**30)
     with pytest.raises(ValueError, match="`input_dim` must be at most .* Received: 2147483648"):
         TicketEmbedding(2**31, 4, nnz=2, num_rows=2)
+
+
+class OfRows(keras.regularizers.Regularizer):
+    """Looks at rows, not at entries one by one."""
+
+    def __call__(self, table):
+        return keras.ops.sum(keras.ops.norm(table + 1e-3, axis=1))
+
+    def get_config(self):
+        return {}
+
+
+MASK = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0]], bool)
+
+
+@pytest.mark.parametrize("mask", [MASK, np.zeros((4, 3), bool)], ids=["some", "none"])
+@pytest.mark.parametrize("name", ["l1", "l2", OfRows()], ids=str)
+def test_a_regularizer_gives_the_term_of_the_masked_table(name, mask):
+    layer = TicketEmbedding.of_mask(np.packbits(mask, axis=1), 3, embeddings_regularizer=name)
+    table = np.random.default_rng(0).normal(size=mask.shape).astype(np.float32) * mask
+    if mask.any():
+        layer.entries.assign(table[mask][:, None])
+    regularizer, variable = keras.regularizers.get(name), tf.Variable(table)
+    with tf.GradientTape(persistent=True) as tape:
+        loss, expected = sum(layer.losses), regularizer(variable)
+    assert float(loss) == pytest.approx(float(expected), abs=1e-6)
+    if mask.any():
+        gradient = tape.gradient(loss, layer.entries.value)
+        whole = tape.gradient(expected, variable).numpy()
+        np.testing.assert_allclose(gradient[:, 0], whole[mask], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "constraint", [keras.constraints.MaxNorm(0.5, axis=1), keras.constraints.NonNeg()], ids=str
+)
+@pytest.mark.parametrize("mask", [MASK, np.zeros((4, 3), bool)], ids=["some", "none"])
+def test_a_constraint_holds_for_the_masked_table(constraint, mask):
+    options = {"embeddings_constraint": constraint, "name": "table"}
+    layer = TicketEmbedding.of_mask(np.packbits(mask, axis=1), 3, **options)
+    again = TicketEmbedding.from_config(layer.get_config())
+    assert type(again.embeddings_constraint) is type(constraint)
+    table = np.random.default_rng(0).normal(size=mask.shape).astype(np.float32) * mask
+    if mask.any():
+        layer.entries.assign(table[mask][:, None])
+    model = keras.Sequential([keras.Input((), dtype="int32"), layer])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    model.fit(np.arange(4), np.zeros((4, 3)), verbose=0)
+    expected = np.array(constraint(tf.constant(table)))
+    np.testing.assert_allclose(layer.effective_table(), expected, atol=1e-6)

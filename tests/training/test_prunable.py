@@ -166,6 +166,69 @@ def test_a_click_model():
     np.testing.assert_allclose(copy(ids), model(ids), atol=1e-6)
 
 
+def bag_class() -> type:
+    """`keras_rs.layers.EmbedReduce`, or one like it where keras-rs is not installed."""
+    try:
+        from keras_rs.layers import EmbedReduce
+    except ImportError:
+
+        class EmbedReduce(keras.layers.Embedding):
+            def __init__(self, *args, combiner="mean", **kwargs):
+                super().__init__(*args, **kwargs)
+                self.combiner = combiner
+
+            def call(self, inputs, weights=None):
+                x = super().call(inputs)
+                if len(x.shape) < 3:
+                    return x if weights is None else x * weights[:, None]
+                counts = keras.ops.ones_like(x[..., :1]) if weights is None else weights[..., None]
+                total = keras.ops.sum(x * counts, -2)
+                return total / keras.ops.sum(counts, -2) if self.combiner == "mean" else total
+
+            def compute_output_spec(self, inputs, weights=None):
+                shape = (inputs.shape[0], self.output_dim)
+                return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+            def get_config(self):
+                return {**super().get_config(), "combiner": self.combiner}
+
+        EmbedReduce.__module__ = "keras_rs.layers"
+        keras.saving.register_keras_serializable(package="keras_rs")(EmbedReduce)
+    return EmbedReduce
+
+
+def test_a_bag_of_keras_rs():
+    kind = bag_class()
+    words, item = keras.Input((4,), dtype="int32"), keras.Input((), dtype="int32")
+    weights = keras.Input((4,))
+    bags = [
+        kind(any_model.WORDS, 3, name="mean")(words),
+        kind(any_model.WORDS, 3, combiner="sum", name="sum")(words, weights=weights),
+        kind(any_model.ITEMS, 2, combiner="sum", name="one")(item),
+    ]
+    model = keras.Model([words, weights, item], keras.layers.Concatenate()(bags))
+    copy = pep_tf.prunable(model, threshold_init=-30.0)
+    assert {n: x.combiner for n, x in tables(copy).items()} == {
+        "mean": "mean",
+        "sum": "sum",
+        "one": "sum",
+    }
+    named, _ = any_model.rows()
+    x = [named["words"], np.linspace(0.1, 1.0, 256).reshape(64, 4), named["item"]]
+    np.testing.assert_allclose(copy(x), model(x), atol=1e-6)
+    masked = kind(any_model.WORDS, 3, mask_zero=True, name="masked")
+    with pytest.raises(ModelError, match="'masked' is a EmbedReduce with `mask_zero`, whose id 0"):
+        pep_tf.prunable(keras.Sequential([keras.Input((4,), dtype="int32"), masked]))
+
+
+def test_a_table_that_two_models_use_is_replaced_in_one_of_them():
+    table = keras.layers.Embedding(any_model.WORDS, 3, name="table")
+    one, other = (keras.Sequential([keras.Input((4,), dtype="int32"), table]) for _ in range(2))
+    copy = pep_tf.prunable(one)
+    assert isinstance(copy.get_layer("table"), PEPEmbedding)
+    assert one.get_layer("table") is other.get_layer("table") is table
+
+
 # What cannot be done is said in one line.
 
 

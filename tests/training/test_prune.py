@@ -196,7 +196,7 @@ def test_thresholds_that_do_not_arrive_are_helped_at_the_end():
     forced = [note for note in diary.notes if "Thresholds alone did not reach" in note]
     assert [note.split("reach ")[1].split()[0] for note in forced] == ["10", "4", "1"]
     # and a word about it at the end of the first epoch, not only when it is too late
-    assert "too low to prune much. The budgets [10, 4, 1] will be cut" in diary.notes[0]
+    assert "leaves about 64 entries: 10 entries, 4 entries, 1 entries will be cut" in diary.notes[0]
     assert len(diary.notes) == 4
 
 
@@ -211,11 +211,10 @@ def test_budgets_that_thresholds_have_passed_by_far_are_told():
 
 
 @pytest.mark.parametrize("threshold_init", [-4.0, -1000.0])
-def test_the_early_word_needs_two_looks(threshold_init):
-    """With one check an epoch there is no pace after the first."""
+def test_the_early_word_with_one_check_an_epoch(threshold_init):
     diary = Diary()
-    run(start(threshold_init=threshold_init), reporter=diary, check_every=100, prune_epochs=2)
-    early = [note for note in diary.notes if "too low to prune much" in note]
+    run(start(threshold_init=threshold_init), reporter=diary, check_every=100)
+    early = [note for note in diary.notes if "steps left, which leaves about" in note]
     assert len(early) == (threshold_init == -1000.0)
 
 
@@ -225,7 +224,7 @@ def test_a_resumed_run_does_not_repeat_its_word(tmp_path):
         run(start(threshold_init=-15.0), reporter=Diary(at=7), **options)
     diary = Diary()
     run(start(threshold_init=-15.0), reporter=diary, **options)
-    assert not [note for note in diary.notes if "too low" in note]
+    assert not [note for note in diary.notes if "steps left" in note]
 
 
 def test_shared_thresholds_reach_each_budget_exactly_too():
@@ -250,6 +249,29 @@ def test_a_model_that_cannot_be_pruned(name, options):
 def test_a_model_with_a_stock_embedding():
     with pytest.raises(RunError, match=r"`model` must have .*Received: FM with \[<Embedding"):
         run(FM(tiny.FIELDS, keras.layers.Embedding(16, 4)))
+
+
+def test_budgets_by_table():
+    model = start(prune_linear=True)
+    tickets = run(model, budgets=[{"embedding": "20%"}, {"embedding": 5, "first_order": 4}]).tickets
+    kept = [{key: int(mask.sum()) for key, mask in t.masks().items()} for t in tickets]
+    assert kept == [{"embedding": 12, "first_order": 16}, {"embedding": 5, "first_order": 4}]
+    assert [t.budget for t in tickets] == [28, 9]
+    # What no budget takes anything from is not thresholded either.
+    [ticket] = run(model := start(prune_linear=True), budgets={"embedding": 5}).tickets
+    assert ticket.budgets == {"embedding": 5, "first_order": 16}
+    first_order = model.first_order
+    np.testing.assert_array_equal(first_order.effective_table(), first_order.table.numpy())
+
+
+def test_budgets_by_table_after_an_interruption(tmp_path):
+    budgets = [{"embedding": 30}, {"embedding": 5}]
+    whole = run(start(prune_linear=True), budgets=budgets, folder=tmp_path / "whole")
+    with pytest.raises(Interrupt):
+        run(start(prune_linear=True), budgets, tmp_path / "cut", Diary(at=9))
+    result = run(start(8, prune_linear=True), budgets, tmp_path / "cut")
+    assert_same_tickets(result.tickets, whole.tickets)
+    assert result.history == whole.history
 
 
 def test_a_bad_budget_fails_before_any_step():

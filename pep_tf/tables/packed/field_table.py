@@ -6,12 +6,11 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.tables import BLOCK_ENTRIES
 from pep_tf.tables.packed.entries import Entries
 from pep_tf.tables.packed.field_columns import FieldColumns
 from pep_tf.tables.packed.stored_table import Arrays, StoredTable, facts_of
 from pep_tf.tables.packed.values import ITEM_BYTES, Values
-
-_BLOCK_ENTRIES = 1 << 22  # entries of a row block while the table is encoded
 
 
 class FieldTable(StoredTable):
@@ -161,7 +160,7 @@ def _blocks_by_field(
     """Fields with some of their rows float32 [n, d], in order."""
     bounds = np.cumsum([0, *field_sizes])
     start = 0
-    for block in entries.blocks(max(1, _BLOCK_ENTRIES // entries.dim)):
+    for block in entries.blocks(max(1, BLOCK_ENTRIES // entries.dim)):
         end = start + len(block)
         for field in np.flatnonzero((bounds[1:] > start) & (bounds[:-1] < end)):
             yield int(field), block[max(0, bounds[field] - start) : bounds[field + 1] - start]
