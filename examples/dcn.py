@@ -7,6 +7,7 @@ After Wang et al., "DCN V2", 2021, and https://www.tensorflow.org/recommenders/e
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import pep_tf
 from examples.report import report
@@ -20,7 +21,9 @@ def build_model() -> keras.Model:
     rows = []
     for name, column in text.items():
         lookup = keras.layers.StringLookup(vocabulary=VALUES[name])
-        rows.append(keras.layers.Embedding(SIZES[name] + 1, 32, name=f"{name}_table")(lookup(column)))
+        rows.append(
+            keras.layers.Embedding(SIZES[name] + 1, 32, name=f"{name}_table")(lookup(column))
+        )
     first = crossed = keras.layers.Concatenate()(rows)
     for _ in range(2):
         mixed = keras.layers.Dense(first.shape[-1])(crossed)
@@ -37,7 +40,7 @@ def ratings(count: int):
     score += rng.normal(size=(7, 8))[ids["age"], ids["movie"] % 8]
     score += rng.normal(size=(21, 2))[ids["occupation"], ids["gender"]]
     label = score + rng.normal(size=count) > 0
-    x = {name: np.array(VALUES[name])[ids[name]].astype(object) for name in SIZES}
+    x = {name: tf.gather(VALUES[name], ids[name]) for name in SIZES}
     return x, label.astype("float32")[:, None]
 
 

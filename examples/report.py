@@ -23,9 +23,9 @@ def report(dense: keras.Model, small: keras.Model, version: pathlib.Path, inputs
         inputs: a batch of inputs, by name if there are several.
     """
     served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    inputs = keras.tree.map_structure(tf.convert_to_tensor, inputs)
     names = served.structured_input_signature[1]
-    named = inputs if isinstance(inputs, dict) else dict.fromkeys(names, inputs)
-    answers = served(**{name: tf.constant(value) for name, value in named.items()})
+    answers = served(**(inputs if isinstance(inputs, dict) else dict.fromkeys(names, inputs)))
     expected = small(inputs, training=False)
     expected = expected if isinstance(expected, dict) else {"output_0": expected}
     dense(inputs)  # which builds one that is not

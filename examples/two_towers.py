@@ -12,12 +12,12 @@ import numpy as np
 import pep_tf
 from examples.report import report
 
-USERS, ITEMS = 6_000, 5_000
+SIZES = {"user": 4_000, "item": 4_000}
 
 
 @keras.saving.register_keras_serializable(package="examples")
 class TwoTowers(keras.Model):
-    """Vectors of users and items; the product of two is high where they go together."""
+    """Vectors of users and items, whose product is high where they go together."""
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         scores = 10 * keras.ops.matmul(y_pred["user"], keras.ops.transpose(y_pred["item"]))
@@ -26,32 +26,30 @@ class TwoTowers(keras.Model):
         return keras.ops.mean(loss)
 
 
-def tower(name: str, size: int) -> keras.Model:
-    layers = [keras.layers.Embedding(size, 64, name=name), keras.layers.Dense(32)]
-    unit = keras.layers.UnitNormalization()
-    return keras.Sequential([keras.Input((), dtype="int32"), *layers, unit], name=f"{name}_tower")
+def tower(name: str) -> keras.Model:
+    table = keras.layers.Embedding(SIZES[name], 64, name=name)
+    layers = [table, keras.layers.Dense(32), keras.layers.UnitNormalization()]
+    return keras.Sequential([keras.Input((), dtype="int32"), *layers], name=f"{name}_tower")
 
 
 def build_model() -> keras.Model:
-    ids = {name: keras.Input((), dtype="int32", name=name) for name in ("user", "item")}
-    towers = {"user": tower("user", USERS), "item": tower("item", ITEMS)}
-    return TwoTowers(ids, {name: towers[name](ids[name]) for name in ids})
+    ids = {name: keras.Input((), dtype="int32", name=name) for name in SIZES}
+    return TwoTowers(ids, {name: tower(name)(ids[name]) for name in SIZES})
 
 
 def purchases(count: int):
-    """Made up: users and items are of 20 kinds, and users take their own kind most of the time."""
+    """Made up: users and items are of 20 kinds, and most of what a user takes is of one kind."""
     rng = np.random.default_rng(0)
-    user, item = (20 * (n / 20 * rng.random(count) ** 3).astype("int32") for n in (USERS, ITEMS))
+    user, item = (20 * (size / 20 * rng.random(count) ** 3).astype(int) for size in SIZES.values())
     kind, other = rng.integers(0, 20, (2, count))
-    item += np.where(rng.random(count) < 0.8, kind, other)
-    return {"user": user + kind, "item": item}
+    item += np.where(rng.random(count) < 0.9, kind, other)
+    return {"user": (user + kind).astype("int32"), "item": item.astype("int32")}
 
 
 def main(folder="runs/examples/two_towers", count=40_000, epochs=3) -> dict:
     keras.utils.set_random_seed(0)
     x = purchases(count)
     options = {"batch_size": 256, "epochs": epochs, "validation_split": 0.1, "verbose": 2}
-    batch = {name: ids[:64] for name, ids in x.items()}
     dense = build_model()
 
     model = pep_tf.prunable(dense)
@@ -63,6 +61,7 @@ def main(folder="runs/examples/two_towers", count=40_000, epochs=3) -> dict:
     small.compile(pep_tf.RowwiseAdam(3e-3))
     small.fit(x, **options)
 
+    batch = {name: ids[:64] for name, ids in x.items()}
     version = pep_tf.export(small, folder, examples=batch)
     return report(dense, small, version, batch)
 

@@ -8,11 +8,12 @@ https://keras.io/examples/structured_data/wide_deep_cross_networks
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import pep_tf
 from examples.report import report
 
-SIZES = {"user": 6_000, "app": 4_000, "country": 100, "device": 50}
+SIZES = {"user": 4_000, "app": 3_000, "device": 50}
 VALUES = {name: [f"{name}_{i}" for i in range(size)] for name, size in SIZES.items()}
 
 
@@ -20,9 +21,8 @@ def build_model() -> keras.Model:
     text = {name: keras.Input((1,), dtype="string", name=name) for name in SIZES}
     hour = keras.Input((1,), name="hour")
     ids = {name: keras.layers.StringLookup(vocabulary=VALUES[name])(text[name]) for name in SIZES}
-    pair = [text["country"], text["device"]]
-    ids["country_x_device"] = keras.layers.HashedCrossing(2_000)(pair)
-    sizes = {**{name: size + 1 for name, size in SIZES.items()}, "country_x_device": 2_000}
+    ids["app_x_device"] = keras.layers.HashedCrossing(20_000)([text["app"], text["device"]])
+    sizes = {**{name: size + 1 for name, size in SIZES.items()}, "app_x_device": 20_000}
 
     wide = [keras.layers.Embedding(sizes[n], 1, name=f"{n}_weight")(ids[n]) for n in sizes]
     deep = [keras.layers.Embedding(sizes[n], 64, name=f"{n}_table")(ids[n]) for n in SIZES]
@@ -36,14 +36,14 @@ def build_model() -> keras.Model:
 
 
 def impressions(count: int):
-    """Made up: who installs what, by kinds of users and of apps, and by country and device."""
+    """Made up: who installs what, by kinds of users and of apps, and by app and device."""
     rng = np.random.default_rng(0)
     ids = {name: (size * rng.random(count) ** 3).astype(int) for name, size in SIZES.items()}
     hour = rng.uniform(0, 24, count).astype("float32")
-    tastes, devices = rng.normal(size=(5, 5)), rng.normal(size=(100, 50))
-    score = 2 * tastes[ids["user"] % 5, ids["app"] % 5] + devices[ids["country"], ids["device"]]
+    score = 2 * rng.normal(size=(5, 5))[ids["user"] % 5, ids["app"] % 5]
+    score += rng.normal(size=(3_000, 50))[ids["app"], ids["device"]]
     label = score + np.sin(hour / 4) + rng.normal(size=count) > 0
-    x = {name: np.array(VALUES[name])[ids[name]].astype(object)[:, None] for name in ids}
+    x = {name: tf.gather(VALUES[name], ids[name])[:, None] for name in SIZES}
     return {**x, "hour": hour[:, None]}, label.astype("float32")[:, None]
 
 

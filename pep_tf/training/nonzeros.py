@@ -1,5 +1,6 @@
 """How many entries are left, at a cost that does not grow with the table."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -47,10 +48,12 @@ class Nonzeros:
         if not self.exact:
             drawn = np.random.default_rng(0).choice(num_rows, sample_rows, replace=False)
         self._rows = tf.constant(np.sort(drawn), tf.int32)
-        self._look = tf.function(self._looked_at)
+        self._look: Callable[[], tuple[tf.Tensor, tf.Tensor, tf.Tensor]] | None = None
 
     def __call__(self) -> Seen:
         """One look at the table as it stands."""
+        if self._look is None:  # called itself, a `tf.function` warns where there are several tables
+            self._look = tf.function(self._looked_at).get_concrete_function()
         count, table, thresholds = self._look()
         scale = self._embedding.input_dim / len(self._rows)
         return Seen(round(int(count) * scale), table.numpy(), thresholds.numpy())

@@ -1,0 +1,82 @@
+"""The examples: each makes its model small, and its export answers as the model does."""
+
+import functools
+import importlib
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+import pep_tf
+
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "examples"
+NAMES = sorted(path.stem for path in FOLDER.glob("[a-z]*.py") if path.stem != "report")
+ROWS = {"sequential": 600, "bags": 600, "two_towers": 600, "text_classifier": 400}
+
+
+class Stop(Exception):
+    """Ends an example after its first `fit` with a callback that prunes."""
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs an example on few rows; gives what it returns, and its callback that prunes."""
+    # Validation is Keras's own affair, and takes a fourth of the time.
+    monkeypatch.setattr(keras.Model, "evaluate", lambda *args, **kwargs: {})
+
+    def run(name: str, optimizer: type, only_prune: bool = False):
+        class Watched(pep_tf.PruneCallback):
+            """Lets the thresholds climb as in 200 steps, and keeps the weights of the last step."""
+
+            def __init__(self, **options) -> None:
+                super().__init__(**options, steps=200)
+                made.append(self)
+
+            def on_train_end(self, logs=None) -> None:
+                self.weights = self.model.get_weights()
+                if only_prune:
+                    raise Stop
+                super().on_train_end(logs)
+
+        made: list[Watched] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(pep_tf, "PruneCallback", Watched)
+            patch.setattr(pep_tf, "RowwiseAdam", optimizer)
+            told = None
+            try:
+                module = importlib.import_module(f"examples.{name}")
+                told = module.main(tmp_path / name, count=ROWS.get(name, 1_600), epochs=1)
+            except Stop:
+                assert only_prune
+        return told, *made
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_becomes_small_and_answers_as_its_model(name, run, tmp_path):
+    if name == "dlrm_keras_rs":
+        pytest.importorskip("keras_rs")
+    by_row = functools.partial(pep_tf.RowwiseAdam, dense_below=0)  # however small the tables
+    told, cut = run(name, by_row)
+    assert told["largest_difference"] <= 1e-6
+    assert told["bytes"] == sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file())
+    assert told["bytes"] < 0.4 * told["bytes_dense"]
+    [ticket] = cut.tickets
+    entries = sum(mask.size for mask in ticket.masks().values())
+    assert ticket.nnz == sum(int(mask.sum()) for mask in ticket.masks().values()) == entries // 10
+    assert told["parameters_dense"] - told["parameters"] == entries - ticket.nnz
+    # The same steps with every row at each: as near as making up for skipped steps comes.
+    _, dense = run(name, pep_tf.CoupledAdam, only_prune=True)
+    for one, other in zip(cut.weights, dense.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=3e-4 * max(1e-3, np.abs(other).max()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_is_short(name):
+    assert (FOLDER / f"{name}.py").read_text("utf-8").count("\n") < 80
+
+
+def test_there_are_ten():
+    assert len(NAMES) == 10
