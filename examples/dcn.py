@@ -12,7 +12,8 @@ import tensorflow as tf
 import pep_tf
 from examples.report import report
 
-SIZES = {"movie": 4_000, "user": 6_000, "zip": 2_000, "occupation": 21, "age": 7, "gender": 2}
+SIZES = {"movie": 3_000, "user": 3_000, "zip": 2_000, "occupation": 21, "age": 7, "gender": 2}
+DIMS = {name: 64 if size > 100 else 4 for name, size in SIZES.items()}
 VALUES = {name: [f"{name}_{i}" for i in range(size)] for name, size in SIZES.items()}
 
 
@@ -22,11 +23,13 @@ def build_model() -> keras.Model:
     for name, column in text.items():
         lookup = keras.layers.StringLookup(vocabulary=VALUES[name])
         rows.append(
-            keras.layers.Embedding(SIZES[name] + 1, 32, name=f"{name}_table")(lookup(column))
+            keras.layers.Embedding(SIZES[name] + 1, DIMS[name], name=f"{name}_table")(
+                lookup(column)
+            )
         )
     first = crossed = keras.layers.Concatenate()(rows)
     for _ in range(2):
-        mixed = keras.layers.Dense(first.shape[-1])(crossed)
+        mixed = keras.layers.Dense(first.shape[-1])(keras.layers.Dense(32)(crossed))
         crossed = keras.layers.Add()([keras.layers.Multiply()([first, mixed]), crossed])
     hidden = keras.layers.Dense(64, activation="relu")(crossed)
     return keras.Model(text, keras.layers.Dense(1, activation="sigmoid", name="likes")(hidden))

@@ -12,7 +12,7 @@ import numpy as np
 import pep_tf
 from examples.report import report
 
-NUMBERS, SIZES = 5, {"user": 8_000, "ad": 5_000, "site": 2_000, "query": 3_000, "hour": 24}
+NUMBERS, SIZES = 5, {"user": 3_000, "ad": 3_000, "site": 1_000, "query": 2_000, "hour": 24}
 
 
 def mlp(inputs, *widths):
@@ -24,8 +24,8 @@ def mlp(inputs, *widths):
 def build_model() -> keras.Model:
     numbers = keras.Input((NUMBERS,), name="numbers")
     ids = {name: keras.Input((), dtype="int32", name=name) for name in SIZES}
-    rows = [keras.layers.Embedding(SIZES[n], 32, name=f"{n}_table")(ids[n]) for n in SIZES]
-    bottom = mlp(numbers, 64, 32)
+    rows = [keras.layers.Embedding(SIZES[n], 64, name=f"{n}_table")(ids[n]) for n in SIZES]
+    bottom = mlp(numbers, 64, 64)
     pairs = keras_rs.layers.DotInteraction()([bottom, *rows])
     top = mlp(keras.layers.Concatenate()([bottom, pairs]), 64)
     click = keras.layers.Dense(1, activation="sigmoid", name="click")(top)

@@ -11,12 +11,12 @@ import numpy as np
 import pep_tf
 from examples.report import report
 
-SIZES = {"user": 4_000, "item": 4_000, "shop": 500}
+SIZES = {"user": 4_000, "item": 3_000, "shop": 500}
 
 
 def build_model() -> keras.Model:
     ids = {name: keras.Input((), dtype="int32", name=name) for name in SIZES}
-    rows = [keras.layers.Embedding(SIZES[n], 48, name=f"{n}_table")(ids[n]) for n in SIZES]
+    rows = [keras.layers.Embedding(SIZES[n], 64, name=f"{n}_table")(ids[n]) for n in SIZES]
     shared = keras.layers.Dense(128, activation="relu")(keras.layers.Concatenate()(rows))
 
     def head(name: str):

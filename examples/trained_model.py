@@ -11,20 +11,20 @@ import numpy as np
 import pep_tf
 from examples.report import report
 
-USERS, ITEMS = 4_000, 4_000
+USERS, ITEMS, DIM = 3_000, 2_000, 64
 
 
 def build_model() -> keras.Model:
     user = keras.Input((), dtype="int32", name="user")
     item = keras.Input((), dtype="int32", name="item")
     factors = [
-        keras.layers.Embedding(USERS, 32, name="user_factors")(user),
-        keras.layers.Embedding(ITEMS, 32, name="item_factors")(item),
+        keras.layers.Embedding(USERS, DIM, name="user_factors")(user),
+        keras.layers.Embedding(ITEMS, DIM, name="item_factors")(item),
     ]
     deep = keras.layers.Concatenate()(
         [
-            keras.layers.Embedding(USERS, 32, name="user_deep")(user),
-            keras.layers.Embedding(ITEMS, 32, name="item_deep")(item),
+            keras.layers.Embedding(USERS, DIM, name="user_deep")(user),
+            keras.layers.Embedding(ITEMS, DIM, name="item_deep")(item),
         ]
     )
     for width in (64, 32):

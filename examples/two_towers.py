@@ -12,7 +12,7 @@ import numpy as np
 import pep_tf
 from examples.report import report
 
-SIZES = {"user": 4_000, "item": 4_000}
+SIZES = {"user": 3_000, "item": 4_000}
 
 
 @keras.saving.register_keras_serializable(package="examples")

@@ -21,8 +21,8 @@ def build_model() -> keras.Model:
     text = {name: keras.Input((1,), dtype="string", name=name) for name in SIZES}
     hour = keras.Input((1,), name="hour")
     ids = {name: keras.layers.StringLookup(vocabulary=VALUES[name])(text[name]) for name in SIZES}
-    ids["app_x_device"] = keras.layers.HashedCrossing(20_000)([text["app"], text["device"]])
-    sizes = {**{name: size + 1 for name, size in SIZES.items()}, "app_x_device": 20_000}
+    ids["app_x_device"] = keras.layers.HashedCrossing(10_000)([text["app"], text["device"]])
+    sizes = {**{name: size + 1 for name, size in SIZES.items()}, "app_x_device": 10_000}
 
     wide = [keras.layers.Embedding(sizes[n], 1, name=f"{n}_weight")(ids[n]) for n in sizes]
     deep = [keras.layers.Embedding(sizes[n], 64, name=f"{n}_table")(ids[n]) for n in SIZES]
