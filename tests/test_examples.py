@@ -77,10 +77,10 @@ def test_an_example_becomes_small_and_answers_as_its_model(name, run, tmp_path):
     entries = sum(mask.size for mask in ticket.masks().values())
     assert ticket.nnz == sum(int(mask.sum()) for mask in ticket.masks().values()) == entries // 10
     assert told["parameters_dense"] - told["parameters"] == entries - ticket.nnz
-    # The same steps with every row at each: as near as making up for skipped steps comes.
+    # Every row at each step: as near as making up for skipped steps comes, 10 rates being 0.03.
     _, dense = run(name, whole, only_prune=True)
     for one, other in zip(cut.weights, dense.weights, strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=3e-4 * max(1e-3, np.abs(other).max()))
+        np.testing.assert_allclose(one, other, rtol=0, atol=3e-4 * max(0.03, np.abs(other).max()))
 
 
 @pytest.mark.parametrize("name", NAMES)
