@@ -52,7 +52,9 @@ class Nonzeros:
 
     def __call__(self) -> Seen:
         """One look at the table as it stands."""
-        if self._look is None:  # called itself, a `tf.function` warns where there are several tables
+        if (
+            self._look is None
+        ):  # called itself, a `tf.function` warns where there are several tables
             self._look = tf.function(self._looked_at).get_concrete_function()
         count, table, thresholds = self._look()
         scale = self._embedding.input_dim / len(self._rows)
