@@ -90,6 +90,10 @@ def test_the_example_with_data_of_ones_own_runs(tmp_path):
     assert 0 < answer["probability"].numpy()[0] < 1
 
 
+def test_the_example_with_a_keras_model_of_ones_own_runs(tmp_path):
+    assert "runs/example/own_model/1" in run_example("pep_tf.prunable(", tmp_path)
+
+
 def test_the_search_example_runs(tmp_path):
     assert "threshold_learning_rate" in run_example("tuning.tune(", tmp_path)
     assert (tmp_path / "runs/search/best.py").exists()

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +114,19 @@ def write_requests(
     return True
 
 
-def _bytes(values: np.ndarray) -> np.ndarray | list[bytes]:
+def _bytes(values: np.ndarray) -> np.ndarray | list[Any]:
     if values.dtype != object:
         return values
-    return [value.encode() if isinstance(value, str) else value for value in values]
+    return _mapped(lambda value: value.encode() if isinstance(value, str) else value, values)
 
 
 def _json_values(values: np.ndarray) -> list[Any]:
-    return [_json_value(v) for v in values] if values.dtype == object else values.tolist()
+    return _mapped(_json_value, values) if values.dtype == object else values.tolist()
+
+
+def _mapped(function: Callable[[Any], Any], values: np.ndarray) -> list[Any]:
+    """What a function makes of each text, in lists as deep as the array."""
+    return [function(v) if values.ndim == 1 else _mapped(function, v) for v in values]
 
 
 def _json_value(value: str | bytes) -> str | dict[str, str]:

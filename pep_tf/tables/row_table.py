@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
+from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from pep_tf.tables.distinct import Order, wide
 from pep_tf.tables.row_variable import RowVariable
@@ -210,8 +211,8 @@ class RowTable:
         return [variable.raw.numpy() for variable in self.variables]
 
     def _seen_plainly(self) -> None:
-        """Remembers a graph that reads the stored rows as they are."""
-        if not tf.executing_eagerly():
+        """Remembers a graph that reads the stored rows as they are, unless it only tells shapes."""
+        if not (tf.executing_eagerly() or in_symbolic_scope()):
             self._plain.add(_outermost_graph())
 
     def is_read_plainly(self) -> bool:

@@ -33,8 +33,8 @@ def before_first_step(model: keras.Model, act: Callable[[], None]) -> None:
 
 
 def is_built(model: keras.Model) -> bool:
-    """Whether all layers of a model are built."""
-    return all(layer.built for layer in model._flatten_layers())
+    """Whether all layers of a model are built that can have weights."""
+    return not _unbuilt(model)
 
 
 def _build(model: keras.Model, iterator: Any) -> None:
@@ -57,8 +57,14 @@ def _symbol(spec: tf.TypeSpec) -> keras.KerasTensor:
     return keras.KerasTensor(tuple(spec.shape), spec.dtype.name, **kind)
 
 
+def _unbuilt(model: keras.Model) -> list[keras.layers.Layer]:
+    # The lookup in a TextVectorization is not built before the first text; it has no weights.
+    lookups = keras.layers.StringLookup | keras.layers.IntegerLookup
+    return [x for x in model._flatten_layers() if not (x.built or isinstance(x, lookups))]
+
+
 def _not_built(model: keras.Model) -> str:
-    layers = [x.name for x in model._flatten_layers(include_self=False) if not x.built]
+    layers = [x.name for x in _unbuilt(model) if x is not model]
     return (
         f"{type(model).__name__} {model.name!r} must be built before it is pruned: call it on a batch "
         f"first. Not built: {layers[:5]}"

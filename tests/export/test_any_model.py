@@ -1,5 +1,7 @@
 """Any Keras model, packed and exported."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -111,6 +113,16 @@ def test_a_vocabulary_goes_along(tmp_path):
     expected = model({"word": tf.constant(["c", "a", "?"])})
     for name in ("score", "rows"):
         np.testing.assert_allclose(found[name], expected[name], atol=1e-3)
+
+
+def test_texts_in_columns_stand_in_the_sample_requests(tmp_path):
+    given = keras.Input((2,), dtype="string", name="words")
+    ids = keras.layers.StringLookup(vocabulary=["a", "b"])(given)
+    model = keras.Model(given, PEPEmbedding(3, 2, threshold_init=-9.0)(ids))
+    texts = tf.constant([["a", "b"], ["b", b"\xff"]])
+    version = pep_tf.export(model, tmp_path / "model", examples=texts)
+    request = json.loads((version / "assets.extra/requests/serving_default.json").read_text())
+    assert request["inputs"] == {"words": [["a", "b"], ["b", {"b64": "/w=="}]]}
 
 
 def test_ragged_bags_have_their_row_splits_as_an_input(tmp_path):

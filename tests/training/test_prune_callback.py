@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import pep_tf
 from pep_tf.errors import ModelError, RunError, TicketError
@@ -301,6 +302,37 @@ def test_a_model_that_is_trained_already():
         trained = model.get_layer(name).embeddings.numpy()
         table = original.get_layer(name).effective_table()
         np.testing.assert_array_equal(table, trained * mask)
+
+
+def test_a_model_that_its_first_batch_builds_is_trained_by_rows():
+    """Which a warning would tell otherwise: a graph that finds the shapes reads no row."""
+    model = pep_tf.prunable(any_model.build_fn)
+    cut, _ = fitted(model, ["20%"], pep_tf.RowwiseAdam(0.01, dense_below=1), epochs=1)
+    assert {table.by_row for table in model.optimizer.tables()} == {True}
+    assert cut.tickets[0].nnz == 17
+
+
+def test_text_is_made_into_words_within_the_model():
+    words = keras.layers.TextVectorization(output_sequence_length=4, vocabulary=list("abcdefg"))
+    layers = [words, keras.layers.Embedding(9, 3), keras.layers.Flatten(), keras.layers.Dense(1)]
+    text = tf.constant([["a b c d"], ["e f g"], ["a a"], ["x"]])
+    model = pep_tf.prunable(keras.Sequential([keras.Input((1,), dtype="string"), *layers]))
+    model.compile(pep_tf.CoupledAdam(0.01), "mse")
+    cut = pep_tf.PruneCallback(["50%"], reporter=Diary())
+    model.fit(text, np.ones((4, 1)), verbose=0, callbacks=[cut])
+    small = cut.tickets[0].model()
+    assert nnz_of(small) == 13
+    np.testing.assert_array_equal(small.layers[0](text), words(text))
+
+
+def test_many_tables_are_counted_without_a_warning_of_tensorflow(caplog):
+    given = keras.Input((), dtype="int32")
+    rows = [keras.layers.Embedding(9, 2)(given) for _ in range(6)]
+    model = pep_tf.prunable(keras.Model(given, keras.layers.Dense(1)(keras.layers.Add()(rows))))
+    model.compile("adam", "mse")
+    cut = pep_tf.PruneCallback(["50%"], reporter=Diary())
+    model.fit(np.arange(9), np.ones((9, 1)), verbose=0, callbacks=[cut])
+    assert "retracing" not in caplog.text
 
 
 def test_a_model_that_a_function_makes(tmp_path):
