@@ -67,7 +67,7 @@ class PruneCallback(keras.callbacks.Callback):
         >>> model = keras.Sequential([keras.layers.Embedding(50, 8, name="item")])
         >>> model = pep_tf.prunable(model)
         >>> model.compile(pep_tf.RowwiseAdam(1e-3), loss="mse")
-        >>> cut = pep_tf.PruneCallback(["20%", 9])
+        >>> cut = pep_tf.PruneCallback(["20%", 9], reporter=pep_tf.training.Silent())
         >>> history = model.fit(np.arange(50), np.zeros((50, 8)), callbacks=[cut], verbose=0)
         >>> [ticket.nnz for ticket in cut.tickets]
         [80, 9]
