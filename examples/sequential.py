@@ -39,7 +39,7 @@ def histories(count: int):
     """
     rng = np.random.default_rng(0)
     kind = rng.integers(0, 10, (count, 1)) + np.arange(LENGTH + 1)
-    items = kind % 10 + 10 * (1 + (ITEMS / 10 - 1) * rng.random(kind.shape) ** 3).astype(int)
+    items = kind % 10 + 10 * (1 + (ITEMS / 10 - 1) * rng.random(kind.shape) ** 8).astype(int)
     length = rng.integers(1, LENGTH + 1, (count, 1))
     history = np.where(np.arange(LENGTH) >= LENGTH - length, items[:, :-1], 0)
     others = rng.permuted(np.repeat(items[:, -1:], CANDIDATES - 1, axis=1), axis=0)

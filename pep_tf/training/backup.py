@@ -47,7 +47,12 @@ class Backup(keras.callbacks.Callback):
             cannot be written. ModelError: a model that is not built.
 
     Example:
-        >>> model.fit(train, epochs=5, callbacks=[pep_tf.Backup("runs/backup", save_freq=1000)])
+        >>> layers = [keras.layers.Embedding(100, 4), keras.layers.Flatten(), keras.layers.Dense(1)]
+        >>> model = keras.Sequential([keras.Input((2,), dtype="int32"), *layers])
+        >>> model.compile("adam", "mse")
+        >>> backup = Backup("backup", save_freq=1000)
+        >>> ids, labels = np.ones((8, 2)), np.ones(8)
+        >>> _ = model.fit(ids, labels, shuffle=False, verbose=0, callbacks=[backup])
     """
 
     def __init__(
