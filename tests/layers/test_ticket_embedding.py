@@ -122,7 +122,7 @@ MASK = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0]], bool)
 
 
 @pytest.mark.parametrize("mask", [MASK, np.zeros((4, 3), bool)], ids=["some", "none"])
-@pytest.mark.parametrize("name", ["l1", "l2", OfRows()], ids=str)
+@pytest.mark.parametrize("name", ["l1", "l2", OfRows()], ids=["l1", "l2", "own"])
 def test_a_regularizer_gives_the_term_of_the_masked_table(name, mask):
     layer = TicketEmbedding.of_mask(np.packbits(mask, axis=1), 3, embeddings_regularizer=name)
     table = np.random.default_rng(0).normal(size=mask.shape).astype(np.float32) * mask
@@ -139,7 +139,9 @@ def test_a_regularizer_gives_the_term_of_the_masked_table(name, mask):
 
 
 @pytest.mark.parametrize(
-    "constraint", [keras.constraints.MaxNorm(0.5, axis=1), keras.constraints.NonNeg()], ids=str
+    "constraint",
+    [keras.constraints.MaxNorm(0.5, axis=1), keras.constraints.NonNeg()],
+    ids=["norm", "sign"],
 )
 @pytest.mark.parametrize("mask", [MASK, np.zeros((4, 3), bool)], ids=["some", "none"])
 def test_a_constraint_holds_for_the_masked_table(constraint, mask):

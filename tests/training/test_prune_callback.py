@@ -133,7 +133,9 @@ def test_any_optimizer_prunes(optimizer):
 
 
 @pytest.mark.parametrize(
-    "optimizer", [keras.optimizers.Adam(), keras.optimizers.SGD(0.1, momentum=0.9)], ids=str
+    "optimizer",
+    [keras.optimizers.Adam(), keras.optimizers.SGD(0.1, momentum=0.9)],
+    ids=["adam", "sgd"],
 )
 def test_what_will_not_be_reached_is_said_after_the_first_epoch(optimizer):
     seen = []
