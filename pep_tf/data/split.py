@@ -26,7 +26,7 @@ def random_split(num_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.n
         DataError: a split would be empty, or `seed` is negative.
     """
     num_rows = whole("num_rows", num_rows, most=10**12)
-    seed = whole("seed", seed, least=0)
+    seed = whole("seed", seed, least=0, most=2**32 - 1)  # as Keras and NumPy take it
     train_end, validation_end = int(0.8 * num_rows), int(0.9 * num_rows)
     if not 0 < train_end < validation_end < num_rows:
         raise DataError(
