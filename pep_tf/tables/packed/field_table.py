@@ -10,7 +10,7 @@ from pep_tf.tables import BLOCK_ENTRIES
 from pep_tf.tables.packed.entries import Entries
 from pep_tf.tables.packed.field_columns import FieldColumns
 from pep_tf.tables.packed.stored_table import Arrays, StoredTable, facts_of
-from pep_tf.tables.packed.values import ITEM_BYTES, Values
+from pep_tf.tables.packed.values import Values
 
 
 class FieldTable(StoredTable):
@@ -52,7 +52,13 @@ class FieldTable(StoredTable):
             field_sizes: rows of each field, N in all.
             dtype: how values are stored, see `Values`.
         """
-        stored = FieldColumns.of(entries, field_sizes)
+        return cls.in_columns(entries, field_sizes, FieldColumns.of(entries, field_sizes), dtype)
+
+    @classmethod
+    def in_columns(
+        cls, entries: Entries, field_sizes: Sequence[int], stored: FieldColumns, dtype: str
+    ) -> Self:
+        """The same where it is known which columns to store."""
         whole = [np.zeros((0, entries.dim), np.float32)]
         pieces = [np.zeros((0, stored.piece), np.float32)]
         for field, block in _blocks_by_field(entries, field_sizes):
@@ -75,13 +81,6 @@ class FieldTable(StoredTable):
             "units": units,
         }
         return cls(arrays, facts)
-
-    @staticmethod
-    def least_bytes(entries: Entries, field_sizes: Sequence[int], dtype: str) -> int:
-        """Bytes of the values alone, of a table that is not made."""
-        columns = FieldColumns.of(entries, field_sizes).columns
-        numbers = sum(n * len(own) for n, own in zip(field_sizes, columns, strict=True))
-        return ITEM_BYTES[dtype] * numbers
 
     @property
     def num_fields(self) -> int:

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pep_tf.tables.packed.entries import Entries
+from pep_tf.tables.packed.field_columns import FieldColumns
 from pep_tf.tables.packed.field_table import FieldTable
 from pep_tf.tables.packed.packed_table import PackedTable
 from pep_tf.tables.packed.stored_table import StoredTable
+from pep_tf.tables.packed.values import ITEM_BYTES
 
 FORMS: dict[str, type[StoredTable]] = {form.__name__: form for form in (PackedTable, FieldTable)}
 
@@ -45,7 +47,9 @@ def by_fields(
 ) -> FieldTable | None:
     """The table by fields if it takes at most so many bytes, else None."""
     sizes = [entries.num_rows] if field_sizes is None else list(field_sizes)
-    if FieldTable.least_bytes(entries, sizes, dtype) > most:
+    stored = FieldColumns.of(entries, sizes)
+    numbers = sum(n * len(own) for n, own in zip(sizes, stored.columns, strict=True))
+    if ITEM_BYTES[dtype] * numbers > most:  # known before anything is encoded
         return None
-    table = FieldTable.of(entries, sizes, dtype=dtype)
+    table = FieldTable.in_columns(entries, sizes, stored, dtype)
     return table if table.nbytes <= most else None
