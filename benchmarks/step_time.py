@@ -26,7 +26,7 @@ from benchmarks.interleaved import compare
 from benchmarks.serving_model import survivor_rates
 from benchmarks.step_parts import parts
 from pep_tf.command_line import Command
-from pep_tf.data.synthetic_rows import RowSource
+from pep_tf.data.synthetic.row_source import RowSource
 from pep_tf.device import CPU, GPU, on_gpu, settle_arithmetic, traced_for
 from pep_tf.errors import PepError
 from pep_tf.experiments.environment import device

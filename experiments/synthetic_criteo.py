@@ -2,7 +2,7 @@
 
 Claim: within one pass over 20 million rows, pruning drops what is not planted before what is. Rows without a
 planted vector lose their entries before rows of the same frequency with one, and of the dimensions that the
-rows need (71,982 of 47.9 million entries, see `pep_tf.data.synthetic_truth.Truth`) nearly all outlive 98 % of
+rows need (71,982 of 47.9 million entries, see `pep_tf.data.synthetic.truth.Truth`) nearly all outlive 98 % of
 the table. Synthetic rows, no real ones.
 
 A factorization machine, because what is planted is one: the embedding alone has to carry it, whereas an MLP
@@ -59,7 +59,7 @@ import numpy as np
 from pep_tf import Ticket
 from pep_tf import data as datasets
 from pep_tf.command_line import Command
-from pep_tf.data.synthetic_store import Planted, planted
+from pep_tf.data.synthetic.store import Planted, planted
 from pep_tf.errors import RunError
 from pep_tf.experiments.report import drawing
 from pep_tf.experiments.run_folder import RunFolder

@@ -11,8 +11,6 @@ from pep_tf.data.columns import ENDINGS, is_own, load_own
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.movielens import is_store, load_movielens, load_movielens_1m
 from pep_tf.data.movielens_small import load_movielens_small
-from pep_tf.data.synthetic import synthetic
-from pep_tf.data.synthetic_store import synthetic_store
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
 from pep_tf.paths import resolve
@@ -55,6 +53,9 @@ def _synthetic(shape: str) -> Callable[..., CTRData]:
         rows: int | None = None,
         num_features: int = 2_000_000,
     ) -> CTRData:
+        from pep_tf.data.synthetic import synthetic  # here: only who asks for it waits for it
+        from pep_tf.data.synthetic.store import synthetic_store
+
         _paper_only(f"synthetic-{shape}", features)
         seed = seed or 0
         if data_dir is not None:

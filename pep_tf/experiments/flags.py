@@ -5,7 +5,6 @@ from collections.abc import Collection
 from typing import Any
 
 from pep_tf.command_line import Command
-from pep_tf.data.synthetic import MAX_ROWS
 from pep_tf.experiments.config import CHOICES, LINEAR_AND_MORE, Config
 from pep_tf.experiments.effects import models_taking
 from pep_tf.numbers import type_name
@@ -138,9 +137,7 @@ def _define_data(command: Command) -> None:
     )
     command.text("weight", None, "a table: a column of how much each row counts, 0 or more")
     command.text("drop", None, "a table: rows to leave out, by a value: rating=3")
-    command.whole(
-        "rows", None, "synthetic data: rows of all splits together", shown="1000000", most=MAX_ROWS
-    )
+    command.whole("rows", None, "synthetic data: rows of all splits together", shown="1000000")
     command.whole(
         "num_features",
         None,

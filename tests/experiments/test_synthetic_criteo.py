@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.synthetic_criteo import CONFIG, shares
-from pep_tf.data.synthetic_store import Planted
+from pep_tf.data.synthetic.store import Planted
 from pep_tf.experiments.config import make_config
 
 

@@ -10,8 +10,8 @@ from pep_tf.data.clicklogs import AVAZU, CRITEO, HashEncoding, Transform, Vocabu
 from pep_tf.data.clicklogs.formats import default_features
 from pep_tf.data.movielens_transform import MovieLensTransform
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.data.synthetic_shape import get_shape
-from pep_tf.data.synthetic_transform import SyntheticTransform
+from pep_tf.data.synthetic.shape import get_shape
+from pep_tf.data.synthetic.transform import SyntheticTransform
 from pep_tf.export.saved_model import export_saved_model
 from pep_tf.models import build_model, models_with
 from tests.export.towers import SCHEMA, SmallTower, sparse_table

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pep_tf.data.raw import UNKNOWN
-from pep_tf.data.synthetic_shape import get_shape
-from pep_tf.data.synthetic_text import ids_of, tokens
-from pep_tf.data.synthetic_transform import SyntheticTransform
+from pep_tf.data.synthetic.shape import get_shape
+from pep_tf.data.synthetic.text import ids_of, tokens
+from pep_tf.data.synthetic.transform import SyntheticTransform
 from pep_tf.errors import DataError
 from tests.export.served import REFUSED, Served, values
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pep_tf.data.clicklogs.bins import Bins, bins_for
 from pep_tf.data.clicklogs.collisions import BucketUse
 from pep_tf.data.clicklogs.content import ContentDigest
 from pep_tf.data.clicklogs.counting import KeyCounter, count_block
@@ -16,16 +15,16 @@ from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding
 from pep_tf.data.clicklogs.formats import Feature, Format, default_features
 from pep_tf.data.clicklogs.parse import ParsedBlock
 from pep_tf.data.clicklogs.process import ON_BAD_ROW, LineCounts, RawFile
-from pep_tf.data.clicklogs.rows import SPLITS, assign_rows
 from pep_tf.data.clicklogs.text import is_gzip, read_blocks
 from pep_tf.data.clicklogs.transform import Transform
+from pep_tf.data.store.assign import SPLITS, assign_rows
+from pep_tf.data.store.bins import BLOCK_ROWS, Bins, bins_for
 from pep_tf.errors import DataError
 from pep_tf.numbers import read_fields, whole
 
 ENCODINGS = ("hash", "vocabulary")
 COUNT_ON = ("train", "all")
 _ONLY_WITH = {"buckets": "hash", "min_count": "vocabulary", "count_on": "vocabulary"}
-BLOCK_ROWS = 8192
 # Click logs shrink about threefold under gzip; only the number of bins depends on it.
 _GZIP_RATIO = 3
 

@@ -16,12 +16,19 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from pep_tf.data.clicklogs import build
-from pep_tf.data.clicklogs.content import refuse_change, stamp
-from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, STORE_VERSION, Format
-from pep_tf.data.clicklogs.identity import STORE, click_log_identity, options_of
-from pep_tf.data.clicklogs.manifest import FILE, reading_manifest, write_manifest
+from pep_tf.data.clicklogs.content import refuse_change
+from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, Format
+from pep_tf.data.clicklogs.identity import click_log_identity, options_of
 from pep_tf.data.clicklogs.process import RawFile
-from pep_tf.data.clicklogs.rows import SPLITS
+from pep_tf.data.store.assign import SPLITS
+from pep_tf.data.store.manifest import (
+    FILE,
+    STORE,
+    STORE_VERSION,
+    reading_manifest,
+    stamp,
+    write_manifest,
+)
 from pep_tf.errors import DataError
 
 

@@ -7,9 +7,8 @@ from typing import Any
 from pep_tf.data.clicklogs.formats import Format
 from pep_tf.data.clicklogs.parse import ParsedBlock
 from pep_tf.data.clicklogs.text import read_blocks
+from pep_tf.data.store.manifest import Stamp, stamp
 from pep_tf.errors import DataError
-
-Stamp = tuple[int, ...]
 
 
 class ContentDigest:
@@ -43,18 +42,6 @@ def text_digest(path: pathlib.Path, fmt: Format) -> str:
     for _ in read_blocks(path, fmt, digest=digest):
         pass
     return digest.hexdigest()
-
-
-def stamp(path: pathlib.Path) -> Stamp:
-    """Size, times, inode and device of a file: while they stay the content does."""
-    status = path.stat()
-    return (
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        status.st_ino,
-        status.st_dev,
-    )
 
 
 def still_holds(

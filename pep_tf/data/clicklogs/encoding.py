@@ -9,26 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.clicklogs.backends import NUMPY, TENSORFLOW, Backend
-from pep_tf.data.clicklogs.keys import mix
+from pep_tf.data.backends import NUMPY, TENSORFLOW, Backend
+from pep_tf.data.hashing import buckets_of, mix, salts
 from pep_tf.errors import DataError
 from pep_tf.numbers import INT32_MAX
-
-_GOLDEN = 0x9E3779B97F4A7C15
-
-
-def salts(seed: int, count: int) -> np.ndarray:
-    """uint64 [count], the salt of each field: mix(golden ratio * seed + field + 1)."""
-    first = np.uint64((seed * _GOLDEN) % 2**64)
-    with np.errstate(over="ignore"):
-        return mix(NUMPY, first + np.arange(1, count + 1, dtype=np.uint64))
-
-
-def buckets_of(ops: Backend, keys: Any, salt: np.ndarray, sizes: np.ndarray) -> Any:
-    """int32 ids of keys uint64, 0 where the key is; `salt` and `sizes` are those of their fields."""
-    hashed = ops.shift_right(mix(ops, keys ^ ops.u64(salt)), 32)
-    ids = ops.to_i32(ops.shift_right(hashed * ops.u64(sizes - 1), 32)) + 1
-    return ops.where(keys == ops.u64(0), ops.zeros_like(ids), ids)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from pep_tf.data.backends import Backend
 from pep_tf.data.clicklogs import keys as keys_lib
-from pep_tf.data.clicklogs.backends import Backend
 from pep_tf.data.clicklogs.formats import Feature
 from pep_tf.data.clicklogs.tokens import Tokens
 

@@ -6,8 +6,6 @@ from pep_tf.data.clicklogs.keys import KINDS
 from pep_tf.errors import DataError
 
 MAX_LINE_BYTES = 65_536
-# Of what a store holds; raised when the content for the same input changes.
-STORE_VERSION = "1.1.0"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,10 @@ from typing import Any
 from pep_tf.data.clicklogs.build import Options
 from pep_tf.data.clicklogs.formats import FORMATS, Format
 from pep_tf.data.identity import Identity
+from pep_tf.data.store.manifest import STORE
 from pep_tf.errors import DataError
 
-STORE, RAW = "prepared store", "raw text"  # forms to read from; their rows come in another order
+RAW = "raw text"  # a form to read from, as `STORE` is; their rows come in another order
 
 
 def click_log_identity(

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from pep_tf.data.clicklogs.backends import NUMPY, Backend
+from pep_tf.data.backends import NUMPY, Backend
 from pep_tf.data.clicklogs.tokens import KEEP, WORD, Tokens
+from pep_tf.data.hashing import mix
 
 KINDS = ("category", "integer", "hour_of_day", "weekday")
 MAX_DIGITS = 15
@@ -33,18 +34,6 @@ _HIGH, _LOW = 0xF0F0F0F0F0F0F0F0, 0x0F0F0F0F0F0F0F0F
 _ZEROS, _SIXES = 0x3030303030303030, 0x0606060606060606
 _POWERS = np.array([10**n for n in range(WORD + 1)], np.uint64)
 _SHIFTS = np.array([(256 ** (WORD - n)) % 2**64 for n in range(WORD + 1)], np.uint64)
-_HASH_1, _HASH_2 = 0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53
-
-
-def mix(ops: Backend, x: Any) -> Any:
-    """`fmix64` of MurmurHash3 (Austin Appleby, public domain): a bijection of uint64 that mixes every bit."""
-    x = x ^ ops.shift_right(x, 33)
-    # In place from here on, which halves the time in NumPy; a tensor is simply bound anew.
-    x *= ops.u64(_HASH_1)
-    x ^= ops.shift_right(x, 33)
-    x *= ops.u64(_HASH_2)
-    x ^= ops.shift_right(x, 33)
-    return x
 
 
 def number_keys(ops: Backend, kind: str, tokens: Tokens) -> tuple[Any, Any]:

@@ -15,20 +15,20 @@ from pep_tf.data.clicklogs.identity import (
     identity_of_manifest,
     refuse_other_options,
 )
-from pep_tf.data.clicklogs.manifest import (
+from pep_tf.data.clicklogs.process import RawFile
+from pep_tf.data.clicklogs.raw import RawSplit, index_raw
+from pep_tf.data.clicklogs.transform import Transform
+from pep_tf.data.dataset import CTRData
+from pep_tf.data.identity import Identity
+from pep_tf.data.schema import FeatureSchema
+from pep_tf.data.store.assign import SPLITS
+from pep_tf.data.store.manifest import (
     FILE,
     check_version,
     read_manifest,
     reading_manifest,
 )
-from pep_tf.data.clicklogs.process import RawFile
-from pep_tf.data.clicklogs.raw import RawSplit, index_raw
-from pep_tf.data.clicklogs.rows import SPLITS
-from pep_tf.data.clicklogs.store import store_splits
-from pep_tf.data.clicklogs.transform import Transform
-from pep_tf.data.dataset import CTRData
-from pep_tf.data.identity import Identity
-from pep_tf.data.schema import FeatureSchema
+from pep_tf.data.store.splits import store_splits
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
 

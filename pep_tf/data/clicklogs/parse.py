@@ -9,8 +9,8 @@ import dataclasses
 
 import numpy as np
 
+from pep_tf.data.backends import NUMPY
 from pep_tf.data.clicklogs import keys as keys_lib
-from pep_tf.data.clicklogs.backends import NUMPY
 from pep_tf.data.clicklogs.feature_keys import FeatureKeys
 from pep_tf.data.clicklogs.formats import Feature, Format
 from pep_tf.data.clicklogs.strict import BadLine, LineRule

@@ -6,21 +6,23 @@ from typing import Any
 
 from pep_tf.data.clicklogs.build import Options, estimate_rows
 from pep_tf.data.clicklogs.builders import BUILDERS, new_builder
-from pep_tf.data.clicklogs.content import ContentDigest, stamp, still_holds
+from pep_tf.data.clicklogs.content import ContentDigest, still_holds
 from pep_tf.data.clicklogs.formats import FORMATS
-from pep_tf.data.clicklogs.identity import STORE, click_log_identity, identity_of_manifest
-from pep_tf.data.clicklogs.manifest import (
+from pep_tf.data.clicklogs.identity import click_log_identity, identity_of_manifest
+from pep_tf.data.clicklogs.process import LineCounts, RawFile
+from pep_tf.data.identity import Identity
+from pep_tf.data.store.manifest import (
     RAW_FILE,
+    STORE,
     check_version,
     note_stamps,
     read_manifest,
     read_stamps,
     reading_manifest,
+    stamp,
 )
-from pep_tf.data.clicklogs.place import is_same, publish, published, writing_to
-from pep_tf.data.clicklogs.process import LineCounts, RawFile
-from pep_tf.data.clicklogs.quiet import quiet
-from pep_tf.data.identity import Identity
+from pep_tf.data.store.place import is_same, publish, published, writing_to
+from pep_tf.data.store.quiet import quiet
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
 

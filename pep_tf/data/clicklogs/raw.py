@@ -8,14 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.checks import counted_classes
-from pep_tf.data.clicklogs import windows
-from pep_tf.data.clicklogs.content import ContentDigest, Stamp, refuse_change, stamp
+from pep_tf.data.clicklogs.content import ContentDigest, refuse_change
 from pep_tf.data.clicklogs.parse import ParsedBlock, Parser
 from pep_tf.data.clicklogs.process import LineCounts, RawFile
-from pep_tf.data.clicklogs.rows import SPLITS, assign_rows
 from pep_tf.data.clicklogs.text import is_gzip
 from pep_tf.data.clicklogs.transform import Transform
-from pep_tf.data.clicklogs.windows import WINDOW_BLOCKS
+from pep_tf.data.store import windows
+from pep_tf.data.store.assign import SPLITS, assign_rows
+from pep_tf.data.store.manifest import Stamp, stamp
+from pep_tf.data.store.windows import WINDOW_BLOCKS
 from pep_tf.errors import DataError
 
 

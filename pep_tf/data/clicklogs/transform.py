@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.clicklogs.backends import NUMPY, TENSORFLOW
+from pep_tf.data.backends import NUMPY, TENSORFLOW
 from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding, encoding_from
 from pep_tf.data.clicklogs.feature_keys import FeatureKeys
 from pep_tf.data.clicklogs.formats import FORMATS, Feature

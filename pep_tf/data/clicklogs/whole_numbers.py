@@ -7,7 +7,7 @@ token that is no whole number stays as it is, so `.0`, `5.1`, `+5` and `5e0` kee
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.clicklogs.backends import NUMPY
+from pep_tf.data.backends import NUMPY
 from pep_tf.data.clicklogs.keys import MAX_DIGITS, parse_numbers
 from pep_tf.data.clicklogs.tokens import tokens_of_buffer
 

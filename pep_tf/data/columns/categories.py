@@ -5,12 +5,11 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.clicklogs.backends import TENSORFLOW
-from pep_tf.data.clicklogs.encoding import buckets_of, salts
-from pep_tf.data.clicklogs.keys import mix
+from pep_tf.data.backends import TENSORFLOW
 from pep_tf.data.clicklogs.tokens import WORD
 from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.columns.texts import plain
+from pep_tf.data.hashing import buckets_of, mix, salts
 from pep_tf.data.lookup import TextLookup
 
 MAX_BYTES = 1024  # of a text: a batch is padded to its longest one

@@ -8,9 +8,7 @@ import pandas as pd
 import tensorflow as tf
 
 from pep_tf.data import checks
-from pep_tf.data.clicklogs.backends import NUMPY
-from pep_tf.data.clicklogs.keys import mix
-from pep_tf.data.clicklogs.rows import SPLITS
+from pep_tf.data.backends import NUMPY
 from pep_tf.data.columns.categories import text_keys
 from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.columns.kinds import Feature, read_features
@@ -28,7 +26,9 @@ from pep_tf.data.columns.texts import (
 )
 from pep_tf.data.columns.transform import ColumnTransform, column_of
 from pep_tf.data.dataset import ArraySplit, CTRData, assignment
+from pep_tf.data.hashing import mix
 from pep_tf.data.identity import Identity
+from pep_tf.data.store.assign import SPLITS
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
 

@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.clicklogs.backends import TENSORFLOW
+from pep_tf.data.backends import TENSORFLOW
 from pep_tf.data.clicklogs.column_rules import INTEGER_WORDS
 from pep_tf.data.clicklogs.keys import log_bucket
 from pep_tf.data.clicklogs.whole_numbers import DIGITS, ZEROS

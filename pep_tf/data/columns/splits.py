@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from pep_tf.data.clicklogs.rows import SPLITS, assign_rows
 from pep_tf.data.columns.categories import text_keys
 from pep_tf.data.columns.texts import Place, numbers_of, texts_of
 from pep_tf.data.columns.transform import column_of
 from pep_tf.data.split import random_split
+from pep_tf.data.store.assign import SPLITS, assign_rows
 from pep_tf.errors import DataError
 
 _KNOWN = (

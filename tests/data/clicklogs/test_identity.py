@@ -10,9 +10,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pep_tf.data import load
-from pep_tf.data.clicklogs import Options, content, load_avazu, load_criteo, manifest
+from pep_tf.data.clicklogs import Options, content, load_avazu, load_criteo
 from pep_tf.data.clicklogs.formats import AVAZU
 from pep_tf.data.clicklogs.prepare import prepare
+from pep_tf.data.store import manifest
 from pep_tf.errors import DataError
 from tests.data.clicklogs.rows_for_tests import avazu_lines, criteo_lines, write
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pep_tf.data.backends import NUMPY, TENSORFLOW
 from pep_tf.data.clicklogs import keys
-from pep_tf.data.clicklogs.backends import NUMPY, TENSORFLOW
 from pep_tf.data.clicklogs.tokens import (
     MAX_TOKEN_BYTES,
     Tokens,

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from pep_tf.data.clicklogs import Options, Transform, builders, load_avazu, load_criteo, place
-from pep_tf.data.clicklogs import bins as bins_lib
+from pep_tf.data.clicklogs import Options, Transform, builders, load_avazu, load_criteo
 from pep_tf.data.clicklogs.formats import CRITEO
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.dataset import Split
+from pep_tf.data.store import bins as bins_lib
+from pep_tf.data.store import place
 from pep_tf.errors import DataError
 from tests.data.clicklogs.rows_for_tests import avazu_lines, criteo_lines, write
 from tests.data.clicklogs.test_transform import ids_of

@@ -7,7 +7,7 @@ import pandas as pd
 
 import pep_tf
 from pep_tf.data import from_dataframe
-from pep_tf.data.clicklogs.backends import NUMPY, TENSORFLOW
+from pep_tf.data.backends import NUMPY, TENSORFLOW
 from pep_tf.data.clicklogs.encoding import HashEncoding
 from pep_tf.data.clicklogs.keys import category_keys
 from pep_tf.data.clicklogs.tokens import tokens_of_strings

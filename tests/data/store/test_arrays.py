@@ -7,9 +7,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pep_tf.data import ArraySplit, CTRData, FeatureSchema, Identity, split_arrays
-from pep_tf.data.clicklogs.array_store import read_store, write_store
-from pep_tf.data.clicklogs.store import StoreSplit
 from pep_tf.data.dataset import check_data
+from pep_tf.data.store.arrays import read_store, write_store
+from pep_tf.data.store.splits import StoreSplit
 from pep_tf.errors import DataError
 
 

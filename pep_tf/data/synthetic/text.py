@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
-from pep_tf.data.synthetic_shape import Column, get_shape
+from pep_tf.data.synthetic.row_source import BLOCK_ROWS, RowSource
+from pep_tf.data.synthetic.shape import Column, get_shape
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
 from pep_tf.paths import resolve

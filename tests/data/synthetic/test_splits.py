@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from pep_tf.data.dataset import check_data
-from pep_tf.data.synthetic import MAX_HELD_OUT, SyntheticSplit, synthetic
-from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
+from pep_tf.data.synthetic import SyntheticSplit, synthetic
+from pep_tf.data.synthetic.row_source import BLOCK_ROWS, RowSource
+from pep_tf.data.synthetic.splits import MAX_HELD_OUT
 from pep_tf.errors import DataError
 
 

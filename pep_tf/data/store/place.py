@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import tensorflow as tf
 from absl import logging
 
-from pep_tf.data.clicklogs.manifest import FILE
 from pep_tf.data.identity import Identity
+from pep_tf.data.store.manifest import FILE
 from pep_tf.errors import DataError
 
 _UNFINISHED = ".unfinished"

@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pep_tf.data.clicklogs.build import BLOCK_ROWS
-from pep_tf.data.clicklogs.formats import STORE_VERSION
-from pep_tf.data.clicklogs.identity import STORE
-from pep_tf.data.clicklogs.manifest import (
+from pep_tf.data.dataset import CTRData, check_data
+from pep_tf.data.identity import Identity
+from pep_tf.data.schema import FeatureSchema
+from pep_tf.data.store.assign import SPLITS
+from pep_tf.data.store.bins import BLOCK_ROWS
+from pep_tf.data.store.manifest import (
+    STORE,
+    STORE_VERSION,
     check_version,
     read_manifest,
     reading_manifest,
     write_manifest,
 )
-from pep_tf.data.clicklogs.place import is_same, publish, published, writing_to
-from pep_tf.data.clicklogs.quiet import quiet
-from pep_tf.data.clicklogs.rows import SPLITS
-from pep_tf.data.clicklogs.store import store_splits
-from pep_tf.data.dataset import CTRData, check_data
-from pep_tf.data.identity import Identity
-from pep_tf.data.schema import FeatureSchema
+from pep_tf.data.store.place import is_same, publish, published, writing_to
+from pep_tf.data.store.quiet import quiet
+from pep_tf.data.store.splits import store_splits
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
 

@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.clicklogs.load import find_store, load_avazu, load_criteo
-from pep_tf.data.clicklogs.manifest import read_manifest, reading_manifest
-from pep_tf.data.clicklogs.rows import SPLITS, assign_rows
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.dataset import CTRData
-from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
-from pep_tf.data.synthetic_text import tokens
+from pep_tf.data.store.assign import SPLITS, assign_rows
+from pep_tf.data.store.manifest import read_manifest, reading_manifest
+from pep_tf.data.synthetic.row_source import BLOCK_ROWS, RowSource
+from pep_tf.data.synthetic.text import tokens
 from pep_tf.errors import DataError
 
 _LOADERS = {"criteo": load_criteo, "avazu": load_avazu}

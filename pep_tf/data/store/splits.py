@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data import checks
-from pep_tf.data.clicklogs import windows
-from pep_tf.data.clicklogs.windows import WINDOW_BLOCKS
+from pep_tf.data.store import windows
+from pep_tf.data.store.windows import WINDOW_BLOCKS
 from pep_tf.errors import DataError
 
 _READ_BUFFER = 4 << 20

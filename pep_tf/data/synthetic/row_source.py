@@ -6,8 +6,8 @@ import functools
 import numpy as np
 
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.data.synthetic_shape import Shape, ZipfFields, get_shape
-from pep_tf.data.synthetic_truth import Truth
+from pep_tf.data.synthetic.shape import Shape, ZipfFields, get_shape
+from pep_tf.data.synthetic.truth import Truth
 from pep_tf.numbers import read_fields
 
 BLOCK_ROWS = 8192

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from pep_tf.data.clicklogs.backends import NUMPY
-from pep_tf.data.clicklogs.encoding import salts
-from pep_tf.data.clicklogs.keys import mix
+from pep_tf.data.backends import NUMPY
+from pep_tf.data.hashing import mix, salts
 
 SPLITS = ("train", "validation", "test")
 _TRAIN, _VALIDATION = 0.8, 0.9

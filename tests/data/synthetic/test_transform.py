@@ -3,9 +3,9 @@ import pytest
 import tensorflow as tf
 
 from pep_tf.data.synthetic import synthetic
-from pep_tf.data.synthetic_shape import get_shape
-from pep_tf.data.synthetic_text import tokens
-from pep_tf.data.synthetic_transform import SyntheticTransform
+from pep_tf.data.synthetic.shape import get_shape
+from pep_tf.data.synthetic.text import tokens
+from pep_tf.data.synthetic.transform import SyntheticTransform
 
 
 @pytest.mark.parametrize("shape", ["criteo", "avazu"])
@@ -45,7 +45,7 @@ def test_what_no_row_may_hold_is_refused(column, text):
 
 
 def test_integers_too_large_for_a_text_leave_no_transform(monkeypatch):
-    monkeypatch.setattr("pep_tf.data.synthetic_text.MAX_INTEGER_ID", 3)
+    monkeypatch.setattr("pep_tf.data.synthetic.text.MAX_INTEGER_ID", 3)
     data = synthetic("criteo", rows=100, num_features=77_777)
     assert data.transform is None
     assert data.examples is None

@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 _Item = TypeVar("_Item")
+BLOCK_ROWS = 8192
 ROWS_PER_BIN = 1 << 19
 MAX_BINS = 300
 

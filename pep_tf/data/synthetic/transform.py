@@ -1,4 +1,4 @@
-"""Synthetic rows: raw text to ids inside a serving graph, the inverse of `synthetic_text.tokens`."""
+"""Synthetic rows: raw text to ids inside a serving graph, the inverse of `text.tokens`."""
 
 import zlib
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from pep_tf.data.clicklogs.whole_numbers import ZEROS, without_zeros
 from pep_tf.data.lookup import TextLookup
 from pep_tf.data.raw import UNKNOWN, RawColumn, refuse
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.data.synthetic_shape import Column, get_shape
-from pep_tf.data.synthetic_text import HEX_FACTOR, tokens
+from pep_tf.data.synthetic.shape import Column, get_shape
+from pep_tf.data.synthetic.text import HEX_FACTOR, tokens
 
 _DIGITS = 8
 _NO_DIGIT = 16

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pep_tf.data import synthetic_text
+from pep_tf.data.synthetic import text as synthetic_text
 from pep_tf.data.synthetic import write_raw_text
-from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
-from pep_tf.data.synthetic_shape import get_shape
-from pep_tf.data.synthetic_text import MAX_INTEGER_ID, ids_of, tokens
+from pep_tf.data.synthetic.row_source import BLOCK_ROWS, RowSource
+from pep_tf.data.synthetic.shape import get_shape
+from pep_tf.data.synthetic.text import MAX_INTEGER_ID, ids_of, tokens
 from pep_tf.errors import DataError
 
 ROWS = BLOCK_ROWS + 100

@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from pep_tf.data.synthetic_shape import ZipfFields, get_shape
-from pep_tf.data.synthetic_truth import Truth, expected_auc
+from pep_tf.data.synthetic.shape import ZipfFields, get_shape
+from pep_tf.data.synthetic.truth import Truth, expected_auc
 from pep_tf.errors import DataError
 
 

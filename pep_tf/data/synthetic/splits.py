@@ -16,14 +16,12 @@ import tensorflow as tf
 from pep_tf.data.checks import classes_of
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
-from pep_tf.data.synthetic_rows import BLOCK_ROWS, RowSource
-from pep_tf.data.synthetic_text import tokens, write_raw_text
-from pep_tf.data.synthetic_transform import SyntheticTransform
-from pep_tf.data.synthetic_truth import Truth
+from pep_tf.data.synthetic.row_source import BLOCK_ROWS, RowSource
+from pep_tf.data.synthetic.text import tokens
+from pep_tf.data.synthetic.transform import SyntheticTransform
+from pep_tf.data.synthetic.truth import Truth
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
-
-__all__ = ["SyntheticSplit", "synthetic", "write_raw_text"]
 
 MAX_HELD_OUT = 500_000
 MIN_ROWS = 10

@@ -8,15 +8,29 @@ import os
 import pathlib
 from typing import Any
 
-from pep_tf.data.clicklogs.content import Stamp, stamp
-from pep_tf.data.clicklogs.formats import STORE_VERSION
 from pep_tf.errors import DataError, reading
 from pep_tf.version import __version__
 
+Stamp = tuple[int, ...]
+STORE = "prepared store"  # what rows are then read from, see `Identity`
 FILE = "manifest.json"
 RAW_FILE = "raw"  # its name among the stamps
 FORMAT_VERSION = 1
+# Of what a store holds; raised when the content for the same input changes.
+STORE_VERSION = "1.1.0"
 _STAMPS = ".stamps.json"
+
+
+def stamp(path: pathlib.Path) -> Stamp:
+    """Size, times, inode and device of a file: while they stay the content does."""
+    status = path.stat()
+    return (
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        status.st_dev,
+    )
 
 
 def write_manifest(

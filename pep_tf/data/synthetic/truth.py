@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.data.synthetic_shape import ZipfFields
+from pep_tf.data.synthetic.shape import ZipfFields
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
 

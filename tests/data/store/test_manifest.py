@@ -10,9 +10,9 @@ import pytest
 
 from pep_tf.data import ArraySplit, CTRData, FeatureSchema
 from pep_tf.data.clicklogs import load_criteo
-from pep_tf.data.clicklogs.array_store import read_store, write_store
 from pep_tf.data.clicklogs.prepare import prepare
-from pep_tf.data.synthetic_store import synthetic_store
+from pep_tf.data.store.arrays import read_store, write_store
+from pep_tf.data.synthetic.store import synthetic_store
 from pep_tf.errors import DataError
 from tests.data.clicklogs.rows_for_tests import criteo_lines, write
 

@@ -9,8 +9,8 @@ from pep_tf.data import load
 from pep_tf.data.clicklogs.build import Options
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.synthetic import write_raw_text
-from pep_tf.data.synthetic_rows import RowSource
-from pep_tf.data.synthetic_store import planted
+from pep_tf.data.synthetic.row_source import RowSource
+from pep_tf.data.synthetic.store import planted
 from pep_tf.errors import DataError
 
 ROWS, N = 9000, {"criteo": 20_000, "avazu": 5000}

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.data.synthetic_shape import Column, Shape, ZipfFields, get_shape
+from pep_tf.data.synthetic.shape import Column, Shape, ZipfFields, get_shape
 from pep_tf.errors import DataError
 
 
