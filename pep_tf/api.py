@@ -21,7 +21,8 @@ from pep_tf.layers.table_layer import TableLayer
 from pep_tf.models import CTRModel
 from pep_tf.tables.packed.values import DTYPES
 from pep_tf.training import Reporter, Settings, Ticket
-from pep_tf.training.settings import FITTING_ALONE, refuse_idle
+from pep_tf.training.methods import METHODS, PEP, idle_settings
+from pep_tf.training.settings import refuse_idle
 
 _ROWS_TO_CHECK = 1024
 
@@ -31,6 +32,7 @@ def prune(
     data: CTRData,
     *,
     budgets: Any,
+    method: str = PEP,
     settings: Settings | None = None,
     folder: pathlib.Path | str | None = None,
     reporter: Reporter | None = None,
@@ -42,6 +44,9 @@ def prune(
         model: a model that maps ids [B, F] to logits [B, 1], with a `PEPEmbedding` or more.
         data: train and validation splits.
         budgets: entries to keep of all tables or by table; as for `PruneCallback`.
+        method: how entries are chosen, one of `pep_tf.training.METHODS`: `"pep"`, by thresholds that
+            are trained; `"magnitude"`, the largest of the table trained whole; `"magnitude_rounds"`,
+            so for each budget from the ticket before; `"random"`.
         settings: see `Settings`; its defaults are the paper's.
         folder: keeps checkpoint and tickets; a second call goes on from there.
         reporter: receives the progress.
@@ -51,10 +56,14 @@ def prune(
         DataError: data that cannot be trained on or scored, before the first step.
         RunError: a model without thresholds, a bad budget, a loss that is not finite.
     """
-    refuse_idle(changes, FITTING_ALONE, "pruning, which takes `prune_epochs`; give it to `retrain`")
+    if method not in METHODS:
+        raise RunError(f"`method` must be one of {list(METHODS)}. Received: {method!r}")
+    told = "pruning, which takes `prune_epochs`; give it to `retrain`"
+    told = told if method == PEP else f"method={method!r}"
+    refuse_idle(changes, idle_settings(method), told)
     settings = dataclasses.replace(settings or Settings(), **changes)
-    result = training.prune(model, data, settings, budgets, folder=folder, reporter=reporter)
-    return result.tickets
+    choose = METHODS[method]
+    return choose(model, data, settings, budgets, folder=folder, reporter=reporter).tickets
 
 
 def export(

@@ -15,8 +15,9 @@ from pep_tf.numbers import listed, read_fields, read_number, real
 from pep_tf.paths import resolve
 from pep_tf.python_file import read_dict
 from pep_tf.tables.packed.values import DTYPES
-from pep_tf.training import Settings
+from pep_tf.training import METHODS, Settings
 from pep_tf.training.budgets import check_budgets
+from pep_tf.training.methods import PEP
 from pep_tf.training.settings import UPDATES
 
 AUTO = "auto"
@@ -40,6 +41,7 @@ class Config:
     model: str = "fm"
     embedding_dim: int = 64
     baseline_dims: tuple[int, ...] = ()
+    method: str = PEP
     granularity: str = "feature_dim"
     threshold_init: float | str = -15.0
     threshold_learning_rate: float | None = None
@@ -131,6 +133,7 @@ _LEAST = {
 }
 CHOICES = {
     "model": models_with("embedding"),
+    "method": tuple(METHODS),
     "granularity": GRANULARITIES,
     "updates": UPDATES,
     "table_device": (AUTO, GPU, CPU),

@@ -5,6 +5,7 @@ from typing import Any
 
 from pep_tf.errors import RunError
 from pep_tf.models import models_with
+from pep_tf.training.methods import PEP
 
 Values = Mapping[str, Any]
 
@@ -29,6 +30,14 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[Values], bool], str], ...] = (
         ("threshold_target",),
         _thresholds_decay,
         "an L2 of 0, by which thresholds are pulled to it",
+    ),
+    (
+        (
+            *("granularity", "threshold_init", "threshold_learning_rate", "threshold_l2"),
+            *("threshold_target", "prune_epochs"),
+        ),
+        lambda c: c["method"] == PEP,
+        "method={method}, which has no thresholds",
     ),
     (
         ("dense_below",),

@@ -41,6 +41,8 @@ GROUPS = {
         "rounds; weights and tables stay float32",
     },
     "Thresholds": {
+        "method": "how a smaller table is chosen: by thresholds that are trained (pep); the largest entries of "
+        "the trained table (magnitude), or of the ticket before (magnitude_rounds); at random (random)",
         "granularity": "what has a threshold of its own: the table (global), a dimension, a feature, an "
         "entry (feature_dim), a field, a dimension of a field (field_dim)",
         "threshold_init": "thresholds at the start, or 'auto': from the steps available; the small "

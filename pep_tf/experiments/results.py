@@ -33,8 +33,9 @@ class Row:
         export_bytes: size of the exported model, all its files together; None without an export.
         data_md5: of the data's content, mapping, split and options, see `Identity`: equal ones are the
             same rows, whatever the file's name.
+        method: how a smaller table was chosen, one of `pep_tf.training.METHODS`.
 
-    The last five are None in results of versions that did not record them.
+    The last six are None in results of versions that did not record them.
     """
 
     stage: str
@@ -62,6 +63,7 @@ class Row:
     tower: int | None = None
     export_bytes: int | None = None
     data_md5: dict[str, str] | None = None
+    method: str | None = None
 
 
 @dataclasses.dataclass

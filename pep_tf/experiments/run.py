@@ -24,6 +24,7 @@ from pep_tf.export.inspect import inspect
 from pep_tf.export.model_card import read_card
 from pep_tf.models import CTRModel, build_model
 from pep_tf.training import FitResult, Reporter, resolve_budgets
+from pep_tf.training.methods import PEP
 from pep_tf.training.prune import facts_of
 from pep_tf.training.state import save_text
 from pep_tf.training.threshold_start import threshold_schedule
@@ -69,7 +70,8 @@ class Run:
         """A fresh model; the same seed gives the same weights whatever the pruning."""
         config = self.config
         thresholds: dict[str, Any] = {
-            "granularity": config.granularity,
+            # One for the whole table where a method has no use for it.
+            "granularity": config.granularity if config.method == PEP else "global",
             "threshold_init": self.threshold_init,
         }
         return build_model(
@@ -134,7 +136,8 @@ class Run:
         done = self.folder.tickets / "done.json"
         if not done.exists():
             work = self.folder.work / "prune"
-            result = training.prune(
+            method = self.config.method
+            result = training.METHODS[method](
                 self.model("threshold"),
                 self.data,
                 self.settings,
@@ -144,7 +147,7 @@ class Run:
             )
             for ticket in result.tickets:
                 ticket.save(self._ticket_path(ticket.budget))
-            self.folder.note_history("prune", result.history)
+            self.folder.note_history("prune" if method == PEP else method, result.history)
             facts = {"budgets": self.budgets, "epochs": result.epochs, "seconds": result.seconds}
             save_text(done, json.dumps(facts) + "\n")
             shutil.rmtree(work, ignore_errors=True)
@@ -231,6 +234,7 @@ class Run:
             embedding_dim=model.embedding.output_dim,
             first_order=first_order,
             tower=tower,
+            method=None if uniform else self.config.method,
         )
 
 

@@ -5,6 +5,7 @@ from pep_tf.training.budgets import resolve_budgets as resolve_budgets
 from pep_tf.training.fit import FitResult as FitResult
 from pep_tf.training.fit import fit as fit
 from pep_tf.training.memory_pool import use_memory_pool as use_memory_pool
+from pep_tf.training.methods import METHODS as METHODS
 from pep_tf.training.metrics import Evaluator as Evaluator
 from pep_tf.training.metrics import Metrics as Metrics
 from pep_tf.training.progress import Reporter as Reporter

@@ -24,6 +24,7 @@ def cut_tickets(
     step: int,
     forced: bool,
     facts: dict[str, Any],
+    scores: Mapping[str, np.ndarray] | None = None,
 ) -> Iterator[Ticket]:
     """Cuts a ticket of exactly as many entries for each budget, from the model as it stands.
 
@@ -32,9 +33,10 @@ def cut_tickets(
         initial: weights from before pruning, by `snapshot`.
         budgets: by `resolve_table_budgets`.
         step, forced, facts: see `Ticket`.
+        scores: see `Look`.
     """
     tables = pruned_tables(model)
-    look, tower = Look(tables), snapshot(model, without=list(tables.values()))
+    look, tower = Look(tables, scores), snapshot(model, without=list(tables.values()))
     blueprint = Blueprint.of(model, tables)
     paths = {id(layer): path for path, layer in walk(model)}
     files = {path: found for path, layer in walk(model) if (found := own_files(layer))}

@@ -73,19 +73,23 @@ class Look:
 
     Args:
         tables: see `pruned_tables`.
+        scores: by table, float32 [N, d], of a method that does not go by |V| - g(s).
 
     Attributes:
-        scores: by table, float32 [N, d], `|V| - g(s)`.
+        scores: by table, float32 [N, d], `|V| - g(s)` or as given.
         entries: by table, float32 [N, d], E.
     """
 
-    def __init__(self, tables: Mapping[str, PEPEmbedding]) -> None:
+    def __init__(
+        self, tables: Mapping[str, PEPEmbedding], scores: Mapping[str, np.ndarray] | None = None
+    ) -> None:
         shapes = {name: (layer.input_dim, layer.output_dim) for name, layer in tables.items()}
         self.scores, self.entries = _temporary(shapes), _temporary(shapes)
         for name, layer in tables.items():
             for start, entries, score in layer.blocks():
                 rows = slice(start, start + len(score))
-                self.entries[name][rows], self.scores[name][rows] = entries, score
+                self.entries[name][rows] = entries
+                self.scores[name][rows] = score if scores is None else scores[name][rows]
 
     def masks(self, budget: Budget) -> dict[str, np.ndarray]:
         """By table, uint8 [N, ceil(d / 8)]: the entries of the highest score; see `cut_masks`."""

@@ -107,11 +107,17 @@ class Pruning:
         self.cut(reached, step, forced=False)
         return looks
 
-    def cut(self, budgets: list[Budget], step: int, forced: bool) -> None:
-        """Cuts a ticket for each of the budgets from the model as it stands."""
+    def cut(
+        self,
+        budgets: list[Budget],
+        step: int,
+        forced: bool,
+        scores: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Cuts a ticket for each of the budgets from the model as it stands; see `Look` for `scores`."""
         if not budgets:
             return
-        cut = cut_tickets(self._model, self.initial, budgets, step, forced, self._facts)
+        cut = cut_tickets(self._model, self.initial, budgets, step, forced, self._facts, scores)
         for budget, ticket in zip(budgets, cut, strict=True):
             if self.folder is not None:
                 self.folder.save(ticket, self.budgets)

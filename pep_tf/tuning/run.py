@@ -34,6 +34,7 @@ _TIMEOUTS = ("chief_timeout", "worker_timeout")
 NOT_SEARCHED = {
     "seeds": "a search has one seed; give it to the run of what the search found",
     "baseline_dims": "a search trains no uniform tables",
+    "method": "what is searched are thresholds",
     "export_dtype": "a search exports nothing; give it to the run of what the search found",
     "export_format": "a search exports nothing; give it to the run of what the search found",
 }

@@ -17,6 +17,7 @@ from pep_tf.experiments.report.sizes import mean_sizes
 from pep_tf.experiments.report.summary import Choice, Line, choose, lines_of
 from pep_tf.experiments.results import Row
 from pep_tf.models import MODELS
+from pep_tf.training.methods import PEP
 
 
 def section(anchor: str, title: str, **parts: Any) -> dict[str, Any]:
@@ -226,7 +227,13 @@ def _distinct_names(records: Sequence[Record]) -> list[str]:
 def _subtitle(record: Record) -> str:
     row = record.rows[0]
     seeds = record.seeds
-    parts = [f"run {record.name}", f"thresholds by {text.clean(row.granularity)}"]
+    methods = {own.method for own in record.rows} - {None, PEP}
+    how = (
+        f"method {', '.join(sorted(map(text.clean, methods)))}"
+        if methods
+        else (f"thresholds by {text.clean(row.granularity)}")
+    )
+    parts = [f"run {record.name}", how]
     if row.embedding_dim:
         parts.append(f"d = {row.embedding_dim} before pruning")
     parts.append(f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pep_tf.experiments.report.text import clean, percent
 from pep_tf.experiments.results import Row
+from pep_tf.training.methods import PEP
 
 TOLERANCE = 0.001  # AUC; differences of this size are commonly called significant for click models
 
@@ -51,10 +52,11 @@ class Line:
 
 def lines_of(rows: Sequence[Row]) -> list[Line]:
     """Rows grouped over their seeds: the baseline, other uniform tables, tickets; each from large to small."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
+    groups: dict[tuple[str | None, ...], list[Row]] = {}
     for row in rows:
         # A share rather than a count: vocabularies can differ by a few features from seed to seed.
-        groups.setdefault((row.stage, row.init, f"{row.fraction:.3g}"), []).append(row)
+        key = (row.stage, row.method, row.init, f"{row.fraction:.3g}")
+        groups.setdefault(key, []).append(row)
     order = {"baseline": 0, "uniform": 1}
     lines = [Line(_label(group[0]), tuple(group)) for group in groups.values()]
     return sorted(lines, key=lambda x: (order.get(x.rows[0].stage, 2), -(x.mean("nnz") or 0)))
@@ -68,7 +70,8 @@ def _label(row: Row) -> str:
             else ""
         )
         return f"uniform{width}"
-    kinds = {"ticket": "ticket", "pruned": "as cut,"}
+    other = row.method if row.method not in (None, PEP) else None
+    kinds = {"ticket": clean(other or "ticket"), "pruned": f"{clean(other or '')} as cut,".strip()}
     random = " (random start)" if row.init == "random" else ""
     return f"{kinds.get(row.stage, clean(row.stage))} {percent(row.fraction)}{random}"
 

@@ -1,0 +1,60 @@
+"""A model whose thresholds keep everything, for methods that choose entries otherwise."""
+
+from typing import Any
+
+import keras
+
+from pep_tf.data import CTRData
+from pep_tf.errors import RunError
+from pep_tf.training.inputs import check_inputs
+from pep_tf.training.progress import Reporter, Silent
+from pep_tf.training.prune import facts_of
+from pep_tf.training.prune_folder import PruneFolder
+from pep_tf.training.pruning import Pruning
+from pep_tf.training.state import load_state, save_state
+from pep_tf.training.threshold_plan import ThresholdPlan, carry_out
+from pep_tf.training.trained_on import note_trained_on
+from pep_tf.training.weights import snapshot
+
+_INITIAL = "initial.safetensors"
+
+
+def unpruned(
+    model: keras.Model,
+    data: CTRData,
+    budgets: Any,
+    method: str,
+    folder: PruneFolder | None,
+    reporter: Reporter | None,
+) -> Pruning:
+    """The pruning of a model whose thresholds are so low that E is V, bit for bit, whatever is trained.
+
+    Args:
+        model: as for `prune`.
+        data, budgets, reporter: see `prune`.
+        method: name of the method, for the tickets.
+        folder: keeps the weights that tickets start from, of a training that goes on.
+
+    Raises:
+        RunError: thresholds with another gate than a sigmoid, which is 0 nowhere for sure.
+    """
+    check_inputs(model, data)
+    note_trained_on(model, data)
+    if not model.built:
+        model.build()
+    facts = {**facts_of(data), "identity": data.identity.get_config(), "method": method}
+    pruning = Pruning(model, budgets, reporter or Silent(), folder, facts)
+    for name, layer in pruning.tables.items():
+        if layer.gate is not keras.activations.sigmoid:
+            raise RunError(
+                f"`method` must be 'pep' for a gate of one's own. Received: {method!r} and table "
+                f"{name!r} with the gate {layer.gate.__name__!r}"
+            )
+    carry_out(ThresholdPlan(), {}, pruning.tables)
+    pruning.initial = snapshot(model)
+    if folder is not None:
+        path = folder.path / _INITIAL
+        if not folder.checkpoint.exists():
+            save_state(path, dict(pruning.initial), {})
+        pruning.initial, _ = load_state(path, "the weights before training")
+    return pruning

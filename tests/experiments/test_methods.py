@@ -1,0 +1,42 @@
+"""Methods side by side: runs that choose what tables keep otherwise than by thresholds."""
+
+import pytest
+
+from pep_tf.errors import RunError
+from pep_tf.experiments.config import make_config
+from pep_tf.experiments.report import write_report
+from pep_tf.experiments.run import Run
+from pep_tf.experiments.run_folder import RunFolder
+from pep_tf.experiments.table_text import table_text
+from pep_tf.export.model_card import read_card
+from pep_tf.training import Silent
+from tests import tiny
+
+OPTIONS = {"model": "fm", "embedding_dim": 4, "epochs": 1}
+
+
+def run(folder, **changes):
+    config = make_config("tiny", 200, {**OPTIONS, **changes})
+    return Run(config, tiny.DATA, RunFolder(folder), Silent())()
+
+
+def test_a_method_is_reported_and_exported_like_a_ticket(tmp_path):
+    method = "magnitude"
+    results = run(tmp_path, method=method, budgets=["25%"])
+    baseline, ticket = results.rows
+    assert (baseline.method, ticket.method) == (None, method)
+    assert (ticket.stage, ticket.nnz) == ("ticket", 16)
+    assert f"{method} 25 %" in table_text(results)
+    card = read_card(tmp_path / "export" / "ticket_16" / "1")
+    assert card["method"] == method
+    assert card["check"]["largest_difference"] < 1e-6
+    page = write_report([tmp_path]).read_text()
+    assert f"method {method}" in page
+    assert "thresholds by" not in page
+
+
+def test_what_has_no_effect_beside_a_method_is_refused():
+    with pytest.raises(RunError, match="`threshold_init` has no effect with method=random"):
+        make_config("tiny", 200, {**OPTIONS, "method": "random", "threshold_init": -4.0})
+    with pytest.raises(RunError, match="`method` must be one of pep, magnitude"):
+        make_config("tiny", 200, {**OPTIONS, "method": "size"})
