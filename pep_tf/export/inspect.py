@@ -9,9 +9,9 @@ from pep_tf.command_line import Command
 from pep_tf.errors import DataError, PepError
 from pep_tf.export.litert import MODEL
 from pep_tf.export.model_card import MODEL_CARD, read_card, sha256
-from pep_tf.export.tables import SharedWeights
 from pep_tf.export.version_folder import latest_version
 from pep_tf.paths import resolve
+from pep_tf.tables.packed.pair import SharedWeights
 
 _SHARED = SharedWeights.__name__
 _FIRST_ORDER = "first_order"

@@ -9,12 +9,10 @@ import tensorflow as tf
 
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.table_variables import TableVariables
-from pep_tf.tables.packed import DenseTable, Entries, FieldTable, PackedTable, StoredTable, pack
+from pep_tf.tables.packed import DenseTable, Entries, FieldTable, StoredTable
 from pep_tf.tables.packed.octets import look
-from pep_tf.tables.packed.pack import by_fields
 from pep_tf.tables.packed.packed_table import Found
-from pep_tf.tables.packed.stored_table import facts_of
-from pep_tf.tables.packed.values import Values
+from pep_tf.tables.packed.pair import Form, SharedWeights, pack_pair
 
 
 class Tables(Protocol):
@@ -55,30 +53,6 @@ class DenseTables(tf.Module):
         return self._table.read().lookup(rows), linear
 
 
-class SharedWeights(StoredTable):
-    """First-order weights of places that the embedding table finds."""
-
-    @classmethod
-    def of(cls, weights: Entries, dtype: str, bits: int) -> "SharedWeights":
-        """Stores weights.
-
-        Args:
-            weights: their entries.
-            dtype: how values are stored, see `Values`.
-            bits: bytes of the bits that say which places have one.
-        """
-        arrays, unit = Values.encode(weights.rows, dtype, "values")
-        return cls(arrays, {**facts_of(weights), "unit": unit, "bits": bits})
-
-    def at(self, places: tf.Tensor) -> tf.Tensor:
-        """float32 [n, 1] of places among the weights, 0 being that of none."""
-        return Values(self.arrays, "values", self.facts["unit"]).at(places)
-
-    def parts(self) -> dict[str, int]:
-        values = self._bytes("values", "values_scales")
-        return {"values": values, "rows": self.facts["bits"], "masks": 0}
-
-
 class PackedTables(tf.Module):
     """Both tables in few bytes, each in its own form or both by one index.
 
@@ -103,7 +77,7 @@ class PackedTables(tf.Module):
         self.occupied = table.places
         if first_order is not None:
             self.occupied = table.places | first_order.places
-        packed, weights = _packed(table, first_order, dtype, schema.sizes)
+        packed, weights = pack_pair(table, first_order, dtype, schema.sizes)
         self._table = TableVariables(packed, "table")
         self._first_order = None if weights is None else TableVariables(weights, "first_order")
         self.table = self._table.table
@@ -120,39 +94,6 @@ class PackedTables(tf.Module):
             assert found is not None, "they share the index of a PackedTable"
             return numbers, look(weights.at(found.weights), batch.different[1])
         return numbers, batch.look_up(weights)[0]
-
-
-Form = PackedTable | FieldTable
-
-
-def _packed(
-    table: Entries, first_order: Entries | None, dtype: str, sizes: Sequence[int]
-) -> tuple[Form, Form | SharedWeights | None]:
-    """The table and the first-order weights, in the forms that take the fewest bytes."""
-    if first_order is None:
-        return pack(table, dtype=dtype, field_sizes=sizes), None
-    packed, weights = _by_entry(table, first_order, dtype)
-    fields = by_fields(table, dtype, sizes, packed.nbytes)
-    if fields is None:
-        return packed, weights
-    alone = pack(first_order, dtype=dtype, field_sizes=sizes)
-    if fields.nbytes + alone.nbytes <= packed.nbytes + weights.nbytes:
-        return fields, alone
-    return packed, weights
-
-
-def _by_entry(
-    table: Entries, first_order: Entries, dtype: str
-) -> tuple[PackedTable, PackedTable | SharedWeights]:
-    """Both entry by entry, by one index where that saves bytes."""
-    occupied = table.places | first_order.places
-    if first_order.dim == 1 and _worth_sharing(table, occupied):
-        bits = first_order.places[occupied]
-        packed = PackedTable.of(table.with_places(occupied), dtype=dtype, weights=bits)
-        return packed, SharedWeights.of(first_order, dtype, packed.weights_bytes)
-    # What is worth a level is the same as for the table, of which these are a small part.
-    weights = PackedTable.of(first_order, dtype=dtype, level_worth=4 * table.nnz // 20)
-    return PackedTable.of(table, dtype=dtype), weights
 
 
 class _Batch:
@@ -219,10 +160,3 @@ def _middle(sizes: Sequence[int]) -> int:
     """
     work = np.cumsum(np.log(1 + np.array(sizes)) ** 2)
     return 1 + int(np.argmin(np.abs(work[:-1] - work[-1] / 2))) if len(sizes) > 1 else 1
-
-
-def _worth_sharing(table: Entries, occupied: np.ndarray) -> bool:
-    """Whether places for rows without an entry cost less than a second bitmap over the rows."""
-    places = int(np.count_nonzero(occupied))
-    added = places - len(table.whole)  # a byte and some bits each
-    return added < (len(occupied) - places) / 8

@@ -3,8 +3,9 @@ import pytest
 import tensorflow as tf
 
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.export.tables import PackedTables, SharedWeights
+from pep_tf.export.tables import PackedTables
 from pep_tf.tables.packed.entries import Entries
+from pep_tf.tables.packed.pair import SharedWeights
 from tests.export.towers import random_ids, sparse_table
 
 ROWS = 3000

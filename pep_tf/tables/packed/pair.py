@@ -1,0 +1,84 @@
+"""An embedding table and the first-order weights of the same rows, in the forms that take the fewest bytes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.tables.packed.entries import Entries
+from pep_tf.tables.packed.field_table import FieldTable
+from pep_tf.tables.packed.pack import by_fields, pack
+from pep_tf.tables.packed.packed_table import PackedTable
+from pep_tf.tables.packed.stored_table import StoredTable, facts_of
+from pep_tf.tables.packed.values import Values
+
+
+class SharedWeights(StoredTable):
+    """First-order weights of places that the embedding table finds."""
+
+    @classmethod
+    def of(cls, weights: Entries, dtype: str, bits: int) -> "SharedWeights":
+        """Stores weights.
+
+        Args:
+            weights: their entries.
+            dtype: how values are stored, see `Values`.
+            bits: bytes of the bits that say which places have one.
+        """
+        arrays, unit = Values.encode(weights.rows, dtype, "values")
+        return cls(arrays, {**facts_of(weights), "unit": unit, "bits": bits})
+
+    def at(self, places: tf.Tensor) -> tf.Tensor:
+        """float32 [n, 1] of places among the weights, 0 being that of none."""
+        return Values(self.arrays, "values", self.facts["unit"]).at(places)
+
+    def parts(self) -> dict[str, int]:
+        values = self._bytes("values", "values_scales")
+        return {"values": values, "rows": self.facts["bits"], "masks": 0}
+
+
+Form = PackedTable | FieldTable
+
+
+def pack_pair(
+    table: Entries, first_order: Entries | None, dtype: str, sizes: Sequence[int]
+) -> tuple[Form, Form | SharedWeights | None]:
+    """The table and the first-order weights as they are stored.
+
+    Args:
+        table: entries of the embedding table.
+        first_order: those of the first-order weights, or None.
+        dtype: how values are stored, see `Values`.
+        sizes: rows of each field.
+    """
+    if first_order is None:
+        return pack(table, dtype=dtype, field_sizes=sizes), None
+    packed, weights = _by_entry(table, first_order, dtype)
+    fields = by_fields(table, dtype, sizes, packed.nbytes)
+    if fields is None:
+        return packed, weights
+    alone = pack(first_order, dtype=dtype, field_sizes=sizes)
+    if fields.nbytes + alone.nbytes <= packed.nbytes + weights.nbytes:
+        return fields, alone
+    return packed, weights
+
+
+def _by_entry(
+    table: Entries, first_order: Entries, dtype: str
+) -> tuple[PackedTable, PackedTable | SharedWeights]:
+    """Both entry by entry, by one index where that saves bytes."""
+    occupied = table.places | first_order.places
+    if first_order.dim == 1 and _worth_sharing(table, occupied):
+        bits = first_order.places[occupied]
+        packed = PackedTable.of(table.with_places(occupied), dtype=dtype, weights=bits)
+        return packed, SharedWeights.of(first_order, dtype, packed.weights_bytes)
+    # What is worth a level is the same as for the table, of which these are a small part.
+    weights = PackedTable.of(first_order, dtype=dtype, level_worth=4 * table.nnz // 20)
+    return PackedTable.of(table, dtype=dtype), weights
+
+
+def _worth_sharing(table: Entries, occupied: np.ndarray) -> bool:
+    """Whether places for rows without an entry cost less than a second bitmap over the rows."""
+    places = int(np.count_nonzero(occupied))
+    added = places - len(table.whole)  # a byte and some bits each
+    return added < (len(occupied) - places) / 8
