@@ -90,7 +90,7 @@ def _answer(version: Path, ids: np.ndarray) -> np.ndarray:
     """Probabilities in float64, whose logarithms keep every order that float32 has."""
     model = version / MODEL
     if model.exists():
-        answer = litert_answer(model.read_bytes(), ids)
+        answer = litert_answer(model.read_bytes(), {"ids": ids})
     else:
         answer = open_session(version)({"ids": ids})
     return answer.astype(np.float64)

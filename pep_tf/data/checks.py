@@ -12,12 +12,13 @@ MAX_ID = 2**31 - 1  # ids are int32
 _ROWS_AT_ONCE = 1 << 20  # so that a check takes little memory beside the rows
 
 
-def whole_ids(ids: Any, first_row: int = 0) -> np.ndarray:
+def whole_ids(ids: Any, first_row: int = 0, is_float: np.ndarray | None = None) -> np.ndarray:
     """Ids as int32 [n, F], none of them cut or wrapped.
 
     Args:
         ids: numbers [n, F].
         first_row: number of the first row, for messages.
+        is_float: bool [F], which columns have the bits of numbers; None: none has.
 
     Raises:
         DataError: another shape or type; an id that is not a whole number from 0 to 2^31 - 1.
@@ -33,6 +34,8 @@ def whole_ids(ids: Any, first_row: int = 0) -> np.ndarray:
         fine = (block >= 0) & (block <= MAX_ID)  # false for nan
         if block.dtype.kind == "f":
             fine &= block == np.floor(block)
+        if is_float is not None and is_float.shape == block.shape[1:] and block.dtype == np.int32:
+            fine |= is_float
         if not fine.all():
             row, column = np.argwhere(~fine)[0]
             raise DataError(
@@ -108,7 +111,10 @@ def row_numbers(rows: Any, num_rows: int) -> np.ndarray:
 
 
 def check_fields(split: str, ids: np.ndarray, schema: FeatureSchema, first_row: int = 0) -> None:
-    """Raises DataError unless `ids`, int32 [n, C], have the columns of `schema`, each id inside its field."""
+    """Raises DataError unless `ids`, int32 [n, C], have the columns of `schema`, each id inside its field.
+
+    Numbers must be finite. One that is nearer to 0 than a float32 can well be is a whole number by mistake.
+    """
     fields = schema.column_fields
     if ids.shape[1] != len(fields):
         told = f", {len(fields)} columns with those of its bags" * (len(fields) > schema.num_fields)
@@ -116,13 +122,25 @@ def check_fields(split: str, ids: np.ndarray, schema: FeatureSchema, first_row: 
             f"`{split}` must have a column for each of the {schema.num_fields} fields of `schema`{told}. "
             f"Received: {ids.shape[1]} columns"
         )
-    for column in np.flatnonzero(ids.max(axis=0, initial=0) >= np.array(schema.sizes)[fields]):
+    outside = ids.max(axis=0, initial=0) >= np.array(schema.sizes)[fields]
+    for column in np.flatnonzero(outside & ~schema.is_float):
         field, own = schema.fields[fields[column]], ids[:, column]
         row = int(np.argmax(own >= field.size))
         raise DataError(
             f"`{split}` must hold ids from 0 to {field.size - 1} in field {field.name!r} (column "
             f"{column}). Received: {own[row]} in row {first_row + row}"
         )
+    for column in np.flatnonzero(schema.is_float):
+        values = np.ascontiguousarray(ids[:, column]).view(np.float32)
+        size = np.abs(values)
+        fine = (size == 0) | (size >= np.finfo(np.float32).tiny) & (size < np.inf)
+        if not fine.all():
+            row = int(np.argmin(fine))
+            raise DataError(
+                f"`{split}` must hold the bits of finite float32 in field "
+                f"{schema.fields[fields[column]].name!r} (column {column}). Received: "
+                f"{ids[row, column]}, the bits of {values[row]}, in row {first_row + row}"
+            )
 
 
 def check_classes(split: str, num_rows: int, classes: tuple[int, ...]) -> None:
@@ -161,7 +179,7 @@ def read_classes(
     row = 0
     for ids, labels, *weights in batches:
         try:
-            ids = whole_ids(ids, row)
+            ids = whole_ids(ids, row, schema.is_float)
             labels = binary_labels(labels, len(ids), row)
             labels = labels[row_weights(weights[0], len(ids)) > 0] if weights else labels
         except DataError as error:

@@ -35,7 +35,9 @@ class Split(Protocol):
     def batches(
         self, batch_size: int, *, seed: int | None = None, epoch: int = 0, start: int = 0
     ) -> tf.data.Dataset:
-        """Streams (ids int32 [B, F], label float32 [B]); ids are per field, without offsets.
+        """Streams (ids int32 [B, C], label float32 [B]); ids are per field, without offsets.
+
+        The column of a number has the bits of a float32, bags have several columns (see `Field`).
 
         Where rows have weights, a third part: float32 [B]. Loss and metrics are then weighted means.
 
@@ -181,6 +183,7 @@ class ArraySplit:
         content: int32 [n, k], what the ids were made from, for `row_digest`; None: the ids themselves.
         weights: [n], how much each row counts, 0 or more; None: all alike. A row of weight 2 counts as
             the row twice.
+        is_float: see `FeatureSchema.is_float`; None: there are no numbers.
 
     Raises:
         DataError: arrays of different lengths, a label other than 0 and 1, an id that is no whole
@@ -194,8 +197,9 @@ class ArraySplit:
         rows: np.ndarray,
         content: np.ndarray | None = None,
         weights: np.ndarray | None = None,
+        is_float: np.ndarray | None = None,
     ) -> None:
-        self.ids = checks.whole_ids(ids)
+        self.ids = checks.whole_ids(ids, is_float=is_float)
         self.labels = checks.binary_labels(labels, len(self.ids))
         self.weights = None if weights is None else checks.row_weights(weights, len(self.ids))
         counting = self.labels if self.weights is None else self.labels[self.weights > 0]

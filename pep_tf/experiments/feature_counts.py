@@ -19,10 +19,11 @@ def count_features(data: CTRData) -> np.ndarray:
     counts = np.zeros(schema.num_features, np.int64)
     offsets = schema.offsets[schema.column_fields]
     # An id 0 of a bag stands where it has no value.
-    is_bag = np.array([field.combiner is not None for field in schema.fields])[schema.column_fields]
-    for ids, *_ in data.train.batches(_ROWS_AT_ONCE):
-        counted = (ids.numpy() != 0) | ~is_bag
-        np.add.at(counts, (ids.numpy() + offsets)[counted], 1)
+    is_id = np.array([field.combiner is None for field in schema.fields])[schema.column_fields]
+    for batch, *_ in data.train.batches(_ROWS_AT_ONCE):
+        ids = batch.numpy()
+        counted = (ids != 0) | is_id  # a number that is 0 adds nothing either
+        np.add.at(counts, (np.where(schema.is_float, 0, ids) + offsets)[counted], 1)
     return counts
 
 

@@ -32,7 +32,7 @@ class Check(NamedTuple):
     """What the live model answers.
 
     Attributes:
-        ids: int32 [n, F], per-field ids.
+        ids: int32 [n, C], as the model takes them.
         probability: float32 [n].
         precision: what it computes in, see `precision_of`.
     """
@@ -94,15 +94,16 @@ def _advice(dtype: str, precision: str) -> str:
     return f"; {' and '.join(better)} would come nearer" if better else ""
 
 
-def saved_model_answer(version: Path, ids: np.ndarray) -> np.ndarray:
-    """Probabilities float32 [n] of ids int32 [n, F], from the file."""
+def saved_model_answer(version: Path, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Probabilities float32 [n] of the inputs of signature `ids`, from the file."""
     loaded = tf.saved_model.load(str(version))
-    return loaded.signatures["ids"](ids=tf.constant(ids))["probability"].numpy()
+    tensors = {name: tf.constant(value) for name, value in inputs.items()}
+    return loaded.signatures["ids"](**tensors)["probability"].numpy()
 
 
-def litert_answer(content: bytes, ids: np.ndarray) -> np.ndarray:
+def litert_answer(content: bytes, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """The same of a `.tflite`; see `check_litert`."""
-    return litert_answers(content, "ids", {"ids": ids})["probability"]
+    return litert_answers(content, "ids", inputs)["probability"]
 
 
 def litert_answers(

@@ -34,7 +34,8 @@ def export_litert(
 ) -> Path:
     """Writes `<folder>/<latest + 1>/model.tflite`, which `ai-edge-litert` runs without Flex ops.
 
-    Its signature `ids` takes `ids` int32 [B, F] to `probability` and `logit`, float32 [B]. An id
+    Its signature `ids` takes `ids` int32 [B, F] to `probability` and `logit`, float32 [B], and
+    `values` float32 beside them where fields are numbers: standardised, 0 for a missing one. An id
     outside its field makes the invocation fail with `gather index out of bounds`, since LiteRT has
     no assertions.
 
@@ -68,7 +69,7 @@ def export_litert(
     card = {**model_card(module, metadata), "format": "litert"}
     card["ids"]["outside"] = f"the invocation fails with `{OUTSIDE}`, which names no field"
     if check is not None:
-        answer = litert_answer(content, check.ids)
+        answer = litert_answer(content, module.inputs(check.ids))
         card["check"] = check.compare(answer, "litert", dtype, resolve(folder))
 
     def write(draft: Path) -> None:

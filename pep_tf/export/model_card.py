@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pep_tf.data.schema import FLOAT
 from pep_tf.errors import DataError
 from pep_tf.export.serving_module import ServingModule
 from pep_tf.paths import resolve
@@ -27,7 +28,7 @@ def model_card(module: ServingModule, metadata: Mapping[str, Any] | None) -> dic
         "ids": {
             "signature": "ids",
             "dtype": "int32",
-            "shape": [None, len(schema.column_fields)],
+            "shape": [None, int(sum(~schema.is_float))],
             "range": "[0, size of the field)",
         },
         "num_features": schema.num_features,
@@ -41,6 +42,9 @@ def model_card(module: ServingModule, metadata: Mapping[str, Any] | None) -> dic
         "vocabulary_bytes": 0,
         "versions": versions(),
     }
+    if schema.is_float.any():
+        names = [field.name for field in schema.fields if field.combiner == FLOAT]
+        card["values"] = {"signature": "ids", "dtype": "float32", "fields": names}
     if module.transform is not None:
         columns = module.transform.raw_columns().items()
         card["raw_columns"] = {name: column.dtype.name for name, column in columns}

@@ -29,7 +29,7 @@ def sample_inputs(module: ServingModule, examples: Examples | None = None) -> di
             that may be.
     """
     sizes = np.array(module.schema.sizes, np.int32)[module.schema.column_fields]
-    ids = {"ids": np.stack([np.zeros_like(sizes), sizes - 1])}
+    ids = module.inputs(np.stack([np.zeros_like(sizes), sizes - 1]))
     if module.transform is None:
         return {"ids": ids, "serving_default": ids}
     raw = {

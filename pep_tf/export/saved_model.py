@@ -35,9 +35,10 @@ def export_saved_model(
 ) -> Path:
     """Writes the next version of a SavedModel: `<folder>/<latest + 1>/`.
 
-    Signatures: `ids` (`ids` int32 [B, F], per-field ids, to `probability` and `logit`, float32 [B])
-    and `serving_default` (a tensor [B] for each raw column, to `probability`; the same as `ids`
-    where there is no transform). An id outside its field makes the request fail with
+    Signatures: `ids` (`ids` int32 [B, F], per-field ids, to `probability` and `logit`, float32 [B];
+    numbers are not among them but in `values`, float32, in the order of their fields) and
+    `serving_default` (a tensor [B] for each raw column, to `probability`; the same as `ids` where
+    there is no transform). An id outside its field makes the request fail with
     InvalidArgument; an empty batch gives empty answers.
 
     Args:
@@ -88,7 +89,7 @@ def export_saved_model(
             "vocabulary_bytes": vocabulary_bytes(module),
         }
         if check is not None:
-            answer = saved_model_answer(draft, check.ids)
+            answer = saved_model_answer(draft, module.inputs(check.ids))
             facts["check"] = check.compare(answer, "savedmodel", dtype, resolve(folder))
         card = {**model_card(module, metadata), **facts}
         card["ids"]["outside"] = "the request fails with InvalidArgument, which names the field"

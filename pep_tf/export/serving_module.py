@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.raw import UNKNOWN, RawTransform
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.tables import Tables
 from pep_tf.export.tower import FrozenTower
-from pep_tf.layers.field_ids import combine_bags
+from pep_tf.layers.field_ids import combine
 from pep_tf.tables.packed import StoredTable
 
 
@@ -38,7 +39,13 @@ class ServingModule(tf.Module):
         self._names = [schema.names[field] for field in columns]
         self._sizes = [schema.sizes[field] for field in columns]
         self._offsets = schema.offsets[columns].tolist()
-        self._ids_spec = tf.TensorSpec([None, len(columns)], tf.int32, name="ids")
+        self._is_float = schema.is_float
+        self._specs = {
+            "ids": tf.TensorSpec([None, sum(~self._is_float)], tf.int32, name="ids"),
+            "values": tf.TensorSpec([None, sum(self._is_float)], tf.float32, name="values"),
+        }
+        if not self._is_float.any():
+            del self._specs["values"]
 
     @property
     def table(self) -> StoredTable:
@@ -51,8 +58,7 @@ class ServingModule(tf.Module):
     def signatures(self) -> dict[str, Any]:
         """The functions to save by name: `ids`, and `serving_default` on raw columns if it can."""
         # Nothing here is Python to be turned into a graph, and looking for it takes seconds.
-        from_ids = tf.function(lambda ids: self.answer(*self.rows(ids)), autograph=False)
-        ids = from_ids.get_concrete_function(ids=self._ids_spec)
+        ids = tf.function(self._from_ids, autograph=False).get_concrete_function(**self._specs)
         if self.transform is None:
             return {"serving_default": ids, "ids": ids}
         columns = self.transform.raw_columns().items()
@@ -60,22 +66,44 @@ class ServingModule(tf.Module):
         from_raw = tf.function(self._from_raw, autograph=False)
         return {"serving_default": from_raw.get_concrete_function(**spec), "ids": ids}
 
+    def inputs(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """What the signature `ids` takes for ids int32 [n, C] as models do: numbers in a tensor of their own."""
+        if not self._is_float.any():
+            return {"ids": ids}
+        values = np.ascontiguousarray(ids[:, self._is_float]).view(np.float32)
+        return {"ids": ids[:, ~self._is_float], "values": values}
+
+    def _from_ids(self, ids: tf.Tensor, values: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        return self.answer(*self.rows(self._in_order(ids, values)), values)
+
+    def _in_order(self, ids: tf.Tensor, values: tf.Tensor | None) -> tf.Tensor:
+        """Ids [B, C] with a column for each number: 0, or -1, which is no id, where it is not finite."""
+        if values is None:
+            return ids
+        finite = tf.abs(values) <= values.dtype.max
+        parts = [tf.where(finite, 0, -1), tf.ensure_shape(ids, self._specs["ids"].shape)]
+        order = np.argsort(np.argsort(~self._is_float, kind="stable"))
+        return tf.gather(tf.concat(parts, axis=1), order.astype(np.int32), axis=1)
+
     def _from_raw(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         assert self.transform is not None
-        ids = self.transform(raw)
+        ids, values = self.transform(raw), None
+        if self._is_float.any():
+            values = tf.bitcast(tf.boolean_mask(ids, self._is_float, axis=1), tf.float32)
+            ids = tf.where(self._is_float, 0, ids)
         known = ids != UNKNOWN
         # Id 0 stands in for an unknown value, whose numbers become zeros after the lookup.
         rows = self.rows(tf.where(known, ids, 0))
-        return {"probability": self.answer(*rows, known)["probability"]}
+        return {"probability": self.answer(*rows, values, known)["probability"]}
 
     def lite_function(self) -> Any:
         """`ids` for LiteRT: a failing lookup says no there, since it has no assertions."""
 
-        def answer(ids: tf.Tensor) -> dict[str, tf.Tensor]:
-            rows = self._lite_rows(ids)
-            return self.answer(rows, rows.op)
+        def answer(ids: tf.Tensor, values: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+            rows = self._lite_rows(self._in_order(ids, values))
+            return self.answer(rows, rows.op, values)
 
-        return tf.function(answer).get_concrete_function(ids=self._ids_spec)
+        return tf.function(answer).get_concrete_function(**self._specs)
 
     def rows(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
         """Table rows int32 [B, F] of per-field ids, and what fails where an id is out of range."""
@@ -95,21 +123,26 @@ class ServingModule(tf.Module):
         return tf.logical_or(ids < 0, ids >= tf.constant(self._sizes, tf.int32))
 
     def answer(
-        self, rows: tf.Tensor, check: tf.Operation, known: tf.Tensor | None = None
+        self,
+        rows: tf.Tensor,
+        check: tf.Operation,
+        values: tf.Tensor | None = None,
+        known: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
-        """`probability` and `logit`, float32 [B], of table rows int32 [B, F] that `check` passes.
+        """`probability` and `logit`, float32 [B], of table rows int32 [B, C] that `check` passes.
 
-        Where `known`, bool [B, F], is False, the feature adds nothing.
+        `values` are those of numbers. Where `known`, bool [B, C], is False, the feature adds nothing.
         """
 
         def by_field(found: tf.Tensor) -> tf.Tensor:
             found = tf.reshape(found, [-1, rows.shape[1], found.shape[1]])
             found = found if known is None else tf.where(known[:, :, tf.newaxis], found, 0.0)
-            if rows.shape[1] == self.schema.num_fields:
-                return found
-            present = rows != tf.constant(self._offsets, tf.int32)
-            return combine_bags(self.schema.fields, found, present)
+            return combine(self.schema.fields, found, weights) if self.schema.combines else found
 
+        weights = tf.cast(rows != tf.constant(self._offsets, tf.int32), tf.float32)
+        if values is not None:
+            places = np.maximum(np.cumsum(self._is_float) - 1, 0).astype(np.int32)
+            weights = tf.where(self._is_float, tf.gather(values, places, axis=1), weights)
         embedded, first_order = self.tables.spread(rows, check)
         linear = None if first_order is None else by_field(first_order)
         logit = self.tower(by_field(embedded), linear)
@@ -119,7 +152,7 @@ class ServingModule(tf.Module):
         def refuse() -> tf.Tensor:
             row, field = tf.unstack(tf.where(outside)[0])
             message: list[Any] = [
-                "`ids` must be in [0, size of the field). Received an id of field",
+                "`ids` must be in [0, size of the field), `values` finite. Received an id of field",
                 tf.gather(tf.constant(self._names), field),
                 "of size",
                 tf.gather(tf.constant(self._sizes), field),

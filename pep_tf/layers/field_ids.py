@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.schema import FeatureSchema, Field
+from pep_tf.data.schema import FLOAT, FeatureSchema, Field
 from pep_tf.layers.table_layer import combined
 from pep_tf.numbers import INT32_MAX
 from pep_tf.tables.distinct import wide
@@ -20,10 +20,11 @@ class FieldIds(keras.layers.Layer):
 
     Args:
         fields: `{field name: vocabulary size}`, in column order; a bag has `{"size": n, "width":
-            values, "combiner": "mean"}` in place of its size, and `width` columns.
+            values, "combiner": "mean"}` in place of its size, and `width` columns; a number "float".
 
     Call arguments:
-        ids: integers [B, C]; C = F without bags. Those of a column must be in `[0, size of its field)`.
+        ids: integers [B, C]; C = F without bags. Those of a column must be in `[0, size of its field)`,
+            but for a number, whose column has the bits of a float32.
 
     Returns:
         int32 [B, C], rows of one table shared by all fields (N = sum of the sizes).
@@ -58,7 +59,7 @@ class FieldIds(keras.layers.Layer):
             )
         schema = FeatureSchema(tuple(parts))
         self._columns = schema.column_fields
-        self._bags = [field for field in parts if field.combiner is not None]
+        self._is_float, self._combines = schema.is_float, schema.combines
         self._parts = parts
         self.offsets = schema.offsets[self._columns]
         self.supports_jit = False
@@ -74,6 +75,8 @@ class FieldIds(keras.layers.Layer):
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         self._refuse_floats(ids)
         ids = tf.cast(ids, tf.int64)  # narrower integers may not hold the sizes
+        if self._is_float.any():
+            ids = tf.where(self._is_float, tf.zeros_like(ids), ids)
         sizes = np.array(self.sizes, np.uint64)[self._columns]
         # As an unsigned number, a negative id is larger than any size.
         outside = tf.reduce_any(tf.bitcast(ids, tf.uint64) >= sizes)
@@ -104,8 +107,14 @@ class FieldIds(keras.layers.Layer):
             return tf.constant(False)
 
     def combined(self, ids: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
-        """[B, F, d] of what was found [B, C, d] for ids [B, C]: the values of a bag become one."""
-        return combine_bags(self._parts, found, wide(ids) != 0) if self._bags else found
+        """[B, F, d] of what was found [B, C, d] for ids [B, C]: bags become one, numbers count times theirs."""
+        if not self._combines:
+            return found
+        weights = tf.cast(wide(ids) != 0, tf.float32)
+        if self._is_float.any():
+            numbers = tf.bitcast(tf.cast(ids, tf.int32), tf.float32)
+            weights = tf.where(self._is_float, numbers, weights)
+        return combine(self._parts, found, weights)
 
     def compute_output_spec(self, ids: keras.KerasTensor) -> keras.KerasTensor:
         self._refuse_floats(ids)
@@ -115,14 +124,15 @@ class FieldIds(keras.layers.Layer):
         return {**super().get_config(), "fields": self.fields}
 
 
-def combine_bags(fields: Sequence[Field], found: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-    """[B, F, d] of numbers [B, C, d], C columns of F fields, of which those that are `present` count."""
+def combine(fields: Sequence[Field], found: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """[B, F, d] of embeddings [B, C, d], C columns of F fields, each of bags and numbers times its weight."""
     parts, start = [], 0
     for field in fields:
         own = slice(start, start + field.width)
         part, start = found[:, own], start + field.width
         if field.combiner is not None:
-            counts = tf.cast(present[:, own], found.dtype)
-            part = combined(part, counts, field.combiner)[:, tf.newaxis]
+            counts = tf.cast(weights[:, own], found.dtype)
+            combiner = "sum" if field.combiner == FLOAT else field.combiner
+            part = combined(part, counts, combiner)[:, tf.newaxis]
         parts.append(part)
     return tf.concat(parts, axis=1)

@@ -249,5 +249,5 @@ def test_fields_with_columns_of_their_own(tmp_path):
     folder = export_litert(tmp_path, **told)
     assert read_card(folder)["table"]["format"] == "FieldTable"
     right = build_module(**told).signatures()["ids"](ids=ids)["probability"]
-    answer = litert_answer((folder / MODEL).read_bytes(), ids)
+    answer = litert_answer((folder / MODEL).read_bytes(), {"ids": ids})
     np.testing.assert_allclose(answer, right, atol=1e-6)

@@ -72,7 +72,7 @@ def test_litert_computes_in_float32(tmp_path, policy):
     with in_float32(model):
         exact = tf.sigmoid(model(ids, training=False))[:, 0].numpy()
     rounded = tf.sigmoid(model(ids, training=False))[:, 0].numpy()
-    answer = litert_answer((version / MODEL).read_bytes(), ids)
+    answer = litert_answer((version / MODEL).read_bytes(), {"ids": ids})
     np.testing.assert_allclose(answer, exact, rtol=0, atol=1e-5)
     card = read_card(version)
     assert card["precision"] == "float32"

@@ -54,6 +54,7 @@ def from_dataframe(
     | `hash:N` | any text or number | 1 to N - 1, by a hash |
     | `integer` | a whole number v | as `vocabulary`, of int(ln(v)^2) above 2, else v - 2 (Criteo) |
     | `bins:N` | a finite number | that of one of N bins with equally many training rows |
+    | `float` | a finite number | 0 alone; the number counts, standardised: see `Float` |
     | `multi:SEP` | values with SEP between them, or a list | each as of a `vocabulary`; see `Field` |
     | `hour`, `weekday` | a date and time, or seconds since 1970 | 1 to 24, 1 to 7 |
 
@@ -121,6 +122,7 @@ def build(
         ArraySplit(
             *(ids[own], labels[own], numbers[own], content[own]),
             weights=None if weights is None else weights[own],
+            is_float=transform.schema.is_float,
         )
         for own in rows
     )

@@ -8,7 +8,7 @@ from typing import Any
 from pep_tf.data.columns.categories import Hash, Vocabulary
 from pep_tf.data.columns.encoder import Encoder
 from pep_tf.data.columns.multi import Multi
-from pep_tf.data.columns.quantities import Bins, LogInteger
+from pep_tf.data.columns.quantities import Bins, Float, LogInteger
 from pep_tf.data.columns.times import Hour, Weekday
 from pep_tf.data.schema import COMBINERS
 from pep_tf.errors import DataError
@@ -19,12 +19,13 @@ KINDS: dict[str, type[Encoder]] = {
     "hash": Hash,
     "integer": LogInteger,
     "bins": Bins,
+    "float": Float,
     "hour": Hour,
     "weekday": Weekday,
     "multi": Multi,
 }
 _NUMBERED = ("hash", "bins")  # declared as `kind:N`
-_KNOWN = "vocabulary, hash:N, integer, bins:N, hour:COLUMN, weekday:COLUMN, multi:SEPARATOR"
+_KNOWN = "vocabulary, hash:N, integer, bins:N, float, hour:COLUMN, weekday:COLUMN, multi:SEPARATOR"
 # Names that a signature of a SavedModel keeps as they are; `self` is taken.
 _SERVABLE = re.compile("(?!self$)[A-Za-z][A-Za-z0-9_]*")
 
@@ -61,8 +62,8 @@ def read_features(features: Any) -> tuple[Feature, ...]:
     """Reads `{field: kind}`.
 
     Args:
-        features: by the name of each field its kind: `vocabulary`, `hash:N`, `integer` or `bins:N` of
-            the column of that name, or `hour` and `weekday`, which may read another: `hour:time`; or
+        features: by the name of each field its kind: `vocabulary`, `hash:N`, `integer`, `bins:N` or `float`
+            of the column of that name, or `hour` and `weekday`, which may read another: `hour:time`; or
             `multi:|`, several values with `|` between them, whose embeddings' mean is taken (`multi:|:sum`
             and `multi:|:sqrtn`: the sum, that over the root of their number).
 

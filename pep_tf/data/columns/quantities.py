@@ -1,4 +1,4 @@
-"""Kinds of columns whose values are numbers: `integer` and `bins:N`."""
+"""Kinds of columns whose values are numbers: `integer`, `bins:N` and `float`."""
 
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from pep_tf.data.columns.categories import FIRST, UNSEEN
 from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.columns.texts import plain
 from pep_tf.data.lookup import NumberLookup
+from pep_tf.data.schema import FLOAT
 
 # As Python and JSON write numbers; the parser would also take blanks, +5 and nan.
 _NUMBER = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
@@ -63,15 +64,22 @@ def _log_buckets(texts: tf.Tensor) -> tf.Tensor:
     return log_bucket(TENSORFLOW, tf.strings.to_number(texts, tf.int64))
 
 
-class Bins(Encoder):
+class _Number(Encoder):
+    must_be = "a finite number"
+    whole_numbers = False
+
+    @classmethod
+    def refused(cls, texts: tf.Tensor) -> tf.Tensor:
+        wrong = ~tf.strings.regex_full_match(texts, f"(?:{_NUMBER})?")
+        return wrong | ~tf.math.is_finite(_numbers(texts))
+
+
+class Bins(_Number):
     """Numbers by bins that hold equally many training rows, 1 and up; every number has one.
 
     Args:
         edges: float64 [n], sorted: the largest number of each bin but the last.
     """
-
-    must_be = "a finite number"
-    whole_numbers = False
 
     def __init__(self, edges: np.ndarray) -> None:
         super().__init__(name="bins")
@@ -89,16 +97,52 @@ class Bins(Encoder):
         edges = np.unique(values[last])
         return cls(edges[edges < values.max(initial=-np.inf)])
 
-    @classmethod
-    def refused(cls, texts: tf.Tensor) -> tf.Tensor:
-        wrong = ~tf.strings.regex_full_match(texts, f"(?:{_NUMBER})?")
-        return wrong | ~tf.math.is_finite(_numbers(texts))
-
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
         return 1 + tf.searchsorted(tf.constant(self._edges), _numbers(texts), side="left")
 
     def state(self) -> list[Any]:
         return [self._edges]
+
+
+class Float(_Number):
+    """Numbers less the mean of the training rows, over their standard deviation, as bits of a float32.
+
+    A number outside the range of the training rows counts as the end of the range; a missing one is 0,
+    as the mean, and adds nothing.
+
+    Args:
+        low, high: the range of the training rows.
+        scale: a power of two by which all is divided first, so that no sum overflows.
+        mean, deviation: of the training rows, after that.
+    """
+
+    size, combiner = 1, FLOAT
+
+    def __init__(
+        self, low: float, high: float, scale: float, mean: float, deviation: float
+    ) -> None:
+        super().__init__(name="float")
+        self._range, self._standard = (low, high), (scale, mean, deviation)
+
+    @classmethod
+    def fit(cls, seen: Seen, argument: Any) -> Self:
+        values = _numbers(tf.constant(seen.texts, tf.string)).numpy()
+        low, high = values.min(initial=np.inf), values.max(initial=-np.inf)
+        scale = float(np.ldexp(1.0, max(-1022, np.frexp(max(abs(low), abs(high)))[1] - 1)))
+        scaled = values / scale
+        mean = np.average(scaled, weights=seen.counts)
+        deviation = np.sqrt(np.average((scaled - mean) ** 2, weights=seen.counts))
+        return cls(float(low), float(high), scale, float(mean), float(deviation) or 1.0)
+
+    def encode(self, texts: tf.Tensor) -> tf.Tensor:
+        scale, mean, deviation = self._standard
+        values = tf.clip_by_value(_numbers(texts), *self._range) / scale
+        values = tf.cast((values - mean) / deviation, tf.float32)
+        values = tf.where(tf.abs(values) < np.finfo(np.float32).tiny, 0.0, values)
+        return tf.bitcast(values, tf.int32)
+
+    def state(self) -> list[Any]:
+        return [*self._range, *self._standard]
 
 
 def _numbers(texts: tf.Tensor) -> tf.Tensor:

@@ -11,6 +11,7 @@ FEATURES = {
     "hour": "hour:time",
     "day": "weekday:time",
     "tags": "multi:|",
+    "size": "float",
 }
 
 
@@ -31,5 +32,7 @@ def clicks(rows: int = 200) -> pd.DataFrame:
     )
     frame["clicked"] = (rng.random(rows) < 0.2 + 0.6 * (frame["user"] % 2)).astype(int)
     frame["tags"] = rng.choice(["hot|sweet", "cold", "", "iced|sweet|cold"], rows)
+    frame["size"] = rng.lognormal(3.0, 1.0, rows)
+    frame.loc[6, "size"] = np.nan
     frame.loc[3, "user"], frame.loc[4, "item"], frame.loc[5, "price"] = np.nan, None, np.nan
     return frame

@@ -38,7 +38,7 @@ VALUES = {
     **dict.fromkeys(("vocabulary", "hash:7", "hash:100000"), names),
     "integer": counts,
     "multi:|": st.one_of(missing, st.lists(any_text, max_size=4).map("|".join), integers),
-    **dict.fromkeys(("bins:5", "bins:40"), numbers),
+    **dict.fromkeys(("bins:5", "bins:40", "float"), numbers),
     **dict.fromkeys(("hour", "weekday"), times),
 }
 
@@ -116,9 +116,11 @@ def test_an_unseen_value_is_served_as_a_test_row_would_be(exported):
         "price": "1e9",
         "time": "",
         "tags": "",
+        "size": "1e300",
     }
     ids = data.transform({name: tf.constant([text]) for name, text in one.items()}).numpy()[0]
     assert ids[[0, 2, 3, 4, 5]].tolist() == [1, 1, data.schema.sizes[3] - 1, 0, 0]
+    assert ids[-1] == data.train.ids[:, -1].max()  # as the largest number of the training rows
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_a_model_without_some_features_is_served_the_same():
     empty = np.random.default_rng(0).random(data.schema.num_features) < 0.5
     empty[data.schema.offsets] = False
     for unseen in (True, False):
-        empty[data.schema.offsets + 1] = unseen
+        empty[(data.schema.offsets + 1)[np.array(data.schema.sizes) > 1]] = unseen
         offsets = data.schema.offsets[data.schema.column_fields]
         ids = data.transform(raw).numpy() + offsets
         left = data.transform.without(empty)(raw).numpy() + offsets
