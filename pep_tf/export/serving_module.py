@@ -58,7 +58,8 @@ class ServingModule(tf.Module):
     def signatures(self) -> dict[str, Any]:
         """The functions to save by name: `ids`, and `serving_default` on raw columns if it can."""
         # Nothing here is Python to be turned into a graph, and looking for it takes seconds.
-        ids = tf.function(self._from_ids, autograph=False).get_concrete_function(**self._specs)
+        from_ids = tf.function(lambda **inputs: self._from_ids(**inputs), autograph=False)
+        ids = from_ids.get_concrete_function(**self._specs)
         if self.transform is None:
             return {"serving_default": ids, "ids": ids}
         columns = self.transform.raw_columns().items()
@@ -99,8 +100,9 @@ class ServingModule(tf.Module):
     def lite_function(self) -> Any:
         """`ids` for LiteRT: a failing lookup says no there, since it has no assertions."""
 
-        def answer(ids: tf.Tensor, values: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-            rows = self._lite_rows(self._in_order(ids, values))
+        def answer(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            values = inputs.get("values")
+            rows = self._lite_rows(self._in_order(inputs["ids"], values))
             return self.answer(rows, rows.op, values)
 
         return tf.function(answer).get_concrete_function(**self._specs)
