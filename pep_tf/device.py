@@ -2,12 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
 CPU, GPU = "CPU", "GPU"
 _forced: str | None = None
+_xla = True
 
 
 def on_gpu() -> bool:
@@ -25,12 +27,40 @@ def on_gpu() -> bool:
 @contextlib.contextmanager
 def traced_for(kind: str) -> Iterator[None]:
     """Has functions that are traced inside cut for a `CPU` or a `GPU`, whatever this machine has."""
-    global _forced
-    before, _forced = _forced, kind
+    global _forced, _xla
+    before, _forced = (_forced, _xla), kind
     try:
         yield
     finally:
-        _forced = before
+        _forced, _xla = before
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """What XLA makes of a function, anew for each shape that comes; the function itself `op_by_op`."""
+    program = tf.function(function, jit_compile=True, autograph=False, **options)
+    return lambda *inputs: program(*inputs) if _xla else function(*inputs)
+
+
+def uses_xla() -> bool:
+    """Whether what is traced now may be compiled by XLA."""
+    return _xla
+
+
+def give_up_xla() -> None:
+    """Has all that is traced from here on done op by op: XLA cannot compile on this machine."""
+    global _xla
+    _xla = False
+
+
+@contextlib.contextmanager
+def op_by_op() -> Iterator[None]:
+    """Has nothing that is traced inside compiled by XLA."""
+    global _xla
+    before, _xla = _xla, False
+    try:
+        yield
+    finally:
+        _xla = before
 
 
 def settle_arithmetic(tf32: bool = False) -> None:

@@ -191,8 +191,8 @@ class PEPEmbedding(TableLayer):
         values = rows.table
         if rows.thresholds is not None:
             # Distinct rows fill whole tiles: XLA meets few numbers of them.
-            compiled = rows.places is not None
-            values = soft_threshold(values, rows.thresholds, self.gate, compiled=compiled)
+            fused = rows.places is not None
+            values = soft_threshold(values, rows.thresholds, self.gate, fused=fused)
         if rows.places is not None:
             return spread(values, rows.places, self.compute_dtype, found.order)
         return tf.cast(values, self.compute_dtype)

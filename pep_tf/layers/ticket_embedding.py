@@ -12,6 +12,7 @@ from pep_tf.layers.table_layer import TableLayer
 from pep_tf.numbers import INT32_MAX
 from pep_tf.tables import BLOCK_ENTRIES, RowTable, RowVariable
 from pep_tf.tables.distinct import distinct, spread
+from pep_tf.tables.picked import Picked
 
 # What is the same for the entries as for V * mask.
 _BY_ENTRY = (
@@ -29,7 +30,7 @@ class TicketEmbedding(TableLayer):
 
     Gives the same rows, and in training the same updates, as a `PEPEmbedding` under that mask. Memory
     is 4 bytes an entry kept (and as much for each moment of an optimizer), its column (1 byte for
-    d up to 256), and 8 bytes a row with a survivor; a row without one costs nothing. The entries are
+    d up to 256), and 8 bytes a row with a survivor, 16 on a GPU; a row without one costs nothing. The entries are
     a table of one column, so that an optimizer treats them as any other table.
 
     Args:
@@ -119,14 +120,23 @@ class TicketEmbedding(TableLayer):
                 name=name, shape=(size,), dtype=dtype, initializer="zeros", trainable=False
             )
 
-        self.rows = index("rows", self.num_rows, "int32")
-        self.starts = index("starts", self.num_rows + 1, "int32")
-        self.columns = index("columns", self._nnz, "uint8" if self.output_dim <= 256 else "int32")
+        number = "int64" if on_gpu() else "int32"  # which TensorFlow keeps on the host
+        self.rows = index("rows", self.num_rows, number)
+        self.starts = index("starts", self.num_rows + 1, number)
+        self.columns = index("columns", self._nnz, "uint8" if self.output_dim <= 256 else number)
         self.built = True
 
     def look_up(self, rows: tf.Tensor) -> tf.Tensor:
+        if (held := self.entries.row_table.held) is not None:
+            values = tf.reshape(held.values[0], [-1, self.output_dim])
+            return spread(values, held.places, self.compute_dtype, held.order)
         ids, places = distinct(tf.cast(rows, tf.int32))
         return spread(self._rows_of(ids), places, self.compute_dtype)
+
+    def pick(self, ids: tf.Tensor, size: tf.Tensor) -> Picked:
+        """Entries of distinct rows int64 [U] come to where they are in the first of `size` rows."""
+        entries, places = self._entries(ids)
+        return Picked.of(entries, places, size * self.output_dim, max(1, self._nnz))
 
     @property
     def embeddings(self) -> tf.Tensor:
@@ -170,10 +180,7 @@ class TicketEmbedding(TableLayer):
             return tf.zeros([0], tf.int64), tf.zeros([0], tf.int64)
 
         def of(variable: keras.Variable, index: tf.Tensor) -> tf.Tensor:
-            value = variable._value
-            # Read whole, which copies nothing: no kernel gathers from a variable of int32.
-            value = tf.convert_to_tensor(value) if value.dtype == tf.int32 else value
-            return tf.cast(tf.gather(value, index), tf.int64)
+            return tf.cast(tf.gather(variable._value, index), tf.int64)
 
         at = tf.searchsorted(tf.cast(self.rows._value, tf.int64), ids, out_type=tf.int64)
         at = tf.minimum(at, self.num_rows - 1)

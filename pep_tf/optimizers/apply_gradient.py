@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.device import compiled
 from pep_tf.optimizers.catch_up_stages import TINY
 from pep_tf.optimizers.columns import Columns
 
@@ -23,7 +24,6 @@ def apply_gradient(columns: Columns) -> Callable:
     beta = np.repeat([columns.beta_1, columns.beta_2], columns.count)
     is_m = np.arange(2 * columns.count) < columns.count
 
-    @tf.function(jit_compile=True, autograph=False)
     def step(
         p: tf.Tensor, moments: tf.Tensor, gradient: tf.Tensor, scale: tf.Tensor, floor: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -35,4 +35,4 @@ def apply_gradient(columns: Columns) -> Callable:
         root = tf.maximum(tf.sqrt(n) + floor, TINY)
         return p - columns.learning_rate * scale * m / root, moments
 
-    return step
+    return compiled(step)

@@ -43,6 +43,12 @@ def capacity(count: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
     return size
 
 
+def power_of_two(count: tf.Tensor) -> tf.Tensor:
+    """The least that holds `count`, int64: what there can be at most where nothing else says it."""
+    powers = tf.constant([1 << i for i in range(32)], tf.int64)
+    return tf.gather(powers, tf.searchsorted(powers, count[None], out_type=tf.int64)[0])
+
+
 def filled(ids: tf.Tensor, most: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Distinct rows with the last one repeated, and how many they were, int64.
 

@@ -83,7 +83,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.device import on_gpu
+from pep_tf.device import compiled, on_gpu
 from pep_tf.optimizers.catch_up_stages import (
     Plan,
     State,
@@ -212,20 +212,25 @@ def _whole(columns: Columns) -> Callable:
 
 
 def _gap(last: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-    gap = tf.cast(tf.minimum(step - last, 2**31 - 1), tf.int32)
+    gap = tf.cast(tf.minimum(step - last, 2**31 - 1), _gap_type())
     tf.debugging.assert_non_negative(step - last, "`last` must not be later than `step`.")
     return gap
+
+
+def _gap_type() -> tf.DType:
+    """Where a GPU works op by op, int32 would be worked on on the host."""
+    return tf.int64 if on_gpu() else tf.int32
 
 
 @functools.lru_cache(maxsize=64)
 def _at_once(columns: Columns) -> Callable:
     """All rows at once, for a GPU; compiled for each number of rows that comes."""
-    compiled = _compiled(columns, None, _advance_all)
+    advance = _compiled(columns, None, _advance_all)
 
     def at_once(
         p: tf.Tensor, moments: tf.Tensor, last: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return compiled(p, moments, tf.cast(last, tf.float32), _gap(last, step))
+        return advance(p, moments, tf.cast(last, tf.float32), _gap(last, step))
 
     return at_once
 
@@ -239,9 +244,8 @@ def _tile(columns: Columns) -> Callable:
 def _compiled(columns: Columns, rows: int | None, advance: Callable[..., State]) -> Callable:
     """A compiled function of rows, their last step and their gap; `rows` is their number, if known."""
     table = [tf.TensorSpec([rows, k * columns.count]) for k in (1, 2)]
-    row = [tf.TensorSpec([rows]), tf.TensorSpec([rows], tf.int32)]
+    row = [tf.TensorSpec([rows]), tf.TensorSpec([rows], _gap_type())]
 
-    @tf.function(jit_compile=True, autograph=False, input_signature=[*table, *row])
     def caught_up(
         p: tf.Tensor, moments: tf.Tensor, last: tf.Tensor, gap: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -252,7 +256,7 @@ def _compiled(columns: Columns, rows: int | None, advance: Callable[..., State])
             found = tf.where(gap[:, None] > 0, state.v + columns.target, p)
         return found, tf.concat([state.m, state.n], axis=1)
 
-    return caught_up
+    return compiled(caught_up, input_signature=[*table, *row])
 
 
 def _advance_all(state: State, plan: Plan, hyper: Columns) -> State:

@@ -24,7 +24,7 @@ class State(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Per row, [R]: `last` float32, the step the row is up to; `gap` int32, steps to go."""
+    """Per row, [R]: `last` float32, the step the row is up to; `gap` an integer, steps to go."""
 
     last: tf.Tensor
     gap: tf.Tensor
@@ -58,7 +58,7 @@ def exact_step(state: State, plan: Plan, hyper: Columns, i: tf.Tensor | int) -> 
     """Step number i + 1 after `last`, as the recurrence has it."""
     a, b = _scales(hyper, plan.last + tf.cast(i + 1, tf.float32))
     # Rows that are done take weights of 1 and 0: a number a row, where selects are one an entry.
-    done = plan.gap <= i
+    done = plan.gap <= tf.cast(i, plan.gap.dtype)
     old_m, new_m = _weights(done, hyper.beta_1)
     old_n, new_n = _weights(done, hyper.beta_2)
     a, b = _down(tf.where(done, 0.0, a)) * hyper.learning_rate, _down(b)
@@ -87,7 +87,7 @@ def _pick(size: tf.Tensor, values: Sequence[Any]) -> tf.Tensor:
 
 
 class Part(NamedTuple):
-    """What a stage does to each row, [R]: `size` int32, which of its possible lengths (from 0);
+    """What a stage does to each row, [R]: `size` an integer, which of its possible lengths (from 0);
     `active` bool; `start` float32, the step it starts from."""
 
     size: tf.Tensor
@@ -122,6 +122,7 @@ def _part(plan: Plan, before: tf.Tensor | int, shift: tf.Tensor | int, bits: int
         before: the exact steps, and one unit of each of the shorter digits; these take the rest
             that is no whole unit.
     """
+    before, shift = (tf.cast(x, plan.gap.dtype) for x in (before, shift))
     left = tf.bitwise.right_shift(tf.maximum(plan.gap - before, 0), shift)
     done = plan.gap - tf.bitwise.left_shift(left, shift)
     size = tf.bitwise.bitwise_and(left - 1, 2**bits - 1)

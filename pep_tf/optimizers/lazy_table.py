@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from pep_tf.device import on_gpu
 from pep_tf.optimizers.apply_gradient import apply_gradient
-from pep_tf.optimizers.batch_rows import BatchRows, filled
+from pep_tf.optimizers.batch_rows import BatchRows, filled, power_of_two
 from pep_tf.optimizers.catch_up import catch_up, gap_order, tile_rows
 from pep_tf.optimizers.columns import Columns
 from pep_tf.optimizers.hyper import Hyper
@@ -138,7 +138,8 @@ class LazyTable:
     def read(self, rows: tf.Tensor, distinct: bool = False) -> BatchRows:
         """What a step on a GPU needs to find these rows, as it is stored."""
         ids, places = (rows, _numbers(rows)) if distinct else distinct_rows(rows)
-        ids, count = filled(tf.reshape(ids, [-1]), tf.size(rows, tf.int64))
+        most = tf.size(rows, tf.int64)
+        ids, count = filled(tf.reshape(ids, [-1]), power_of_two(most) if distinct else most)
         return BatchRows(
             ids,
             count,

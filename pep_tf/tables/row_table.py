@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from pep_tf.tables.distinct import Order, wide
+from pep_tf.tables.picked import Picked
 from pep_tf.tables.row_variable import RowVariable
 
 THRESHOLDS = "thresholds"  # name of the weights that are no entries of a table
@@ -156,6 +157,10 @@ class RowTable:
             for v in self.variables
         )
         return Found(rows, tuple(values), rows)
+
+    def pick(self, ids: tf.Tensor, size: tf.Tensor) -> Picked:
+        """Distinct rows int64 [U] come to the first of `size` places, in their order."""
+        return Picked.of(ids, tf.range(tf.size(ids, tf.int64)), size, self.num_rows)
 
     @contextlib.contextmanager
     def holding(self, found: Found) -> Iterator[Found]:

@@ -6,11 +6,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from pep_tf.device import compiled
+
 Gate = Callable[[tf.Tensor], tf.Tensor]
 
 
 def soft_threshold(
-    table: tf.Tensor, thresholds: tf.Tensor, gate: Gate, *, compiled: bool = False
+    table: tf.Tensor, thresholds: tf.Tensor, gate: Gate, *, fused: bool = False
 ) -> tf.Tensor:
     """`sign(V) * relu(|V| - g(s))` (PEP, eq. 4), computed as `V - min(max(V, -g(s)), g(s))`.
 
@@ -18,17 +20,17 @@ def soft_threshold(
         table: V, float32 [..., d].
         thresholds: s, broadcastable to V.
         gate: g.
-        compiled: whether XLA makes one pass over memory of it, and one of its gradient, anew for
+        fused: whether XLA makes one pass over memory of it, and one of its gradient, anew for
             each shape that comes: where there are few shapes.
 
     Returns:
         float32, shape of V.
     """
-    return _with_gradient(gate, compiled)(table, thresholds)
+    return _with_gradient(gate, fused)(table, thresholds)
 
 
 @functools.lru_cache(maxsize=64)
-def _with_gradient(gate: Gate, compiled: bool) -> Callable[..., tf.Tensor]:
+def _with_gradient(gate: Gate, fused: bool) -> Callable[..., tf.Tensor]:
     def shrink(table: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
         gates = gate(thresholds)
         return table - tf.maximum(tf.minimum(table, gates), -gates)
@@ -44,10 +46,8 @@ def _with_gradient(gate: Gate, compiled: bool) -> Callable[..., tf.Tensor]:
         of_gates = _summed_like(-outward, gates)
         return sign * outward, tape.gradient(gates, thresholds, output_gradients=of_gates)
 
-    if compiled:
-        shrink, gradient = (
-            tf.function(part, jit_compile=True, autograph=False) for part in (shrink, gradient)
-        )
+    if fused:
+        shrink, gradient = compiled(shrink), compiled(gradient)
 
     @tf.custom_gradient
     def shrunk(table: tf.Tensor, thresholds: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:

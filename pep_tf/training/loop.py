@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data import Identity, Split
+from pep_tf.device import give_up_xla, on_gpu, uses_xla
 from pep_tf.differences import differs, one_line
 from pep_tf.errors import DivergedError, RunError, reading
 from pep_tf.numbers import whole
@@ -61,9 +62,9 @@ class Loop:
         self.stage, self.model, self.optimizer = stage, model, optimizer
         self.epoch = self.batch = self.step = 0
         self.batches_per_epoch = math.ceil(split.num_rows / settings.batch_size)
+        self._full = min(settings.batch_size, split.num_rows)
         self._split, self._settings, self._data = split, settings, data
         self._batches: Any = None
-        self._compiled = True
         self._train = tf.function(self._train_steps, reduce_retracing=True)
 
     def _train_steps(self, batches: Any, count: tf.Tensor) -> tf.Tensor:
@@ -71,7 +72,7 @@ class Loop:
         total = tf.zeros(())
         for _ in tf.range(count):
             batch = next(batches)
-            total += train_step(self.model, self.optimizer, *batch, compiled=self._compiled)
+            total += train_step(self.model, self.optimizer, *batch, full=self._full)
         return total / tf.cast(count, tf.float32)
 
     def run(self, steps: int) -> float:
@@ -116,15 +117,16 @@ class Loop:
         return self._batches
 
     def _go_on_without_xla(self, error: Exception) -> None:
-        """Has the steps to come done op by op, if it is XLA that could not compile them."""
-        if not (self._compiled and _SAYS_XLA.search(str(error))):
+        """Has all that comes done op by op, if it is XLA that could not compile the steps."""
+        if not (on_gpu() and uses_xla() and _SAYS_XLA.search(str(error))):
             raise error
         warnings.warn(
             f"XLA cannot compile the steps of stage '{self.stage}', which go on without it, slower: "
             f"{str(error).strip().splitlines()[0]}",
             stacklevel=3,
         )
-        self._compiled, self._batches = False, None  # a batch was taken that trained nothing
+        give_up_xla()
+        self._batches = None  # a batch was taken that trained nothing
         self._train = tf.function(self._train_steps, reduce_retracing=True)
 
     def _check(self, loss: float, count: int) -> None:

@@ -1,18 +1,24 @@
 """One step of training: what the loop repeats and the benchmarks time."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from pep_tf.device import on_gpu
-from pep_tf.layers import PEPEmbedding
+from pep_tf.device import on_gpu, op_by_op, uses_xla
+from pep_tf.layers import PEPEmbedding, TicketEmbedding
 from pep_tf.models import CTRModel
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 from pep_tf.optimizers.batch_rows import BatchRows
-from pep_tf.tables.distinct import Order, wide
+from pep_tf.optimizers.lazy_table import LazyTable
+from pep_tf.tables import Found, RowTable
+from pep_tf.tables.distinct import Order, distinct, wide
+from pep_tf.tables.picked import Picked
 from pep_tf.tables.row_table import gradient_of_found
+
+Batch = Sequence[tf.Tensor | None]
 
 
 def train_step(
@@ -22,7 +28,7 @@ def train_step(
     labels: tf.Tensor,
     weights: tf.Tensor | None = None,
     *,
-    compiled: bool = True,
+    full: int | None = None,
 ) -> tf.Tensor:
     """Logits, loss, gradients, update; to be called inside a `tf.function`.
 
@@ -32,16 +38,31 @@ def train_step(
         ids: integers [B, F].
         labels: float32 [B], 0 or 1.
         weights: float32 [B], how much each row counts; None: all alike.
-        compiled: whether XLA may compile the step as a whole, where it is for a GPU.
+        full: on a GPU, the number of rows for which XLA compiles a step. Those of other sizes, as the
+            last of an epoch, are done op by op, the same up to rounding: a program for each would
+            take longer to compile than it saves. None: every number of rows is compiled.
 
     Returns:
         float32 scalar: mean binary cross-entropy of the batch, before the update; with weights their
         weighted mean, as Keras's reduction `mean_with_sample_weight`.
     """
     batch = (ids, labels, weights)
-    by_row = isinstance(optimizer, RowwiseAdam) and _knows_its_rows(model, optimizer)
-    if compiled and on_gpu() and by_row:
-        return _compiled_step(model, optimizer, batch)
+    if not (on_gpu() and uses_xla()):
+        return _step(model, optimizer, batch)
+    tables = _Tables.of(model, optimizer)
+
+    def compiled() -> tf.Tensor:
+        one_program = tables and _compiled_step(model, optimizer, tables, batch)
+        return _step(model, optimizer, batch) if one_program is None else one_program
+
+    def plain() -> tf.Tensor:
+        with op_by_op():
+            return _step(model, optimizer, batch)
+
+    return compiled() if full is None else tf.cond(tf.shape(ids)[0] == full, compiled, plain)
+
+
+def _step(model: keras.Model, optimizer: CoupledAdam, batch: Batch) -> tf.Tensor:
     with tf.GradientTape() as tape:
         loss = _loss(model, batch)
     variables = model.trainable_variables
@@ -49,7 +70,7 @@ def train_step(
     return loss
 
 
-def _loss(model: keras.Model, batch: Sequence[tf.Tensor | None]) -> tf.Tensor:
+def _loss(model: keras.Model, batch: Batch) -> tf.Tensor:
     ids, labels, weights = batch
     logits = model(ids, training=True)[:, 0]
     losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
@@ -58,54 +79,97 @@ def _loss(model: keras.Model, batch: Sequence[tf.Tensor | None]) -> tf.Tensor:
     return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
 
 
-def _knows_its_rows(model: keras.Model, optimizer: RowwiseAdam) -> bool:
-    """Whether all rows that a step changes are those of its ids: no others are looked up."""
-    if not isinstance(model, CTRModel):
-        return False
-    layers = [layer for layer in model.same_rows if isinstance(layer, PEPEmbedding)]
-    known = {id(layer.table.row_table) for layer in layers}
-    lazy = optimizer.tables()
-    return bool(lazy) and all(own.by_row and id(own.table) in known for own in lazy)
+class _Tables(NamedTuple):
+    """The tables that a step looks up and changes, all with the ids of its batch.
+
+    Attributes:
+        by_row: those of which only the rows of the batch are updated.
+        whole: those of which all is, each with how it is picked from.
+    """
+
+    by_row: list[LazyTable]
+    whole: list[tuple[RowTable, Callable[[tf.Tensor, tf.Tensor], Picked]]]
+
+    @classmethod
+    def of(cls, model: keras.Model, optimizer: CoupledAdam) -> "_Tables | None":
+        """None where rows may be looked up that are not those of the ids, or off the GPU."""
+        if not isinstance(model, CTRModel):
+            return None
+        pickers: dict[RowTable, Callable[[tf.Tensor, tf.Tensor], Picked]] = {}
+        for layer in model.same_rows:
+            if isinstance(layer, PEPEmbedding):
+                pickers[layer.table.row_table] = layer.table.row_table.pick
+            elif isinstance(layer, TicketEmbedding):
+                pickers[layer.entries.row_table] = layer.pick
+        by_row = optimizer.tables() if isinstance(optimizer, RowwiseAdam) else []
+        if any(not own.by_row or own.table.single or own.table not in pickers for own in by_row):
+            return None
+        whole = pickers.keys() - {own.table for own in by_row}
+        places = {v._value.device for table in whole for v in table.variables}
+        if places - {optimizer.iterations._value.device}:
+            return None
+        return cls(by_row, [(table, pickers[table]) for table in pickers if table in whole])
 
 
 def _compiled_step(
-    model: CTRModel, optimizer: RowwiseAdam, batch: Sequence[tf.Tensor | None]
+    model: CTRModel, optimizer: CoupledAdam, tables: _Tables, batch: Batch
 ) -> tf.Tensor:
     """The step for a GPU: rows are read, XLA makes one program of all that is computed, rows are written.
 
     It is compiled anew for each number of rows, of which there are few (`capacity`). What XLA cannot
-    have on a GPU stays outside: the check of ids, which it would drop, and the writing of rows, which
-    must change tables where they are.
+    have on a GPU stays outside: the check of ids, which it would drop, finding distinct rows, and the
+    writing of rows, which must change tables where they are.
     """
-    tables = optimizer.tables()
     rows = wide(model.field_ids(batch[0]))
-    read = [table.read(rows) for table in tables]
+    read = [table.read(rows) for table in tables.by_row]
     orders = [Order.of(own.places, own.count, tf.size(own.ids, tf.int64)) for own in read]
+    picked, picked_places, order = [], None, None
+    if tables.whole:
+        ids, picked_places = distinct(rows)
+        size = tf.size(rows, tf.int64)
+        picked = [pick(ids, size) for _, pick in tables.whole]
+        order = Order.of(picked_places, tf.size(ids, tf.int64), size)
 
     @tf.function(jit_compile=True, autograph=False)
     def program(
-        batch: Sequence[tf.Tensor | None], read: Sequence[BatchRows], orders: Sequence[Order]
+        batch: Batch,
+        read: Sequence[BatchRows],
+        orders: Sequence[Order],
+        picked: Sequence[Picked],
+        picked_places: tf.Tensor | None,
+        order: Order | None,
     ) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor] | None]]:
         variables = model.trainable_variables
         values: dict[int, tf.Tensor] = {}
         with contextlib.ExitStack() as held:
-            for table, own, order in zip(tables, read, orders, strict=True):
-                found = table.up_to_date(own, own.places, order)
+            for table, own, own_order in zip(tables.by_row, read, orders, strict=True):
+                found = table.up_to_date(own, own.places, own_order)
                 held.enter_context(table.table.holding(found))
                 values |= dict(zip(map(id, table.table.variables), found.values, strict=True))
             with tf.GradientTape() as tape:
                 tape.watch(list(values.values()))
+                for (whole, _), own_picked in zip(tables.whole, picked, strict=True):
+                    stored = (tf.convert_to_tensor(v.raw) for v in whole.variables)
+                    found = Found(
+                        picked_places,
+                        tuple(own_picked.of_table(value) for value in stored),
+                        own_picked.rows,
+                        picked_places,
+                        order=order,
+                    )
+                    held.enter_context(whole.holding(found))
                 loss = _loss(model, batch)
             gradients = tape.gradient(loss, [values.get(id(v), v) for v in variables])
             for i, variable in enumerate(variables):
                 if id(variable) in values and gradients[i] is not None:
-                    found = variable.row_table.held
-                    gradients[i] = gradient_of_found(variable, found)(gradients[i])
+                    gradients[i] = gradient_of_found(variable, variable.row_table.held)(
+                        gradients[i]
+                    )
             optimizer.apply(gradients, variables)
-        return loss, [table.stepped() for table in tables]
+        return loss, [table.stepped() for table in tables.by_row]
 
-    loss, stepped = program(batch, read, orders)
-    for table, own, after in zip(tables, read, stepped, strict=True):
+    loss, stepped = program(batch, read, orders, picked, picked_places, order)
+    for table, own, after in zip(tables.by_row, read, stepped, strict=True):
         if after is not None:
             table.write(own, *after)
     return loss

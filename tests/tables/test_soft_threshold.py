@@ -11,7 +11,7 @@ def test_by_hand(compiled: bool) -> None:
     table, s = tf.constant([0.9, -0.6, 0.3, -0.5, 0.8]), tf.constant([0, 0, 0, 0, np.log(3.0)])
     with tf.GradientTape() as tape:
         tape.watch([table, s])
-        kept = soft_threshold(table, s, tf.sigmoid, compiled=compiled)
+        kept = soft_threshold(table, s, tf.sigmoid, fused=compiled)
     np.testing.assert_allclose(kept, [0.4, -0.1, 0, 0, 0.05], atol=1e-7)
     of_table, of_s = tape.gradient(kept, [table, s])
     np.testing.assert_array_equal(of_table, [1, 1, 0, 0, 1])
@@ -28,7 +28,7 @@ def test_compiled_is_the_same(shape: tuple[int, ...]) -> None:
     for compiled in (False, True):
         with tf.GradientTape() as tape:
             tape.watch([table, s])
-            kept = soft_threshold(table, s, tf.sigmoid, compiled=compiled)
+            kept = soft_threshold(table, s, tf.sigmoid, fused=compiled)
         found.append([kept, *tape.gradient(kept, [table, s], output_gradients=upstream)])
     for one, other in zip(*found, strict=True):
         assert one.shape == other.shape
