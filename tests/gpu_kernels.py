@@ -105,6 +105,20 @@ def problems(found: Iterable[Node], host: dict[str, str]) -> list[str]:
     return sorted({f"{node}: {wrong}" for node in found if (wrong := _problem(node, host))})
 
 
+def on_the_host(graph: Any) -> list[str]:
+    """Variables that TensorFlow keeps on the host, by their type; each with more than a few numbers."""
+    found = set()
+    for captured, inner in graph.captures:
+        if captured.dtype != tf.resource:
+            continue
+        (data,) = captured._handle_data.shape_and_type
+        kind, size = tf.as_dtype(data.dtype), tf.TensorShape(data.shape).num_elements()
+        own = [_kernels("VarHandleOp", (("dtype", kind),), on) for on in ("GPU", "DEFAULT")]
+        if not any(own) and not (size is not None and size <= _FEW):
+            found.add(f"{inner.name}: a variable of {kind.name} is on the host")
+    return sorted(found)
+
+
 def _problem(node: Node, host: dict[str, str]) -> str | None:
     if node.compiled:
         # What XLA compiles has neither strings nor messages in it.

@@ -5,17 +5,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
 from pep_tf.device import CPU, GPU, traced_for
-from pep_tf.layers import TicketEmbedding
 from pep_tf.models import build_model
 from pep_tf.models.registry import MODELS
 from pep_tf.training.step import train_step
 from tests import tiny
-from tests.gpu_kernels import TENSORFLOW, nodes, problems
+from tests.gpu_kernels import TENSORFLOW, nodes, on_the_host, problems
 
 HOST = {
     "Assert": "what it says when it fails is text",
@@ -34,18 +32,17 @@ def xla() -> None:
 
 def problems_of(function: Callable[..., Any], *inputs: tf.TensorSpec) -> list[str]:
     graph = tf.function(function).get_concrete_function(*inputs).graph
-    return problems(nodes(graph), HOST)
+    return problems(nodes(graph), HOST) + on_the_host(graph)
 
 
-def problems_of_a_step(name: str, updates: str, **options: Any) -> list[str]:
+def problems_of_a_step(
+    name: str, updates: str, full: int | None = None, **options: Any
+) -> list[str]:
     model = tiny.model(name, **options)
     optimizer = tiny.settings(updates=updates).optimizer(model)
-    return problems_of(lambda ids, labels: train_step(model, optimizer, ids, labels), _IDS, _LABELS)
-
-
-def ticket() -> TicketEmbedding:
-    kept = np.random.default_rng(0).random((sum(tiny.FIELDS.values()), tiny.DIM)) < 0.5
-    return TicketEmbedding.of_mask(np.packbits(kept, axis=1), tiny.DIM, name="embedding")
+    return problems_of(
+        lambda ids, labels: train_step(model, optimizer, ids, labels, full=full), _IDS, _LABELS
+    )
 
 
 def test_the_lists_are_those_of_this_tensorflow() -> None:
@@ -76,6 +73,12 @@ def test_updates(updates: str, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("updates", ["rowwise", "dense"])
+def test_batches_of_another_size_which_are_not_compiled(updates: str) -> None:
+    with traced_for(GPU):
+        assert problems_of_a_step("linear", updates, full=32) == []
+
+
+@pytest.mark.parametrize("updates", ["rowwise", "dense"])
 def test_bags(updates: str) -> None:
     bag = {"size": 9, "width": 2, "combiner": "mean"}  # in three columns, as the tiny fields are
     model = build_model("fm", {"user": 5, "tags": bag}, embedding_dim=tiny.DIM)
@@ -88,7 +91,7 @@ def test_bags(updates: str) -> None:
 @pytest.mark.parametrize("updates", ["rowwise", "dense"])
 def test_tickets(updates: str) -> None:
     with traced_for(GPU):
-        assert problems_of_a_step("fm", updates, embedding=ticket()) == []
+        assert problems_of_a_step("fm", updates, embedding=tiny.ticket()) == []
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -102,7 +105,7 @@ def test_inference_as_evaluation_and_the_check_of_an_export_have_it(trained: boo
 
 def test_the_cut_for_a_cpu_is_none_for_a_gpu() -> None:
     with traced_for(CPU):
-        found = problems_of_a_step("fm", "rowwise", embedding=ticket())
+        found = problems_of_a_step("fm", "rowwise", embedding=tiny.ticket())
     expected = ("SparseTensorDenseMatMul", "RaggedRange")
     assert {op for op in expected if any(problem.startswith(op) for problem in found)} == {
         *expected
@@ -121,6 +124,12 @@ def test_the_cut_for_a_cpu_is_none_for_a_gpu() -> None:
 def test_what_is_wrong_is_found(wrong: Callable[..., Any], said: str) -> None:
     found = problems_of(wrong, tf.TensorSpec([None], tf.float32))
     assert any(re.search(said, problem) for problem in found), found
+
+
+def test_a_variable_on_the_host_is_found() -> None:
+    few, many = (tf.Variable(tf.zeros([n], tf.int32)) for n in (3, 100))
+    found = problems_of(lambda: tf.size(many.read_value()) + tf.size(few.read_value()))
+    assert sum("variable of int32 is on the host" in problem for problem in found) == 1, found
 
 
 def test_what_xla_cannot_compile_is_found() -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pep_tf.data import ArraySplit, CTRData, FeatureSchema
+from pep_tf.layers import TicketEmbedding
 from pep_tf.models import CTRModel, build_model, options_among
 from pep_tf.training import Settings
 
@@ -32,6 +33,15 @@ def model(name: str = "fm", **options) -> CTRModel:
     elif "embedding" not in options:
         options = {"embedding_dim": DIM, **options}
     return build_model(name, FIELDS, **{**tower, **options})
+
+
+def ticket() -> TicketEmbedding:
+    """A ticket of half of the entries, none of them zero."""
+    rng = np.random.default_rng(0)
+    kept = rng.random((sum(FIELDS.values()), DIM)) < 0.5
+    layer = TicketEmbedding.of_mask(np.packbits(kept, axis=1), DIM, name="embedding")
+    layer.entries.assign(rng.uniform(0.01, 0.05, layer.entries.shape))
+    return layer
 
 
 def settings(**options) -> Settings:

@@ -1,5 +1,10 @@
 """A step as it is cut for a GPU, on the CPU, against the step as it is cut for a CPU."""
 
+import os
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -48,13 +53,15 @@ class AllGranularities(CTRModel):
         return 100.0 * tf.reduce_sum(a * b, 1, keepdims=True) + self.bias
 
 
-def trainee() -> tuple[AllGranularities, RowwiseAdam]:
+def trainee(dense_below: int = 0) -> tuple[AllGranularities, RowwiseAdam]:
     """A model in mid-run: rows last touched 1 to 5,000 steps ago, some of them never."""
     model = AllGranularities()
     model.build((None, len(FIELDS)))
-    optimizer = RowwiseAdam(RATE, dense_below=0)
+    optimizer = RowwiseAdam(RATE, dense_below=dense_below)
     optimizer.build(model.trainable_variables)
     optimizer.iterations.assign(START)
+    if dense_below:
+        return model, optimizer
     (lazy,) = optimizer.tables()
     rng = np.random.default_rng(1)
     gaps = np.exp(rng.uniform(0, np.log(5000), ROWS)).astype(int)
@@ -75,23 +82,26 @@ def batches() -> list[np.ndarray]:
     return [often, apart, often[::-1]]
 
 
-def weights_after(kind: str) -> tuple[list[float], dict[str, np.ndarray]]:
-    model, optimizer = trainee()
+def weights_after(kind: str, dense_below: int) -> tuple[list[float], dict[str, np.ndarray]]:
+    model, optimizer = trainee(dense_below)
     labels = tf.constant(np.arange(BATCH) % 2, tf.float32)
     with traced_for(kind):
         step = tf.function(lambda ids, labels: train_step(model, optimizer, ids, labels))
         losses = [float(step(tf.constant(ids, tf.int32), labels)) for ids in batches()]
-        (lazy,) = optimizer.tables()
-        stored = {v.path: v.raw.numpy() for v in (*lazy.table.variables, lazy.moments, lazy.last)}
-    return losses, stored | {
-        v.path: v._value.numpy() for v in model.weights if v.path not in stored
-    }
+        stored = [
+            v
+            for lazy in optimizer.tables()
+            for v in (*lazy.table.variables, lazy.moments, lazy.last)
+        ]
+        kept = {v.path: v.raw.numpy() for v in stored}
+    return losses, kept | {v.path: v._value.numpy() for v in model.weights if v.path not in kept}
 
 
-def test_steps_are_those_of_a_cpu() -> None:
-    (losses, one), (other_losses, other) = weights_after(CPU), weights_after(GPU)
+@pytest.mark.parametrize("dense_below", [0, 10**9])
+def test_steps_are_those_of_a_cpu(dense_below: int) -> None:
+    (losses, one), (other_losses, other) = (weights_after(kind, dense_below) for kind in (CPU, GPU))
     np.testing.assert_allclose(other_losses, losses, rtol=1e-6)
-    assert len(one) == 6 + 6 + 1 + 2  # tables, thresholds, bias, moments and last steps
+    assert len(one) == 6 + 6 + 1 + (0 if dense_below else 2)  # V, s, bias; moments and last steps
     thrown = 0
     for (path, a), b in zip(one.items(), other.values(), strict=True):
         if path.endswith("last"):
@@ -136,17 +146,51 @@ def test_rows_caught_up_are_those_of_a_cpu() -> None:
         assert (np.abs(one - other) <= 1e-6 * terms).all()
 
 
-def test_few_numbers_of_rows_are_compiled() -> None:
-    model, optimizer = trainee()
-    (lazy,) = optimizer.tables()
-    shapes = set()
-    for number in np.linspace(1, ASKED, 200).astype(int):
-        rows = tf.constant(np.arange(ASKED).reshape(BATCH, -1) % number, tf.int32)
-        with traced_for(GPU):
-            read = lazy.read(rows)
-        assert len(np.unique(read.ids)) == int(read.count) == number
-        shapes.add(tuple(tuple(tensor.shape) for tensor in read))
-    assert len(shapes) <= 4
+_MANY_BATCHES = """
+import numpy as np, tensorflow as tf
+from pep_tf.device import GPU, traced_for
+from pep_tf.training.step import train_step
+from tests import tiny
+
+rng, full = np.random.default_rng(0), 4
+model = tiny.model("linear")
+optimizer = tiny.settings(updates="rowwise").optimizer(model)
+with traced_for(GPU):
+    step = tf.function(
+        lambda ids, labels: train_step(model, optimizer, ids, labels, full=full),
+        input_signature=[tf.TensorSpec([None, 3], tf.int32), tf.TensorSpec([None])],
+    )
+    for _ in range(200):
+        rows, few = rng.choice([full, rng.integers(1, 9)]), rng.integers(1, 7)
+        ids = rng.integers(0, np.minimum(list(tiny.FIELDS.values()), few), (rows, 3))
+        step(tf.constant(ids, tf.int32), tf.ones([rows]))
+print(int(optimizer.iterations))
+"""
+
+
+def test_few_programs_are_compiled_for_many_sizes(tmp_path: pathlib.Path) -> None:
+    """Batches of any number of rows, with any number of distinct ones among them."""
+    env = {**os.environ, "XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"}
+    command = [sys.executable, "-c", _MANY_BATCHES]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.stdout == "200\n", done.stderr[-2000:]
+    programs = list(tmp_path.glob("*before_optimizations.txt"))
+    assert all("program" in path.name for path in programs)  # nothing is compiled beside them
+    assert 1 < len(programs) <= 4
+
+
+def test_a_ticket_is_retrained_as_on_a_cpu() -> None:
+    def trained(kind: str) -> list[np.ndarray]:
+        with traced_for(kind):
+            model = tiny.model("fm", embedding=tiny.ticket())
+            optimizer = tiny.settings(updates="rowwise", dense_below=10**9).optimizer(model)
+            step = tf.function(lambda ids, labels: train_step(model, optimizer, ids, labels))
+            for ids, labels in tiny.DATA.train.batches(64).take(3):
+                step(ids, labels)
+            return [np.array(weight, np.float64) for weight in model.get_weights()]
+
+    for one, other in zip(trained(CPU), trained(GPU), strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-6)
 
 
 @pytest.mark.parametrize("most", [1, 7, 8, 48, 39_936])
@@ -160,13 +204,14 @@ def test_capacity_holds_any_number_of_rows(most: int) -> None:
 
 def test_the_loop_runs_many_steps_in_one_call() -> None:
     def trained(kind: str) -> tuple[Loop, float, np.ndarray]:
-        model, settings = tiny.model("linear"), tiny.settings(updates="rowwise", batch_size=100)
+        # An epoch of two batches and one of another size.
+        model, settings = tiny.model("linear"), tiny.settings(updates="rowwise", batch_size=80)
         model.bias.assign(
             [0.3]
         )  # at 0 gradients of rows with as many clicks as not are rounding alone
         loop = Loop("fit", model, settings.optimizer(model), tiny.DATA.train, settings)
         with traced_for(kind):
-            return loop, loop.run(2), model.first_order.table.numpy()
+            return loop, loop.run(3), model.first_order.table.numpy()
 
     (_, loss, table), (loop, other_loss, other) = trained(CPU), trained(GPU)
     assert other_loss == pytest.approx(loss, rel=1e-6)
