@@ -1,6 +1,7 @@
 """Kinds of columns whose values are names: `vocabulary` and `hash:N`."""
 
-from typing import Any, Self
+import os
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import tensorflow as tf
@@ -11,9 +12,12 @@ from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.columns.texts import plain
 from pep_tf.data.hashing import buckets_of, mix, salts
 from pep_tf.data.lookup import TextLookup
+from pep_tf.errors import DataError
 
 MAX_BYTES = 1024  # of a text: a batch is padded to its longest one
-UNSEEN, FIRST = 1, 2  # ids of a vocabulary: for texts of no training row, and of its first text
+UNSEEN, FIRST = 1, 2  # ids of a vocabulary: for texts that are not in it, and of its first text
+_BYTES = 200  # of a text of a vocabulary in memory, beside its own three times
+_ROOM = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 class _Category(Encoder):
@@ -24,8 +28,15 @@ class _Category(Encoder):
         return tf.strings.length(texts) > MAX_BYTES
 
 
+class Limits(NamedTuple):
+    """Which texts a vocabulary takes: those in `min` training rows or more, of these the `max` most frequent."""
+
+    min: int = 1
+    max: int | None = None
+
+
 class Vocabulary(_Category):
-    """Each text of the training rows has an id of its own, every other one id 1.
+    """Each text of the training rows, within `Limits`, has an id of its own, every other one id 1.
 
     Args:
         values: object [n], the texts, sorted.
@@ -41,8 +52,19 @@ class Vocabulary(_Category):
 
     @classmethod
     def fit(cls, seen: Seen, argument: Any) -> Self:
+        limits = argument or Limits()
+        _refuse_large(seen.field, seen.texts)
         texts = plain(tf.constant(seen.texts, tf.string)).numpy()
-        return cls(np.unique(texts), seen.field)
+        values, places = np.unique(texts, return_inverse=True)
+        rows = np.bincount(places, weights=seen.counts)
+        kept = np.flatnonzero(rows >= limits.min)
+        kept = np.sort(kept[np.argsort(-rows[kept], kind="stable")[: limits.max]])
+        if not len(kept):
+            raise DataError(
+                f"`{seen.field}` must have a value in {limits.min} training rows or more. Received: "
+                f"{len(values)} values, the most frequent in {int(rows.max(initial=0))}"
+            )
+        return cls(values[kept], seen.field)
 
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
         place = self._lookup(plain(texts))
@@ -54,6 +76,15 @@ class Vocabulary(_Category):
 
     def state(self) -> list[Any]:
         return self._values.tolist()
+
+
+def _refuse_large(field: str, texts: list[bytes]) -> None:
+    """Refuses a vocabulary that half of the memory does not hold."""
+    if (needed := len(texts) * _BYTES + 3 * sum(map(len, texts))) > _ROOM:
+        raise DataError(
+            f"`{field}` must have a vocabulary of at most {_ROOM / 1e9:.1f} GB, half of the memory: declare "
+            f"it hash:N. Received: {len(texts):,} values, {needed / 1e9:.1f} GB"
+        )
 
 
 class Hash(_Category):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pep_tf.data.columns.categories import Hash, Vocabulary
+from pep_tf.data.columns.categories import Hash, Limits, Vocabulary
 from pep_tf.data.columns.encoder import Encoder
 from pep_tf.data.columns.multi import Multi
 from pep_tf.data.columns.quantities import Bins, Float, LogInteger
@@ -39,7 +39,8 @@ class Feature:
         declared: its kind as it was declared, such as `hash:1000`.
         kind: a key of `KINDS`.
         column: the column of the table that it reads.
-        argument: N of `hash:N` and `bins:N`; separator and combiner of `multi`.
+        argument: N of `hash:N` and `bins:N`; `Limits` of a vocabulary; of `multi` separator, combiner,
+            kind of its values and the argument of that.
     """
 
     name: str
@@ -65,7 +66,9 @@ def read_features(features: Any) -> tuple[Feature, ...]:
         features: by the name of each field its kind: `vocabulary`, `hash:N`, `integer`, `bins:N` or `float`
             of the column of that name, or `hour` and `weekday`, which may read another: `hour:time`; or
             `multi:|`, several values with `|` between them, whose embeddings' mean is taken (`multi:|:sum`
-            and `multi:|:sqrtn`: the sum, that over the root of their number).
+            and `multi:|:sqrtn`: the sum, that over the root of their number). `vocabulary:min=5:max=1000`
+            takes values of 5 training rows or more, and of these the 1,000 most frequent; a bag has
+            either this or `hash:N` behind it: `multi:|:hash:1000`, `multi:|:sum:min=5`.
 
     Raises:
         DataError: no field, an unknown kind, a number that it cannot have, a name that cannot be served.
@@ -90,14 +93,10 @@ def _read(name: Any, declared: Any) -> Feature:
     column = name
     if kind in _NUMBERED:
         argument = whole(f"N of {kind}:N for {name}", rest, least=2)
+    elif kind == "vocabulary":
+        argument = _limits(name, rest)
     elif kind == "multi":
-        separator, _, combiner = (rest[:1], rest[1:2], rest[2:]) if rest else ("", "", "")
-        argument = (separator, combiner or "mean")
-        if not separator or rest[1:2] not in ("", ":") or argument[1] not in COMBINERS:
-            raise DataError(
-                f"`{name}` must be multi:SEPARATOR of one character, such as multi:|, or with one of "
-                f"{', '.join(COMBINERS)}: multi:|:sum. Received: {declared!r}"
-            )
+        argument = _bag(name, rest)
     elif rest and kind in ("hour", "weekday"):
         column = rest
     elif rest:
@@ -109,3 +108,32 @@ def _read(name: Any, declared: Any) -> Feature:
                 f"which a served model takes them. Rename it first. Received: {part!r}"
             )
     return Feature(name, declared, kind, column, argument)
+
+
+def _limits(name: str, rest: str) -> Limits:
+    """Of `min=5`, `max=1000` or both with a colon between them."""
+    found = dict(part.partition("=")[::2] for part in rest.split(":")) if rest else {}
+    if wrong := set(found) - set(Limits._fields):
+        raise DataError(
+            f"`{name}` must be 'vocabulary', or such as vocabulary:min=5:max=1000, the training rows that "
+            f"a value is in and the number of values. Received: {min(wrong)!r} in it"
+        )
+    least = {key: whole(f"{key} of {name}", value, least=1) for key, value in found.items()}
+    return Limits(**least)
+
+
+def _bag(name: str, rest: str) -> tuple[str, str, type[Encoder], Any]:
+    """Of `|`, then perhaps a combiner, then perhaps `hash:N` or the limits of a vocabulary."""
+    separator, colon, options = rest[:1], rest[1:2], rest[2:]
+    combiner, _, values = options.partition(":")
+    if combiner not in COMBINERS:
+        combiner, values = "mean", options
+    if values.startswith("hash:"):
+        return separator, combiner, Hash, whole(f"N of hash:N for {name}", values[5:], least=2)
+    if not separator or colon not in ("", ":") or (values and "=" not in values):
+        raise DataError(
+            f"`{name}` must be multi:SEPARATOR of one character, such as multi:|, perhaps with one of "
+            f"{', '.join(COMBINERS)} and hash:N or limits: multi:|:sum:hash:1000. Received: "
+            f"'multi:{rest}'"
+        )
+    return separator, combiner, Vocabulary, _limits(name, values)

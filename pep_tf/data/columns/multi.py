@@ -1,6 +1,7 @@
 """The kind `multi`: several values in a column, which become one field, a bag of their ids."""
 
 import functools
+from collections import Counter
 from typing import Any, Self
 
 import numpy as np
@@ -14,10 +15,10 @@ from pep_tf.errors import DataError
 
 
 class Multi(Encoder):
-    """Values with a separator between them, each by a `Vocabulary`; what is empty is left out.
+    """Values with a separator between them, each by an encoder of its own; what is empty is left out.
 
     Args:
-        vocabulary: of the values.
+        values: encodes each.
         separator: one character.
         width: values a row at most.
         combiner: see `Field`.
@@ -25,23 +26,25 @@ class Multi(Encoder):
 
     must_be = f"text of at most {MAX_BYTES} bytes"
 
-    def __init__(self, vocabulary: Vocabulary, separator: str, width: int, combiner: str) -> None:
+    def __init__(self, values: Encoder, separator: str, width: int, combiner: str) -> None:
         super().__init__(name="multi")
-        self._vocabulary, self.separator = vocabulary, separator
-        self.size, self.width, self.combiner = vocabulary.size, width, combiner
+        self._values, self.separator = values, separator
+        self.size, self.width, self.combiner = values.size, width, combiner
         self.must_be = (
             f"text of at most {MAX_BYTES} bytes and {width} values, with {separator} between them"
         )
 
     @classmethod
     def fit(cls, seen: Seen, argument: Any) -> Self:
-        separator, combiner = argument
+        separator, combiner, kind, of_values = argument
         mark = separator.encode()
-        values = sorted({v for text in seen.texts for v in text.split(mark)} - {MISSING})
-        values = values or [MISSING]  # of nothing but separators
+        counts: Counter[bytes] = Counter()
+        for text, rows in zip(seen.texts, seen.counts, strict=True):
+            counts.update(dict.fromkeys(set(text.split(mark)) - {MISSING}, int(rows)))
+        counts = counts or Counter({MISSING: 1})  # of nothing but separators
         width = 1 + max((text.count(mark) for text in seen.everywhere), default=0)
-        own = Seen(seen.field, seen.place, values, np.ones(len(values)), values)
-        return cls(Vocabulary.fit(own, None), separator, width, combiner)
+        own = Seen(seen.field, seen.place, [*counts], np.array([*counts.values()]), [*counts])
+        return cls(kind.fit(own, of_values), separator, width, combiner)
 
     @classmethod
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:
@@ -54,20 +57,20 @@ class Multi(Encoder):
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         """int32 [B, width]."""
         values = self._split(texts)
-        ids = values.with_flat_values(self._vocabulary(values.flat_values))
+        ids = values.with_flat_values(self._values(values.flat_values))
         return ids.to_tensor(default_value=0, shape=[None, self.width])
 
     def _split(self, texts: tf.Tensor) -> tf.RaggedTensor:
         return tf.strings.split(texts, self.separator)
 
     def without(self, empty: np.ndarray) -> "Multi":
-        smaller = self._vocabulary.without(empty)
+        smaller = self._values.without(empty)
         assert self.separator is not None
         assert self.combiner is not None
         return Multi(smaller, self.separator, self.width, self.combiner)
 
     def state(self) -> list[Any]:
-        return [self.separator, self.width, self.combiner, self._vocabulary.fingerprint]
+        return [self.separator, self.width, self.combiner, self._values.fingerprint]
 
 
 def joined_lists(

@@ -141,7 +141,22 @@ BAD = {
     "more than a kind": (
         clicks(),
         {"features": {"user": "vocabulary:3"}},
-        "`user` must be 'vocabulary', with nothing after it",
+        "`user` must be 'vocabulary', or such as vocabulary:min=5:max=1000.*'3' in it",
+    ),
+    "a limit that is none": (
+        clicks(),
+        {"features": {"user": "vocabulary:min=0"}},
+        "`min of user` must be at least 1",
+    ),
+    "a limit that no value reaches": (
+        clicks(),
+        {"features": {"user": "vocabulary:min=161"}},
+        "`user` must have a value in 161 training rows or more",
+    ),
+    "more than a number": (
+        clicks(),
+        {"features": {"size": "float:3"}},
+        "`size` must be 'float', with nothing after it",
     ),
     "no features": (clicks(), {"features": {}}, "`features` must be a dict"),
     "a name that cannot be served": (

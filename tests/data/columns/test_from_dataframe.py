@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import pep_tf
 from pep_tf.data import from_dataframe
@@ -11,6 +12,8 @@ from pep_tf.data.backends import NUMPY, TENSORFLOW
 from pep_tf.data.clicklogs.encoding import HashEncoding
 from pep_tf.data.clicklogs.keys import category_keys
 from pep_tf.data.clicklogs.tokens import tokens_of_strings
+from pep_tf.data.columns import categories
+from pep_tf.errors import DataError
 from tests.data.columns.clicks import FEATURES, clicks
 
 
@@ -36,6 +39,16 @@ def ids_of(values: list, kind: str) -> list[int]:
 def test_a_vocabulary_numbers_the_texts_of_the_training_rows():
     assert ids_of(["b", "a", None, "c", ""], "vocabulary") == [3, 2, 0, 4, 0]
     assert ids_of([5, 5.0, None, -0.0, 0], "vocabulary") == [3, 3, 0, 2, 2]
+
+
+def test_a_vocabulary_has_limits(monkeypatch):
+    values = ["a", "b", "b", "c", "c", "c", None]
+    assert ids_of(values, "vocabulary:min=16") == [1, 2, 2, 3, 3, 3, 0]
+    assert ids_of(values, "vocabulary:max=1") == [1, 1, 1, 2, 2, 2, 0]
+    assert ids_of(["b", "a", "c", None], "vocabulary:max=2") == [3, 2, 1, 0]
+    monkeypatch.setattr(categories, "_ROOM", 500)
+    with pytest.raises(DataError, match="`x` must have a vocabulary of at most.*declare it hash:N"):
+        ids_of(values, "vocabulary")
 
 
 def test_a_value_of_no_training_row_is_id_1():

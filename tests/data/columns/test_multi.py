@@ -75,7 +75,26 @@ def test_bad_bags(genres, message):
         data_of(films(genres))
 
 
-@pytest.mark.parametrize("kind", ["multi", "multi:|:max", "multi:||", "multi:ab"])
+def test_values_may_be_hashed_or_limited():
+    hashed = data_of(films(), "multi:|:sum:hash:1000")
+    assert hashed.schema.size_by_name["genres"] == {"size": 1000, "width": 4, "combiner": "sum"}
+    as_names = from_dataframe(
+        films(["Drama", "Comedy"]), "clicked", {"user": "vocabulary", "genres": "hash:1000"}
+    )
+    drama = as_names.transform({"user": tf.constant(["1"]), "genres": tf.constant(["Drama"])})
+    both = {"user": tf.constant(["1"] * 2), "genres": tf.constant(["Drama", "Opera|Drama"])}
+    ids = hashed.transform(both).numpy()[:, 1:]
+    assert ids[0].tolist() == [drama[0, 1], 0, 0, 0]
+    assert ids[1, 0] > 0
+    assert ids[1, 1:].tolist() == ids[0, :3].tolist()
+    # Of the training rows Drama is in the most, War and Comedy in fewer.
+    assert data_of(films(), "multi:|:max=1").transform(both).numpy()[:, 1:3].tolist() == [
+        [2, 0],
+        [1, 2],
+    ]
+
+
+@pytest.mark.parametrize("kind", ["multi", "multi:|:most", "multi:||", "multi:ab"])
 def test_bad_declarations(kind):
     with pytest.raises(DataError, match="`genres` must be multi:SEPARATOR of one character"):
         data_of(films(), kind)

@@ -35,9 +35,12 @@ times = st.one_of(
     *(st.datetimes(), st.datetimes().map(str), st.dates()),
 )
 VALUES = {
-    **dict.fromkeys(("vocabulary", "hash:7", "hash:100000"), names),
+    **dict.fromkeys(("vocabulary", "vocabulary:min=2:max=2", "hash:7", "hash:100000"), names),
     "integer": counts,
-    "multi:|": st.one_of(missing, st.lists(any_text, max_size=4).map("|".join), integers),
+    **dict.fromkeys(
+        ("multi:|", "multi:|:sum:hash:9", "multi:|:max=1"),
+        st.one_of(missing, st.lists(any_text, max_size=4).map("|".join), integers),
+    ),
     **dict.fromkeys(("bins:5", "bins:40", "float"), numbers),
     **dict.fromkeys(("hour", "weekday"), times),
 }
