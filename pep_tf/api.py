@@ -10,6 +10,7 @@ from absl import logging
 
 from pep_tf import training
 from pep_tf.data import CTRData, FeatureSchema
+from pep_tf.data.arrays import as_data
 from pep_tf.data.dataset import require_data
 from pep_tf.errors import ModelError, RunError
 from pep_tf.export.any_model import export_any
@@ -29,7 +30,7 @@ _ROWS_TO_CHECK = 1024
 
 def prune(
     model: keras.Model,
-    data: CTRData,
+    data: Any,
     *,
     budgets: Any,
     method: str = PEP,
@@ -42,7 +43,8 @@ def prune(
 
     Args:
         model: a model that maps ids [B, F] to logits [B, 1], with a `PEPEmbedding` or more.
-        data: train and validation splits.
+        data: train and validation splits; or arrays or `tf.data.Dataset`s, as
+            `pep_tf.data.from_arrays` takes them, for a model of `pep_tf.models`.
         budgets: entries to keep of all tables or by table; as for `PruneCallback`.
         method: how entries are chosen, one of `pep_tf.training.METHODS`: `"pep"`, by thresholds that
             are trained; `"magnitude"`, the largest of the table trained whole; `"magnitude_rounds"`,
@@ -62,6 +64,7 @@ def prune(
     told = told if method == PEP else f"method={method!r}"
     refuse_idle(changes, idle_settings(method), told)
     settings = dataclasses.replace(settings or Settings(), **changes)
+    data = as_data(data, getattr(model, "fields", None), settings.seed)
     choose = METHODS[method]
     return choose(model, data, settings, budgets, folder=folder, reporter=reporter).tickets
 

@@ -1,5 +1,6 @@
 """Data sets: feature schemas, readers, `tf.data` streams."""
 
+from pep_tf.data.arrays import from_arrays as from_arrays
 from pep_tf.data.columns import from_dataframe as from_dataframe
 from pep_tf.data.columns import from_files as from_files
 from pep_tf.data.dataset import ArraySplit as ArraySplit

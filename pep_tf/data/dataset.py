@@ -158,8 +158,8 @@ def require_data(data: Any) -> None:
     if not isinstance(data, CTRData):
         raise DataError(
             "`data` must be a CTRData: what `pep_tf.data.load` returns, a DataFrame of your own by "
-            "`pep_tf.data.from_dataframe(df, label, features)`, or ids as "
-            "`CTRData(name, FeatureSchema.of(sizes), *split_arrays(ids, labels, seed))`. "
+            "`pep_tf.data.from_dataframe(df, label, features)`, or arrays and tf.data.Datasets by "
+            "`pep_tf.data.from_arrays((ids, labels), fields)`. "
             f"Received: {type(data).__name__}"
         )
 

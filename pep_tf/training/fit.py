@@ -3,10 +3,11 @@
 import dataclasses
 import os
 import time
+from typing import Any
 
 import keras
 
-from pep_tf.data import CTRData
+from pep_tf.data.arrays import as_data
 from pep_tf.errors import RunError, reading
 from pep_tf.paths import resolve
 from pep_tf.training.inputs import check_inputs
@@ -41,7 +42,7 @@ class FitResult:
 
 def fit(
     model: keras.Model,
-    data: CTRData,
+    data: Any,
     settings: Settings,
     *,
     stage: str = "fit",
@@ -54,7 +55,8 @@ def fit(
 
     Args:
         model: a built model that maps ids [B, F] to logits [B, 1].
-        data: train, validation and test splits.
+        data: train, validation and test splits; or for a model that tells its `fields` what
+            `from_arrays` takes.
         settings: see `Settings`.
         stage: name for messages and checkpoints.
         checkpoint: file to write to every `settings.checkpoint_every` steps, and to go on from if
@@ -66,6 +68,7 @@ def fit(
         RunError: a loss that is not finite, a checkpoint that does not belong to the model or to the
             data, or a model that was trained under another mapping or on another split.
     """
+    data = as_data(data, getattr(model, "fields", None), settings.seed)
     check_inputs(model, data)
     note_trained_on(model, data)
     reporter = reporter or Silent()

@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from pep_tf.data import CTRData, Identity
-from pep_tf.data.dataset import require_data
+from pep_tf.data.arrays import as_data
 from pep_tf.errors import ModelError, RunError, TicketError
 from pep_tf.paths import resolve
 from pep_tf.seeding import seeded
@@ -164,12 +164,17 @@ class Ticket:
 
     def check_fields(self, fields: dict[str, int]) -> None:
         """Raises TicketError unless the ticket's table was made for these fields, in this order."""
-        own = ((self.blueprint.config or {}).get("config") or {}).get("fields")
+        own = self._fields
         if own is not None and list(own.items()) != list(fields.items()):
             raise TicketError(
                 f"The ticket belongs to a table with the fields {own}, but the data has {fields}. "
                 "Use the data set and --features that it was made with."
             )
+
+    @property
+    def _fields(self) -> Any:
+        """The fields of its model, where that has any."""
+        return ((self.blueprint.config or {}).get("config") or {}).get("fields")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the ticket to one file, without pickle; raises RunError if it cannot."""
@@ -186,7 +191,7 @@ class Ticket:
 
     def retrain(
         self,
-        data: CTRData,
+        data: Any,
         *,
         init: str = "original",
         settings: Settings | None = None,
@@ -199,7 +204,7 @@ class Ticket:
         A model of another kind is trained as Keras trains any: `ticket.model()`, `compile`, `fit`.
 
         Args:
-            data: the data that the ticket was pruned on.
+            data: the data that the ticket was pruned on; arrays or a Dataset with the same seed.
             init: see `model`.
             settings: see `Settings`; its defaults are the paper's.
             checkpoint: file to write to and to go on from.
@@ -215,10 +220,10 @@ class Ticket:
                 the same rows than the ticket was pruned on.
             RunError: a loss that is not finite.
         """
-        require_data(data)
-        self.check_data(data)
         refuse_idle(changes, PRUNING_ALONE, "retraining a ticket, which has no thresholds")
         settings = dataclasses.replace(settings or Settings(), **changes)
+        data = as_data(data, self._fields, settings.seed)
+        self.check_data(data)
         # For dropout, and for random weights, which must not be those that were pruned.
         with seeded(settings.seed + (init == "random")):
             self.retrained, self.data = self.model(init), data
