@@ -100,6 +100,11 @@ def build(
 ) -> CTRData:
     """As `from_dataframe`; `place` tells where a row is, `source` what the table is, for messages."""
     fields, seed = read_features(features), whole("seed", seed, least=0)
+    for option, value in (("label", label), ("weight", weight)):
+        if not isinstance(value, str) and (value is not None or option == "label"):
+            raise DataError(
+                f"`{option}` must be the name of a column. Received: {type(value).__name__}"
+            )
     _check_table(frame, label, fields)
     rows_read = len(frame)
     numbers = np.flatnonzero(~dropped(frame, drop, place))  # rows keep the numbers they had

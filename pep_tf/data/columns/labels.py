@@ -1,7 +1,7 @@
 """Which rows are kept and how they are labelled, by the value of a column."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,8 @@ def dropped(frame: pd.DataFrame, drop: Any, place: Place) -> np.ndarray:
         DataError: no such column, or values that no row has.
     """
     out = np.zeros(len(frame), bool)
+    if not isinstance(drop or {}, Mapping):
+        raise DataError(f"`drop` must be a dict, such as {{'rating': 3}}. Received: {drop!r}")
     for name, values in (drop or {}).items():
         texts = texts_of(column_of(frame, name), name, place)
         wanted = values if isinstance(values, list | tuple | set) else [values]

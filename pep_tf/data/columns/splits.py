@@ -93,6 +93,10 @@ def _of_places(places: np.ndarray, split: str) -> list[np.ndarray]:
 
 
 def _by_time(times: np.ndarray) -> list[np.ndarray]:
+    if (times == times[0]).all():
+        raise DataError(
+            "`split` by time must have two times or more. Received: the same in each row"
+        )
     order = np.argsort(times, kind="stable")
     ends = [int(0.8 * len(order)), int(0.9 * len(order))]
     places = np.empty(len(order), np.int64)

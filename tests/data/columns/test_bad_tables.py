@@ -202,6 +202,34 @@ BAD = {
         {"weight": "weight"},
         "`train` must hold rows of both classes",
     ),
+    "a label that is no name": (
+        clicks(),
+        {"label": clicks()["clicked"]},
+        "`label` must be the name of a column. Received: Series",
+    ),
+    "a weight that is no name": (
+        clicks(),
+        {"weight": 2.0},
+        "`weight` must be the name of a column",
+    ),
+    "names to drop": (clicks(), {"drop": ["user"]}, "`drop` must be a dict"),
+    "one time": (broken(at=5), {"split": "time:at"}, "`split` by time must have two times or more"),
+    "labels 1 to 5": (
+        broken(clicked=np.resize([1, 2, 3, 4, 5], 200)),
+        {},
+        "`clicked` must be 0 or 1.*a threshold.*'2' in row 1",
+    ),
+    "a separator inside a value": (
+        cell("tags", ["a|b"]),
+        {},
+        "`tags` must have no value with its separator.*in row 7",
+    ),
+    "a number with a comma": (cell("size", "1,5"), {}, "`size` must be a finite number.*row 7"),
+    "a number that is constant": (
+        broken(size=np.resize([3.0, np.nan], 200)),
+        {},
+        "`size` must have two values or more",
+    ),
     "no table": ([1, 2], {}, "`frame` must be a pandas DataFrame. Received: list"),
 }
 
