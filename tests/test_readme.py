@@ -1,4 +1,4 @@
-"""The README's Python examples run as they stand, and stay short."""
+"""Python examples of the README and the pages in `docs/` run as they stand, and stay short."""
 
 import json
 import os
@@ -16,7 +16,26 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def python_examples() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [
+        code
+        for page in pages
+        for code in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.S)
+    ]
+
+
+# The example of each test below, by a text that it alone holds.
+MAIN, OWN_DATA = 'data.load("movielens-small")\nmodel', "from_dataframe("
+OWN_MODEL, SEARCH = "pep_tf.prunable(", "tuning.tune("
+
+
+def test_every_example_is_run_by_a_test_below():
+    held = [[m for m in (MAIN, OWN_DATA, OWN_MODEL, SEARCH) if m in c] for c in python_examples()]
+    assert sorted(held) == sorted([[MAIN], [OWN_DATA], [OWN_MODEL], [SEARCH]])
+
+
+def test_the_readme_is_one_to_be_read():
+    assert (ROOT / "README.md").read_text("utf-8").count("\n") <= 120
 
 
 def test_the_picture_at_the_top_is_drawn_by_the_command_beside_it(tmp_path):
@@ -64,13 +83,13 @@ def run_example(holding: str, folder: pathlib.Path) -> str:
 
 
 def test_the_main_example_runs(tmp_path):
-    assert run_example('data.load("movielens-small")\nmodel', tmp_path).count("test AUC") == 2
+    assert run_example(MAIN, tmp_path).count("test AUC") == 2
     version = tmp_path / "runs/example/export/small/1"
     request, answer = (
         json.loads((version / "assets.extra/requests" / name).read_text("utf-8"))
         for name in ("serving_default.json", "serving_default.answer.json")
     )
-    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    text = " ".join((ROOT / "docs" / "serving.md").read_text("utf-8").split())
     assert f"sends `{json.dumps(request)}` and gets" in text
     # Which numbers training comes to depends on the processor; what a file answers does not.
     [told] = re.findall(r'for example `(\{"outputs": .*?\})`', text)
@@ -82,7 +101,7 @@ def test_the_main_example_runs(tmp_path):
 
 
 def test_the_example_with_data_of_ones_own_runs(tmp_path):
-    assert run_example("from_dataframe(", tmp_path).count("test AUC") == 2
+    assert run_example(OWN_DATA, tmp_path).count("test AUC") == 2
     version = tmp_path / "runs/own/export/small/1"
     served = tf.saved_model.load(version).signatures["serving_default"]
     columns = {"userId": "1", "movieId": "31.0", "genres": "Drama|War"}
@@ -91,15 +110,9 @@ def test_the_example_with_data_of_ones_own_runs(tmp_path):
 
 
 def test_the_example_with_a_keras_model_of_ones_own_runs(tmp_path):
-    assert "runs/example/own_model/1" in run_example("pep_tf.prunable(", tmp_path)
+    assert "runs/example/own_model/1" in run_example(OWN_MODEL, tmp_path)
 
 
 def test_the_search_example_runs(tmp_path):
-    assert "threshold_learning_rate" in run_example("tuning.tune(", tmp_path)
+    assert "threshold_learning_rate" in run_example(SEARCH, tmp_path)
     assert (tmp_path / "runs/search/best.py").exists()
-
-
-def test_the_section_on_the_search_is_short():
-    text = (ROOT / "README.md").read_text("utf-8")
-    section = text.split("## Finding the thresholds\n")[1].split("\n## ")[0]
-    assert len([line for line in section.splitlines() if line]) < 15

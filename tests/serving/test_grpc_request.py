@@ -1,4 +1,4 @@
-"""The README's gRPC request, sent to a server made here, gets the answer that the export foretold."""
+"""The gRPC request of the page on serving, sent to a server made here, gets the answer that the export foretold."""
 
 import json
 import pathlib
@@ -15,7 +15,7 @@ import pep_tf
 grpc = pytest.importorskip("grpc", reason="needs requirements-export.txt")
 apis = pytest.importorskip("tensorflow_serving.apis", reason="needs requirements-export.txt")
 service = pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
-README = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text("utf-8")
 
 
 class _Server(service.PredictionServiceServicer):
@@ -45,7 +45,7 @@ def test_the_grpc_request_gets_the_answer_that_stands_beside(tmp_path):
     service.add_PredictionServiceServicer_to_server(_Server(version), server)
     port = server.add_insecure_port("localhost:0")
     server.start()
-    (code,) = re.findall(r"<<'END'\n(.*?)\nEND\n", README, re.S)
+    (code,) = re.findall(r"<<'END'\n(.*?)\nEND\n", PAGE, re.S)
     requests = version / "assets.extra/requests"
     done = subprocess.run(
         [sys.executable, "-", str(requests / "serving_default.pbtxt")],
@@ -60,4 +60,4 @@ def test_the_grpc_request_gets_the_answer_that_stands_beside(tmp_path):
     answer = json.loads((requests / "serving_default.answer.json").read_text())["outputs"]
     assert json.loads(done.stdout) == pytest.approx(answer, abs=1e-6)
     body = (requests / "serving_default.json").read_text().strip()
-    assert body in " ".join(README.split())
+    assert body in " ".join(PAGE.split())

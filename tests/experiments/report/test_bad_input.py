@@ -16,8 +16,8 @@ from pep_tf.errors import RunError
 from pep_tf.experiments.report import __main__ as command
 from pep_tf.experiments.report import commands, write_report
 from pep_tf.experiments.report.text import clean
+from tests.browser import chromium, opened  # noqa: F401
 from tests.experiments.report import folders
-from tests.experiments.report.browser import chromium, opened  # noqa: F401
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>$\\frac{</svg>{{7*7}}"
 

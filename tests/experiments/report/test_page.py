@@ -8,8 +8,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from tests.browser import DESKTOP, PHONE, chromium, opened  # noqa: F401
 from tests.experiments.command import SHORT, rows_without_times, run
-from tests.experiments.report.browser import DESKTOP, PHONE, chromium, opened  # noqa: F401
 
 FLAGS = ["--seeds=2", "--baseline_dims=2", "--log_format=json", "--notensorboard"]
 

@@ -8,8 +8,8 @@ import pytest
 
 from pep_tf.experiments.report import commands, write_report
 from pep_tf.experiments.report.reading import Record
+from tests.browser import DESKTOP, PHONE, chromium, opened  # noqa: F401
 from tests.experiments.report import folders, test_search
-from tests.experiments.report.browser import DESKTOP, PHONE, chromium, opened  # noqa: F401
 from tests.experiments.report.test_bad_input import harmless
 
 FALLBACK = "*** NOT MovieLens-1M *** Using movielens-small, because there is no copy."

@@ -9,7 +9,7 @@ import pytest
 from pep_tf.errors import RunError
 from pep_tf.experiments.report import write_report
 from pep_tf.experiments.report.search import importance, read_search
-from tests.experiments.report.browser import chromium, opened  # noqa: F401
+from tests.browser import chromium, opened  # noqa: F401
 from tests.experiments.report.test_bad_input import HOSTILE, harmless
 
 

@@ -25,9 +25,17 @@ def chromium() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def opened(
-    browser: Browser, path: pathlib.Path, size: tuple[int, int] = DESKTOP, scheme: str = "light"
+    browser: Browser,
+    path: pathlib.Path | str,
+    size: tuple[int, int] = DESKTOP,
+    scheme: str = "light",
+    site: str | None = None,
 ) -> Iterator[tuple[Page, list[str]]]:
-    """The open page, and a growing list of what it should not have done."""
+    """The open page, a file or an address, and a growing list of what it should not have done.
+
+    It may ask for addresses that begin with `site`; without one for none but its own.
+    """
+    address = path if isinstance(path, str) else path.as_uri()
     page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     misdeeds: list[str] = []
     page.on("console", lambda message: misdeeds.append(f"console: {message.text}"))
@@ -35,11 +43,12 @@ def opened(
     page.on("dialog", lambda dialog: (misdeeds.append("dialog"), dialog.dismiss()))
 
     def note(request):
-        if request.url != path.as_uri() and not request.url.startswith("data:"):
+        own = request.url == address if site is None else request.url.startswith(site)
+        if not own and not request.url.startswith("data:"):
             misdeeds.append(f"request: {request.url}")
 
     page.on("request", note)
-    page.goto(path.as_uri())
+    page.goto(address)
     try:
         yield page, misdeeds
     finally:
