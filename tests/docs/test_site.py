@@ -71,7 +71,6 @@ def test_pages_ask_no_other_host_and_fit_the_screen(chromium, folder, site, size
     for page in sorted(folder.glob("*.html")):
         scheme = "dark" if size == PHONE else "light"
         with opened(chromium, site + page.name, size, scheme, site=site) as (shown, misdeeds):
-            shown.wait_for_load_state("networkidle")
             assert not misdeeds, page.name
             wide = shown.evaluate("document.documentElement.scrollWidth")
             assert wide <= size[0], page.name
