@@ -1,4 +1,4 @@
-"""What stays bit for bit from version to version: hash, keys, logarithm, splits, md5 and shards."""
+"""What stays bit for bit from version to version: hash, keys, logarithm, splits and their md5."""
 
 import hashlib
 
@@ -49,22 +49,18 @@ STORES = {
     ("criteo", "hash", "raw"): (
         "4bd51820d36498ef9e1ed759e3b9ff4d",
         "dcd51fde0e0629473175e6b6331edbf1",
-        "39da350ed87345c2337daa2484f6cf65",
     ),
     ("criteo", "vocabulary", "raw"): (
         "6a4540a3a9b957925812c2e30b51ca7e",
         "c0e8ed7643af69e5af8ba9e1cef96962",
-        "8060a53424766e6b91739f26abb50e3b",
     ),
     ("avazu", "hash", "parts"): (
         "0d5acf85f56183f39d76eb10ab89f7cd",
         "96623177fb4bb752849de5fdf4e8ccb4",
-        "d4b9fce84b4a29dfc7738af24c26823a",
     ),
     ("avazu", "vocabulary", "raw"): (
         "7ccaea4822edd8cad437d48049f4f4d8",
         "96f56420cb7a3a0bdad681fa6adeed2f",
-        "aa0849c2ef2e39096a21117738bdffb6",
     ),
 }
 
@@ -74,11 +70,9 @@ def test_stores(made, tmp_path):
     dataset, encoding, hour = made
     counted = {"min_count": 2} if encoding == "vocabulary" else {"seed": 3}
     options = Options(encoding=encoding, hour=hour, **counted)
-    manifest = prepare(dataset, raw_file(dataset, tmp_path), tmp_path / "out", options)
-    files = "".join(f["md5"] for n, f in manifest["files"].items() if "tfrecord" in n)
+    prepare(dataset, raw_file(dataset, tmp_path), tmp_path / "out", options)
     data = load(dataset, data_dir=tmp_path / "out")
-    found = (digest(data), data.transform.fingerprint, hashlib.md5(files.encode()).hexdigest())
-    assert found == STORES[made]
+    assert (digest(data), data.transform.fingerprint) == STORES[made]
 
 
 def test_movielens(tmp_path):

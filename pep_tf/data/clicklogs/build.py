@@ -1,15 +1,11 @@
 """From a raw file to shuffled bins: the transform is made, every row goes through it, all are dealt out."""
 
 import dataclasses
-import hashlib
 import pathlib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from pep_tf.data.clicklogs.collisions import BucketUse
-from pep_tf.data.clicklogs.content import ContentDigest
 from pep_tf.data.clicklogs.counting import KeyCounter, count_block
 from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding
 from pep_tf.data.clicklogs.formats import Feature, Format, default_features
@@ -17,8 +13,7 @@ from pep_tf.data.clicklogs.parse import ParsedBlock
 from pep_tf.data.clicklogs.process import ON_BAD_ROW, LineCounts, RawFile
 from pep_tf.data.clicklogs.text import is_gzip, read_blocks
 from pep_tf.data.clicklogs.transform import Transform
-from pep_tf.data.store.assign import SPLITS, assign_rows
-from pep_tf.data.store.bins import BLOCK_ROWS, Bins, bins_for
+from pep_tf.data.store.assign import assign_rows
 from pep_tf.errors import DataError
 from pep_tf.numbers import read_fields, whole
 
@@ -103,17 +98,6 @@ def check_effects(encoding: str, given: Collection[str]) -> None:
             )
 
 
-@dataclasses.dataclass
-class Dealt:
-    """What `deal_rows` found out: JSON-ready facts for the manifest, and digests of the content."""
-
-    counts: LineCounts
-    rows: list[int]
-    clicks: list[int]
-    content: ContentDigest = dataclasses.field(default_factory=ContentDigest)
-    collisions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-
-
 def make_transform(raw: RawFile, options: Options) -> Transform:
     """The transform of a store; for `vocabulary` this reads the raw file once."""
     features = options.features(raw.format)
@@ -139,42 +123,6 @@ def make_transform(raw: RawFile, options: Options) -> Transform:
     return Transform(raw.format.name, features, encoding)
 
 
-def deal_rows(raw: RawFile, transform: Transform, seed: int, bins: Bins) -> Dealt:
-    """Reads the raw file, maps every row, and deals it into `bins`.
-
-    Raises:
-        DataError: see `RawFile.map`; a split without a row.
-    """
-    dealt = Dealt(LineCounts(raw.format), [0] * len(SPLITS), [0] * len(SPLITS))
-
-    use = BucketUse(transform.schema) if isinstance(transform.encoding, HashEncoding) else None
-
-    def work(block: ParsedBlock) -> tuple[Any, ...]:
-        rows = raw.rows_of(block)
-        split, order = assign_rows(rows, seed)
-        ids = transform.ids(block.keys)
-        if use is not None:
-            use.add(ids)
-        per_split = np.bincount(split, minlength=len(SPLITS))
-        clicks = np.bincount(split, weights=block.labels, minlength=len(SPLITS))
-        return per_split, clicks, bins.group(split, order, rows, block.labels, ids)
-
-    with bins:
-        mapped = raw.map(work, dealt.counts, "writing rows", dealt.content)
-        for _, (per_split, clicks, grouped) in mapped:
-            bins.write(*grouped)
-            for s in range(len(SPLITS)):
-                dealt.rows[s] += int(per_split[s])
-                dealt.clicks[s] += int(clicks[s])
-    dealt.collisions = use.report() if use is not None else []
-    if not all(dealt.rows):
-        raise DataError(
-            f"{raw.path}: too few rows, a split would be empty "
-            f"({dict(zip(SPLITS, dealt.rows, strict=True))})."
-        )
-    return dealt
-
-
 def estimate_rows(path: pathlib.Path, fmt: Format) -> int:
     """About how many rows a raw file has, from its size and its first lines.
 
@@ -186,48 +134,3 @@ def estimate_rows(path: pathlib.Path, fmt: Format) -> int:
         raise DataError(f"{path}: no row in it, only a header.")
     size = path.stat().st_size * (_GZIP_RATIO if is_gzip(path) else 1)
     return int(size / (len(block.data) / max(block.data.count(b"\n"), 1)))
-
-
-class SplitWriter:
-    """Turns the bins of a split into TFDS examples, and notes which rows went where.
-
-    Args:
-        bins: filled and closed.
-        split: index into `SPLITS`.
-        progress: called with the rows of each block.
-    """
-
-    def __init__(self, bins: Bins, split: int, progress: Callable[[int], object]) -> None:
-        self._blocks = bins.read(split, BLOCK_ROWS)
-        self._progress = progress
-        self._rows = hashlib.md5()
-        self._waiting: tuple[int, np.ndarray] | None = None
-        self._written = 0
-        self.block_rows: list[list[int]] = []
-
-    def shard(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """Examples of the next shard: `{"ids": int32 [n, F], "label": uint8 [n]}` blocks."""
-        shard = len(self.block_rows)
-        self.block_rows.append([])
-        while (item := self._waiting or next(self._blocks, None)) is not None:
-            self._waiting = item
-            owner, records = item
-            if owner != shard:
-                return
-            self._waiting = None
-            self._rows.update(records["row"].tobytes())
-            self.block_rows[-1].append(len(records))
-            self._progress(len(records))
-            yield self._written, {"ids": records["ids"], "label": records["label"]}
-            self._written += 1
-
-    @property
-    def rows_md5(self) -> str:
-        """md5 of the row numbers (int64) in stored order."""
-        return self._rows.hexdigest()
-
-
-def new_bins(raw: RawFile, folder: pathlib.Path, num_fields: int) -> tuple[Bins, int]:
-    """Bins for a raw file, and how many a split."""
-    count = bins_for(estimate_rows(raw.path, raw.format))
-    return Bins(folder, len(SPLITS), count, num_fields), count

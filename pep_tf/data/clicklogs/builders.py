@@ -1,7 +1,5 @@
-"""Criteo and Avazu as TensorFlow Datasets: `tfds.load("criteo_kaggle")`, `tfds build`, stored in blocks.
+"""Criteo and Avazu as sources of a store, and as TensorFlow Datasets: `tfds.load("criteo_kaggle")`.
 
-An example is a block of rows, `{"ids": int32 [n, F], "label": uint8 [n]}`, as raw little-endian bytes,
-which reads several times faster than one example a row. Rows are shuffled globally while written.
 TFDS's own `criteo` is another data set (uplift).
 """
 
@@ -11,25 +9,109 @@ import json
 import pathlib
 from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
-import tqdm
 
 from pep_tf.data.clicklogs import build
-from pep_tf.data.clicklogs.content import refuse_change
+from pep_tf.data.clicklogs.collisions import BucketUse
+from pep_tf.data.clicklogs.content import ContentDigest, refuse_change, still_holds
+from pep_tf.data.clicklogs.encoding import HashEncoding
 from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, Format
-from pep_tf.data.clicklogs.identity import click_log_identity, options_of
-from pep_tf.data.clicklogs.process import RawFile
-from pep_tf.data.store.assign import SPLITS
+from pep_tf.data.clicklogs.identity import click_log_identity, identity_of_manifest, options_of
+from pep_tf.data.clicklogs.parse import ParsedBlock
+from pep_tf.data.clicklogs.process import LineCounts, RawFile
+from pep_tf.data.identity import Identity
+from pep_tf.data.store.assign import assign_rows
+from pep_tf.data.store.deal import DealtRows, Grouped, RowBlock
 from pep_tf.data.store.manifest import (
     FILE,
+    RAW_FILE,
     STORE,
     STORE_VERSION,
+    Stamp,
+    note_stamps,
+    read_stamps,
     reading_manifest,
     stamp,
-    write_manifest,
 )
+from pep_tf.data.store.place import is_same
+from pep_tf.data.store.write import Shards, StoreBuilder
 from pep_tf.errors import DataError
+
+
+class ClickLog:
+    """The rows of a raw file, mapped by `options`; see `Source`."""
+
+    weighted = False
+
+    def __init__(self, raw: RawFile, options: build.Options) -> None:
+        self._raw, self._options = raw, options
+        self.num_columns = len(raw.features)
+        self.num_rows = build.estimate_rows(raw.path, raw.format)
+        self.stamps: dict[str, Stamp] = {}
+
+    def shards(self, folder: pathlib.Path) -> Shards:
+        raw, seed = self._raw, self._options.seed
+        self.stamps = {RAW_FILE: stamp(raw.path)}
+        self._transform = transform = build.make_transform(raw, self._options)
+        self._counts, content = LineCounts(raw.format), ContentDigest()
+        hashed = isinstance(transform.encoding, HashEncoding)
+        use = BucketUse(transform.schema) if hashed else None
+        self._dealt = dealt = DealtRows(
+            folder, self.num_rows, self.num_columns, progress=raw.progress
+        )
+
+        def work(block: ParsedBlock) -> Grouped:
+            rows = raw.rows_of(block)
+            ids = transform.ids(block.keys)
+            if use is not None:
+                use.add(ids)
+            return dealt.group(RowBlock(rows, *assign_rows(rows, seed), block.labels, ids))
+
+        mapped = raw.map(work, self._counts, "writing rows", content)
+        dealt.fill((grouped for _, grouped in mapped), raw.path)
+        self._content = content.digests()
+        self._collisions = use.report() if use is not None else []
+        refuse_change(raw.path, raw.format, self._content["features"], self.stamps[RAW_FILE])
+        transform.save(folder)
+        return dealt.shards()
+
+    def facts(self) -> dict[str, Any]:
+        raw = self._raw
+        identity = self._identity(self._content)
+        return {
+            "dataset": raw.format.name,
+            "version": STORE_VERSION,
+            "raw": {"name": raw.path.name, "bytes": raw.path.stat().st_size},
+            "options": dataclasses.asdict(self._options),
+            "identity": identity.get_config(),
+            "source": raw.format.source,
+            "schema": self._transform.schema.get_config(),
+            "transform_md5": self._transform.fingerprint,
+            "lines": self._counts.to_dict(),
+            "collisions": self._collisions,
+            "splits": self._dealt.facts(),
+        }
+
+    def is_in(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> bool:
+        """See `Source.is_in`; the raw file is read again only if its stamp has changed, or to `verify`."""
+        raw = self._raw
+        with reading_manifest(folder):
+            known = identity_of_manifest(manifest)
+        if not is_same(folder, known, self._identity({})):
+            return False
+        now, before = stamp(raw.path), read_stamps(folder).get(RAW_FILE, ())
+        text = known.content["features"]
+        if not still_holds(raw.path, raw.format, text, before, verify=verify):
+            content = ContentDigest()  # so that the message can name what changed
+            for _ in raw.map(lambda block: True, LineCounts(raw.format), "comparing", content):
+                pass
+            is_same(folder, known, Identity(content=content.digests()))
+        note_stamps(folder, {RAW_FILE: now})
+        return True
+
+    def _identity(self, content: dict[str, Any]) -> Identity:
+        raw = self._raw
+        return click_log_identity(raw.format, self._options, STORE, content, raw.path.name)
 
 
 @dataclasses.dataclass
@@ -39,29 +121,19 @@ class ClickLogConfig(tfds.core.BuilderConfig):
     options: build.Options = dataclasses.field(default_factory=build.Options)
 
 
-def _configs() -> list[ClickLogConfig]:
-    return [
-        ClickLogConfig(name=name, description=text, options=build.Options(encoding=name))
-        for name, text in (
-            ("hash", "features hashed into buckets, field by field"),
-            ("vocabulary", "features seen at least 10 times in training; the rest share one id"),
-        )
-    ]
-
-
-def new_builder(data_dir: pathlib.Path, raw: RawFile, options: build.Options) -> "ClickLogBuilder":
-    """A builder that reads `raw`. Options other than the defaults make a config of their own name."""
-    cls = BUILDERS[raw.format.name]
-    config: str | ClickLogConfig
-    if options == build.Options(encoding=options.encoding):
-        config = options.encoding
-    else:
+def config_of(options: build.Options) -> ClickLogConfig:
+    """The config of a store; options other than the defaults make one of their own name."""
+    name, text = options.encoding, _ENCODINGS[options.encoding]
+    if options != build.Options(encoding=name):
         text = json.dumps(dataclasses.asdict(options), sort_keys=True)
-        name = f"{options.encoding}-{hashlib.md5(text.encode()).hexdigest()[:8]}"
-        config = ClickLogConfig(name=name, description=text, options=options)
-    builder = cls(data_dir=str(data_dir), config=config)
-    builder.raw_file = raw
-    return builder
+        name = f"{name}-{hashlib.md5(text.encode()).hexdigest()[:8]}"
+    return ClickLogConfig(name=name, description=text, options=options)
+
+
+_ENCODINGS = {
+    "hash": "features hashed into buckets, field by field",
+    "vocabulary": "features seen at least 10 times in training; the rest share one id",
+}
 
 
 def _stored_config(folder: pathlib.Path) -> str | ClickLogConfig | None:
@@ -76,16 +148,18 @@ def _stored_config(folder: pathlib.Path) -> str | ClickLogConfig | None:
         return ClickLogConfig(name=name, options=options_of(json.loads(found[0].read_text())))
 
 
-class ClickLogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Prepares and reads the store of one format."""
+class ClickLogBuilder(StoreBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Prepares and reads the store of one format; without a `source` it looks in TFDS's `manual_dir`."""
 
-    VERSION = tfds.core.Version(STORE_VERSION)
     FORMAT: ClassVar[Format]
     RAW_NAMES: ClassVar[tuple[str, ...]]
-    # Set by `new_builder`; without it the raw file is looked for in TFDS's `manual_dir`.
-    raw_file: RawFile | None = None
+    BUILDER_CONFIGS: ClassVar[list[ClickLogConfig]] = [
+        config_of(build.Options(encoding=name)) for name in _ENCODINGS
+    ]
 
     def __init__(self, *, data_dir: Any = None, config: Any = None, **kwargs: Any) -> None:
+        if isinstance(config, ClickLogConfig) and config.name in build.ENCODINGS:
+            config = config.name
         if config is None and data_dir is not None:
             config = _stored_config(pathlib.Path(data_dir) / self.name)
         super().__init__(data_dir=data_dir, config=config, **kwargs)
@@ -93,89 +167,31 @@ class ClickLogBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # t
     def get_default_builder_config(self) -> ClickLogConfig:
         """What the folder is read as without this class: a store by itself under its own config."""
         default: ClickLogConfig = super().get_default_builder_config()
-        return default if self.raw_file is None else self.builder_config
+        return self.builder_config if hasattr(self, "source") else default
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        num_fields = len(self._options.features(self.FORMAT))
-        features = {
-            "ids": tfds.features.Tensor(shape=(None, num_fields), dtype=np.int32, encoding="bytes"),
-            "label": tfds.features.Tensor(shape=(None,), dtype=np.uint8, encoding="bytes"),
-        }
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=f"{self.FORMAT.source}. {self.builder_config.description or ''}",
-            features=tfds.features.FeaturesDict(features),
-            disable_shuffling=True,
-        )
+    @property
+    def DESCRIPTION(self) -> str:  # type: ignore[override]  # noqa: N802 - as `StoreBuilder` has it
+        return f"{self.FORMAT.source}. {self.builder_config.description or ''}"
+
+    @property
+    def num_columns(self) -> int:  # type: ignore[override]
+        return len(self._options.features(self.FORMAT))
 
     @property
     def _options(self) -> build.Options:
         return getattr(self.builder_config, "options", build.Options())
 
-    def _find_raw(self, dl_manager: Any) -> RawFile:
-        if self.raw_file is not None:
-            return self.raw_file
-        folder = pathlib.Path(dl_manager.manual_dir)
-        found = [folder / name for name in self.RAW_NAMES if (folder / name).is_file()]
-        if not found:
-            raise DataError(f"{folder}: none of {self.RAW_NAMES} is there; see the README.")
-        features = self._options.features(self.FORMAT)
-        return RawFile(found[0], self.FORMAT, features, self._options.on_bad_row)
-
-    def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
-        super()._download_and_prepare(dl_manager, download_config)
-        self._bar.close()
-        # Inside the unfinished folder: TFDS renames it once all is there, so nothing half-made
-        # ever bears the name of a store.
-        write_manifest(pathlib.Path(self.data_dir), self._facts(), self._raw_stamp)
-
-    def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Any]]:
-        folder = pathlib.Path(self.data_dir)
-        raw = self._find_raw(dl_manager)
-        self._raw, self._raw_stamp = raw, stamp(raw.path)
-        self._transform = build.make_transform(raw, self._options)
-        bins, count = build.new_bins(raw, folder, len(self._transform.features))
-        self._dealt = build.deal_rows(raw, self._transform, self._options.seed, bins)
-        self._content = self._dealt.content.digests()
-        refuse_change(raw.path, raw.format, self._content["features"], self._raw_stamp)
-        self._transform.save(folder)
-        self._bar = tqdm.tqdm(
-            total=sum(self._dealt.rows),
-            desc="writing shards",
-            unit="row",
-            unit_scale=True,
-            disable=not raw.progress,
-        )
-        self._writers = [build.SplitWriter(bins, s, self._bar.update) for s in range(len(SPLITS))]
-        return {
-            name: [writer.shard for _ in range(count)]
-            for name, writer in zip(SPLITS, self._writers, strict=True)
-        }
-
-    def _facts(self) -> dict[str, Any]:
-        path = self._raw.path
-        identity = click_log_identity(self.FORMAT, self._options, STORE, self._content, path.name)
-        return {
-            "dataset": self.FORMAT.name,
-            "version": STORE_VERSION,
-            "raw": {"name": path.name, "bytes": path.stat().st_size},
-            "options": dataclasses.asdict(self._options),
-            "identity": identity.get_config(),
-            "source": self.FORMAT.source,
-            "schema": self._transform.schema.get_config(),
-            "transform_md5": self._transform.fingerprint,
-            "lines": self._dealt.counts.to_dict(),
-            "collisions": self._dealt.collisions,
-            "splits": {
-                name: {
-                    "rows": self._dealt.rows[s],
-                    "clicks": self._dealt.clicks[s],
-                    "rows_md5": self._writers[s].rows_md5,
-                    "block_rows": self._writers[s].block_rows,
-                }
-                for s, name in enumerate(SPLITS)
-            },
-        }
+    def _shard_iterators_per_split(self, dl_manager: Any) -> Shards:
+        if not hasattr(self, "source"):
+            folder = pathlib.Path(dl_manager.manual_dir)
+            found = [folder / name for name in self.RAW_NAMES if (folder / name).is_file()]
+            if not found:
+                raise DataError(f"{folder}: none of {self.RAW_NAMES} is there; see the README.")
+            options = self._options
+            features = options.features(self.FORMAT)
+            raw = RawFile(found[0], self.FORMAT, features, options.on_bad_row)
+            self.source = ClickLog(raw, options)
+        return super()._shard_iterators_per_split(dl_manager)
 
 
 class CriteoKaggle(ClickLogBuilder):
@@ -183,7 +199,6 @@ class CriteoKaggle(ClickLogBuilder):
 
     FORMAT = CRITEO
     RAW_NAMES = ("train.txt", "train.txt.gz")
-    BUILDER_CONFIGS: ClassVar[list[ClickLogConfig]] = _configs()
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Put train.txt or train.txt.gz into `manual_dir`."
 
 
@@ -192,7 +207,6 @@ class AvazuKaggle(ClickLogBuilder):
 
     FORMAT = AVAZU
     RAW_NAMES = ("train.csv", "train.csv.gz", "train.gz")
-    BUILDER_CONFIGS: ClassVar[list[ClickLogConfig]] = _configs()
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Put train.csv or train.gz into `manual_dir`."
 
 

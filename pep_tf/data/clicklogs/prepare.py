@@ -1,28 +1,13 @@
 """Prepares a store from a raw file: what `python -m data_prep.<data set>.prepare` runs."""
 
 import os
-import pathlib
 from typing import Any
 
-from pep_tf.data.clicklogs.build import Options, estimate_rows
-from pep_tf.data.clicklogs.builders import BUILDERS, new_builder
-from pep_tf.data.clicklogs.content import ContentDigest, still_holds
+from pep_tf.data.clicklogs.build import Options
+from pep_tf.data.clicklogs.builders import BUILDERS, ClickLog, config_of
 from pep_tf.data.clicklogs.formats import FORMATS
-from pep_tf.data.clicklogs.identity import click_log_identity, identity_of_manifest
-from pep_tf.data.clicklogs.process import LineCounts, RawFile
-from pep_tf.data.identity import Identity
-from pep_tf.data.store.manifest import (
-    RAW_FILE,
-    STORE,
-    check_version,
-    note_stamps,
-    read_manifest,
-    read_stamps,
-    reading_manifest,
-    stamp,
-)
-from pep_tf.data.store.place import is_same, publish, published, writing_to
-from pep_tf.data.store.quiet import quiet
+from pep_tf.data.clicklogs.process import RawFile
+from pep_tf.data.store.write import write
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
 
@@ -38,11 +23,7 @@ def prepare(
     overwrite: bool = False,
     verify: bool = False,
 ) -> dict[str, Any]:
-    """Writes the store of a raw file into `out`.
-
-    Everything is written under `out/.unfinished` and takes its name when it is complete, so that a
-    preparation which is killed leaves no store; the next one starts clean. An earlier store stays as
-    it is until the new one is complete.
+    """Writes the store of a raw file into `out`; see `write`.
 
     Args:
         dataset: `criteo` or `avazu`.
@@ -70,41 +51,10 @@ def prepare(
     fmt = FORMATS[dataset]
     # Constructed for its checks of the arguments, before anything is written.
     file = RawFile(raw, fmt, options.features(fmt), options.on_bad_row, workers, progress)
-    rows = estimate_rows(raw, fmt)
-    with writing_to(out, rows * (4 * len(file.features) + 32)) as unfinished:
-        store = out / BUILDERS[dataset].name
-        folder = published(store)
-        if folder is None or overwrite or not _holds(folder, file, options, verify):
-            builder = new_builder(unfinished, file, options)
-            with quiet():
-                builder.download_and_prepare(download_dir=str(unfinished / "downloads"))
-            folder = publish(store)
-    return {"folder": str(folder), **read_manifest(folder)}
-
-
-def _holds(folder: pathlib.Path, raw: RawFile, options: Options, verify: bool) -> bool:
-    """Whether the store in place was made from this file with these options; see `is_same`."""
-    manifest = read_manifest(folder, verify=verify)
-    check_version(folder, manifest)
-    with reading_manifest(folder):
-        known = identity_of_manifest(manifest)
-    asked = click_log_identity(raw.format, options, STORE, {}, raw.path.name)
-    if not is_same(folder, known, asked):
-        return False
-    now, before = stamp(raw.path), read_stamps(folder).get(RAW_FILE, ())
-    text = known.content["features"]
-    if not still_holds(raw.path, raw.format, text, before, verify=verify):
-        is_same(folder, known, Identity(content=_content(raw)))
-    note_stamps(folder, {RAW_FILE: now})
-    return True
-
-
-def _content(raw: RawFile) -> dict[str, Any]:
-    """What a raw file holds, row by row: for the message, so that it can name what changed."""
-    content = ContentDigest()
-    for _ in raw.map(lambda block: True, LineCounts(raw.format), "comparing", content):
-        pass
-    return content.digests()
+    source, builder = ClickLog(file, options), BUILDERS[dataset]
+    return write(
+        source, out, builder, config=config_of(options), overwrite=overwrite, verify=verify
+    )
 
 
 def report(manifest: dict[str, Any]) -> str:

@@ -153,7 +153,7 @@ class RawSplit:
             # Where operations must be deterministic, a stateful one would not run in parallel.
             ids, labels = tf.numpy_function(read, [index], types, stateful=False)
             ids, labels = tf.ensure_shape(ids, [None, num_fields]), tf.ensure_shape(labels, [None])
-            return windows.mix_rows(ids, labels, mixing, index, at)
+            return windows.mix_rows((ids, labels), mixing, index, at)
 
         numbers = tf.data.Dataset.range(at.window, len(window_rows))
         mixed = numbers.map(window, num_parallel_calls=2, deterministic=True)

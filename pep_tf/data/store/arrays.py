@@ -1,4 +1,4 @@
-"""Any data set that fits in memory, written to and read from the same block store as the click logs."""
+"""Any data set that fits in memory, written to a store; and any store read, but for its transform."""
 
 import dataclasses
 import os
@@ -6,140 +6,97 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import tensorflow_datasets as tfds
-
 from pep_tf.data.dataset import CTRData, check_data
 from pep_tf.data.identity import Identity
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.store.assign import SPLITS
 from pep_tf.data.store.bins import BLOCK_ROWS
+from pep_tf.data.store.deal import Example
 from pep_tf.data.store.manifest import (
     STORE,
     STORE_VERSION,
+    Stamp,
     check_version,
     read_manifest,
     reading_manifest,
-    write_manifest,
 )
-from pep_tf.data.store.place import is_same, publish, published, writing_to
-from pep_tf.data.store.quiet import quiet
+from pep_tf.data.store.place import is_same
 from pep_tf.data.store.splits import store_splits
+from pep_tf.data.store.write import Shards, builder_for, write
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
 
 
-class ArrayStore(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Writes a `CTRData` as blocks; set `data` before `download_and_prepare`."""
+class _Arrays:
+    """The rows of a `CTRData`, in their order; see `Source`."""
 
-    VERSION = tfds.core.Version(STORE_VERSION)
-    data: CTRData
-    clicks: dict[str, int]  # by split, as its blocks are written
-    num_fields = 0
+    def __init__(self, data: CTRData) -> None:
+        self._data, self._clicks = data, dict.fromkeys(SPLITS, 0)
+        self.num_columns = len(data.schema.column_fields)
+        self.num_rows = sum(split.num_rows for split in data.splits.values())
+        self.weighted = False
+        self.stamps: dict[str, Stamp] = {}
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        ids = tfds.features.Tensor(shape=(None, self.num_fields), dtype=np.int32, encoding="bytes")
-        label = tfds.features.Tensor(shape=(None,), dtype=np.uint8, encoding="bytes")
-        features = tfds.features.FeaturesDict({"ids": ids, "label": label})
-        return tfds.core.DatasetInfo(builder=self, features=features, disable_shuffling=True)
+    def shards(self, folder: pathlib.Path) -> Shards:
+        if save := getattr(self._data.transform, "save", None):
+            save(folder)
+        return {name: [lambda name=name: self._blocks(name)] for name in SPLITS}  # type: ignore[misc]
 
-    def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Any]]:
-        return {name: [lambda name=name: self._blocks(name)] for name in SPLITS}
-
-    def _blocks(self, name: str) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        batches = getattr(self.data, name).batches(BLOCK_ROWS).as_numpy_iterator()
-        self.clicks[name] = 0
+    def _blocks(self, name: str) -> Iterator[Example]:
+        batches = self._data.splits[name].batches(BLOCK_ROWS).as_numpy_iterator()
         for index, (ids, labels, *weights) in enumerate(batches):
             if weights:
                 raise DataError("A store keeps no weights: leave them out of the data.")
-            self.clicks[name] += int(labels.sum())
-            yield index, {"ids": ids, "label": labels.astype(np.uint8)}
+            self._clicks[name] += int(labels.sum())
+            yield index, {"ids": ids, "label": labels.astype("uint8")}
 
-    def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
-        super()._download_and_prepare(dl_manager, download_config)
-        data, splits = self.data, {}
-        for name in SPLITS:
-            split = getattr(data, name)
+    def facts(self) -> dict[str, Any]:
+        data, splits = self._data, {}
+        for name, split in data.splits.items():
             full, rest = divmod(split.num_rows, BLOCK_ROWS)
-            blocks = [BLOCK_ROWS] * full + [rest] * bool(rest)
             splits[name] = {
                 "rows": split.num_rows,
-                "clicks": self.clicks[name],
+                "clicks": self._clicks[name],
                 "rows_md5": split.md5,
-                "block_rows": [blocks],
+                "block_rows": [[BLOCK_ROWS] * full + [rest] * bool(rest)],
             }
-        facts = {
+        return {
             "dataset": data.name,
             "version": STORE_VERSION,
             "details": data.details,
-            "identity": _identity(data).get_config(),
+            "identity": stored(data.identity).get_config(),
             "schema": data.schema.get_config(),
             "splits": splits,
         }
-        if save := getattr(data.transform, "save", None):
-            save(pathlib.Path(self.data_dir))
-        write_manifest(pathlib.Path(self.data_dir), facts)
+
+    def is_in(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> bool:
+        known = Identity.from_config(manifest.get("identity")) or Identity()
+        return is_same(folder, known, stored(self._data.identity))
+
+
+def stored(identity: Identity) -> Identity:
+    """The identity of rows once they are stored."""
+    return dataclasses.replace(identity, options={**identity.options, "read from": STORE})
 
 
 def write_store(
-    data: CTRData,
-    out: str | os.PathLike[str],
-    *,
-    overwrite: bool = False,
-    verify: bool = False,
+    data: CTRData, out: str | os.PathLike[str], *, overwrite: bool = False, verify: bool = False
 ) -> dict[str, Any]:
-    """Writes `data` below `out`; the store takes its name when it is complete.
-
-    Args:
-        data: the data set.
-        out: folder, made when missing.
-        overwrite: replaces the store that is there.
-        verify: of a store that is there, hashes every file even where size, times and inode are what
-            they were.
-
-    Returns:
-        The manifest, with the store's folder as `folder`. A store of the same data that is already
-        there is checked and returned.
+    """Writes `data` below `out`; see `write`.
 
     Raises:
-        DataError: data that cannot be trained on, a store of other data, another preparation running,
-            a full disk.
+        DataError: data that cannot be trained on, and as `write`.
     """
     check_data(data)
-    name = "".join(part.title() for part in data.name.split("-")) + "Blocks"
-    body = {"num_fields": data.schema.num_fields}
-    cls: Any = type(name, (ArrayStore,), body, skip_registration=True)
-    rows = sum(getattr(data, split).num_rows for split in SPLITS)
-    out = resolve(out)
-    with writing_to(out, rows * (4 * data.schema.num_fields + 2)) as unfinished:
-        folder = published(out / cls.name)
-        if folder is None or overwrite or not _holds(folder, data, verify):
-            builder = cls(data_dir=str(unfinished))
-            builder.data, builder.clicks = data, {}
-            with quiet():
-                builder.download_and_prepare(download_dir=str(unfinished / "downloads"))
-            folder = publish(out / cls.name)
-    return {"folder": str(folder), **read_manifest(folder)}
-
-
-def _identity(data: CTRData) -> Identity:
-    """The identity of a data set once it is stored."""
-    options = {**data.identity.options, "read from": STORE}
-    return dataclasses.replace(data.identity, options=options)
-
-
-def _holds(folder: pathlib.Path, data: CTRData, verify: bool) -> bool:
-    """Whether the store in place holds `data`; see `is_same`."""
-    manifest = read_manifest(folder, verify=verify)
-    check_version(folder, manifest)
-    known = Identity.from_config(manifest.get("identity")) or Identity()
-    return is_same(folder, known, _identity(data))
+    source = _Arrays(data)
+    builder = builder_for(data.name, source)
+    return write(source, resolve(out), builder, overwrite=overwrite, verify=verify)
 
 
 def read_store(
     folder: str | os.PathLike[str], *, dataset: str | None = None, verify: bool = False
 ) -> CTRData:
-    """Reads what `write_store` wrote, but for the transform, which its class reads.
+    """Reads a store, but for the transform, which its class reads.
 
     Args:
         folder: of the store.

@@ -10,7 +10,7 @@ import concurrent.futures
 import contextlib
 import pathlib
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,11 +20,11 @@ ROWS_PER_BIN = 1 << 19
 MAX_BINS = 300
 
 
-def row_dtype(num_fields: int) -> np.dtype:
-    """One row on disk: order, row number, label, ids."""
-    return np.dtype(
-        [("order", "<u8"), ("row", "<i8"), ("label", "u1"), ("ids", "<i4", (num_fields,))]
-    )
+def row_dtype(num_columns: int, weighted: bool = False) -> np.dtype:
+    """One row on disk: order, row number, label, ids, and its weight if it has one."""
+    fields: list[Any] = [("order", "<u8"), ("row", "<i8"), ("label", "u1")]
+    weight: list[Any] = [("weight", "<f4")] if weighted else []
+    return np.dtype([*fields, *weight, ("ids", "<i4", (num_columns,))])
 
 
 class Bins:
@@ -34,39 +34,40 @@ class Bins:
         folder: an existing folder for them.
         num_splits: splits.
         num_bins: ranges a split.
-        num_fields: F.
+        num_columns: C.
+        weighted: whether rows have weights.
 
     Write inside `with bins:`, read after it.
     """
 
     def __init__(
-        self, folder: pathlib.Path, num_splits: int, num_bins: int, num_fields: int
+        self,
+        folder: pathlib.Path,
+        num_splits: int,
+        num_bins: int,
+        num_columns: int,
+        weighted: bool = False,
     ) -> None:
         self._num_bins = num_bins
-        self._dtype = row_dtype(num_fields)
+        self._dtype = row_dtype(num_columns, weighted)
         self._paths = [folder / f"bin-{i:05d}.tmp" for i in range(num_splits * num_bins)]
         self._files = [path.open("wb") for path in self._paths]
 
-    def group(
-        self,
-        split: np.ndarray,
-        order: np.ndarray,
-        row: np.ndarray,
-        label: np.ndarray,
-        ids: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Packs rows, bin by bin; safe in any thread.
+    def group(self, block: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Packs the rows of a `RowBlock`, bin by bin; safe in any thread.
 
         Returns:
             records of `row_dtype` [n], and int64 [bins + 1], where each bin's records start.
         """
-        place = (order >> np.uint64(32)) * np.uint64(self._num_bins) >> np.uint64(32)
+        place = (block.order >> np.uint64(32)) * np.uint64(self._num_bins) >> np.uint64(32)
         # Small integers are sorted by radix.
-        place = place.astype(np.uint16) + split.astype(np.uint16) * np.uint16(self._num_bins)
+        place = place.astype(np.uint16) + block.split.astype(np.uint16) * np.uint16(self._num_bins)
         by_bin = np.argsort(place, kind="stable")
-        records = np.empty(len(row), self._dtype)
-        records["order"], records["row"] = order[by_bin], row[by_bin]
-        records["label"], records["ids"] = label[by_bin], ids[by_bin]
+        records = np.empty(len(block.rows), self._dtype)
+        records["order"], records["row"] = block.order[by_bin], block.rows[by_bin]
+        records["label"], records["ids"] = block.labels[by_bin], block.ids[by_bin]
+        if block.weights is not None:
+            records["weight"] = block.weights[by_bin]
         counts = np.bincount(place, minlength=len(self._paths))
         return records, np.concatenate([[0], np.cumsum(counts)])
 

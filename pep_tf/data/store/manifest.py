@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from pep_tf.errors import DataError, reading
@@ -34,14 +35,14 @@ def stamp(path: pathlib.Path) -> Stamp:
 
 
 def write_manifest(
-    folder: pathlib.Path, facts: dict[str, Any], raw_stamp: Stamp | None = None
+    folder: pathlib.Path, facts: dict[str, Any], raw_stamps: Mapping[str, Stamp]
 ) -> None:
     """Writes `manifest.json`, last and in one step: facts, and bytes and md5 of each file of data.
 
     Args:
         folder: of the store, its files complete.
         facts: what the manifest says of the data.
-        raw_stamp: of the raw file when it was read.
+        raw_stamps: of the raw files when they were read, by name.
     """
     names = sorted(
         p.name for p in folder.iterdir() if ".tfrecord" in p.name or "transform" in p.name
@@ -55,7 +56,7 @@ def write_manifest(
             n: {"bytes": (folder / n).stat().st_size, "md5": file_md5(folder / n)} for n in names
         },
     }
-    _write(folder / _STAMPS, stamps if raw_stamp is None else {**stamps, RAW_FILE: raw_stamp})
+    _write(folder / _STAMPS, {**stamps, **raw_stamps})
     _write(folder / FILE, manifest)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data import checks
+from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.store import windows
 from pep_tf.data.store.windows import WINDOW_BLOCKS
 from pep_tf.errors import DataError
@@ -24,27 +25,29 @@ class StoreSplit:
     Args:
         paths: the TFRecord shards, in order.
         block_rows: rows of each block, shard by shard.
-        num_fields: F.
+        num_columns: C, columns of ids.
         md5: see above.
         part: `(count, index)`: stream only every count-th block, the index-th first.
         clicks: how many rows are labelled 1, where that is known.
+        weighted: whether rows have weights.
     """
 
     def __init__(
         self,
         paths: list[pathlib.Path],
         block_rows: list[list[int]],
-        num_fields: int,
+        num_columns: int,
         md5: str,
         part: tuple[int, int] = (1, 0),
         clicks: int | None = None,
+        weighted: bool = False,
     ) -> None:
         self._paths = [str(p) for p in paths]
         self._all_rows = block_rows
-        self._num_fields = num_fields
+        self._num_columns = num_columns
         self._md5 = md5
         self._count, self._index = part
-        self._clicks = clicks
+        self._clicks, self._weighted = clicks, weighted
         self._first = np.cumsum([0, *(len(b) for b in block_rows)])[:-1]
         # Rows of the blocks that are ours, shard by shard.
         self._block_rows = [
@@ -65,7 +68,7 @@ class StoreSplit:
         """The labels that occur, in order: as the manifest says, or read until both are seen."""
         if self._clicks is not None:
             return checks.counted_classes(self.num_rows, self._clicks)
-        return checks.classes_of(labels.numpy() for _, labels in self.batches(_ROWS_AT_ONCE))
+        return checks.classes_of(labels.numpy() for _, labels, *_ in self.batches(_ROWS_AT_ONCE))
 
     def shard(self, count: int, index: int) -> "StoreSplit":
         """The share of worker `index` of `count`: every count-th block.
@@ -79,8 +82,9 @@ class StoreSplit:
             raise DataError(
                 f"`count` must be at most the {blocks} blocks of the split. Received: {count}"
             )
-        args = (self._all_rows, self._num_fields, self._md5, (count, index))
-        return StoreSplit([pathlib.Path(p) for p in self._paths], *args)
+        args = (self._all_rows, self._num_columns, self._md5, (count, index))
+        paths = [pathlib.Path(p) for p in self._paths]
+        return StoreSplit(paths, *args, weighted=self._weighted)
 
     def batches(
         self, batch_size: int, *, seed: int | None = None, epoch: int = 0, start: int = 0
@@ -92,8 +96,8 @@ class StoreSplit:
         blocks = self._records(order, at.window * WINDOW_BLOCKS)
         mixing = None if seed is None else windows.window_seed(seed, epoch)
 
-        def window(index: tf.Tensor, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return windows.mix_rows(*self._decode(records), mixing, index, at)
+        def window(index: tf.Tensor, records: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            return windows.mix_rows(self._decode(records), mixing, index, at)
 
         mixed = (
             blocks.batch(WINDOW_BLOCKS)
@@ -123,13 +127,17 @@ class StoreSplit:
         slices = (paths, self._first[kept].astype(np.int64), skips[ends > skip].astype(np.int64))
         return tf.data.Dataset.from_tensor_slices(slices).flat_map(read)
 
-    def _decode(self, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """ids int32 [n, F] and labels float32 [n] of the blocks string [k], one after another."""
-        spec = {name: tf.io.FixedLenFeature([], tf.string) for name in ("ids", "label")}
+    def _decode(self, records: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """ids int32 [n, C], labels float32 [n] and weights of the blocks string [k], one after another."""
+        types = {"ids": tf.int32, "label": tf.uint8}
+        types |= {"weight": tf.float32} if self._weighted else {}
+        spec = {name: tf.io.FixedLenFeature([], tf.string) for name in types}
         parsed = tf.io.parse_example(records, spec)
-        ids = tf.io.decode_raw(tf.strings.reduce_join(parsed["ids"]), tf.int32)
-        labels = tf.io.decode_raw(tf.strings.reduce_join(parsed["label"]), tf.uint8)
-        return tf.reshape(ids, [-1, self._num_fields]), tf.cast(labels, tf.float32)
+        ids, labels, *weights = (
+            tf.io.decode_raw(tf.strings.reduce_join(parsed[name]), dtype)
+            for name, dtype in types.items()
+        )
+        return tf.reshape(ids, [-1, self._num_columns]), tf.cast(labels, tf.float32), *weights
 
 
 def store_splits(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, StoreSplit]:
@@ -145,8 +153,9 @@ def store_splits(folder: pathlib.Path, manifest: dict[str, Any]) -> dict[str, St
         splits[name] = StoreSplit(
             paths,
             facts["block_rows"],
-            len(manifest["schema"]),
+            len(FeatureSchema.from_config(manifest["schema"]).column_fields),
             facts["rows_md5"],
             clicks=facts.get("clicks"),
+            weighted=bool(manifest.get("weighted")),
         )
     return splits

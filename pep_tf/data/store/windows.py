@@ -5,6 +5,7 @@ names a window and a place in it, which makes resuming a matter of arithmetic.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -48,23 +49,22 @@ def window_seed(seed: int, epoch: int) -> tf.Tensor:
 
 
 def mix_rows(
-    ids: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor | None, window: tf.Tensor, at: Position
-) -> tuple[tf.Tensor, tf.Tensor]:
+    parts: Sequence[tf.Tensor], seed: tf.Tensor | None, window: tf.Tensor, at: Position
+) -> tuple[tf.Tensor, ...]:
     """Shuffles the rows of one window; the first window of a resumed stream loses its leading rows.
 
     Args:
-        ids: int32 [n, F].
-        labels: float32 [n].
+        parts: what rows have, [n, ...] each: ids, labels, perhaps weights.
         seed: from `window_seed`, or None to keep the order.
         window: scalar int64, number of the window in its epoch.
         at: where the stream starts.
     """
     skip = tf.where(window == at.window, tf.constant(at.skip_rows, tf.int64), 0)
     if seed is None:
-        return ids[skip:], labels[skip:]
-    rows = tf.range(tf.size(labels))
+        return tuple(part[skip:] for part in parts)
+    rows = tf.range(tf.size(parts[1]))
     rows = tf.random.experimental.stateless_shuffle(rows, tf.random.fold_in(seed, window))[skip:]
-    return tf.gather(ids, rows), tf.gather(labels, rows)
+    return tuple(tf.gather(part, rows) for part in parts)
 
 
 def into_batches(windows: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:

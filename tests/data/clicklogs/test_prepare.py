@@ -214,13 +214,14 @@ def test_killed_preparation_leaves_no_store(tmp_path):
     raw = write(tmp_path / "train.txt", LINES * 100)
     code = (
         "import time\n"
-        "from pep_tf.data.clicklogs import build, prepare\n"
-        "finish = build.SplitWriter.shard\n"
+        "from pep_tf.data.clicklogs import prepare\n"
+        "from pep_tf.data.store import deal, write\n"
+        "finish = deal.SplitWriter.shard\n"
         "def slow(self):\n"
         "    yield from finish(self)\n"
         "    print('wrote', flush=True); time.sleep(60)\n"
-        "build.SplitWriter.shard = slow\n"
-        f"import contextlib; prepare.quiet = contextlib.nullcontext\n"
+        "deal.SplitWriter.shard = slow\n"
+        f"import contextlib; write.quiet = contextlib.nullcontext\n"
         f"prepare.prepare('criteo', {str(raw)!r}, {str(tmp_path / 'out')!r})\n"
     )
     root = pathlib.Path(__file__).resolve().parents[3]

@@ -1,0 +1,149 @@
+"""Writes a store: the shards of a source through TFDS, a manifest beside them."""
+
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from pep_tf.data.store.deal import Example
+from pep_tf.data.store.manifest import (
+    STORE_VERSION,
+    Stamp,
+    check_version,
+    read_manifest,
+    write_manifest,
+)
+from pep_tf.data.store.place import publish, published, writing_to
+from pep_tf.data.store.quiet import quiet
+
+Shards = dict[str, list[Callable[[], Iterator[Example]]]]
+
+
+class Source(Protocol):
+    """Rows that are to be stored.
+
+    Attributes:
+        num_columns: C, columns of ids.
+        weighted: whether rows have weights.
+        num_rows: about how many.
+        stamps: of the raw files when they were read, by name.
+    """
+
+    num_columns: int
+    weighted: bool
+    num_rows: int
+    stamps: dict[str, Stamp]
+
+    def shards(self, folder: pathlib.Path) -> Shards:
+        """The shards by split; what else the store has, such as a transform, is written to `folder`."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says, once the shards are written."""
+        ...
+
+    def is_in(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> bool:
+        """Whether a store holds these rows; False where it does not say.
+
+        Raises:
+            DataError: it holds others.
+        """
+        ...
+
+
+class StoreBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Rows of a `Source` as a TFDS data set, an example a block of rows as raw little-endian bytes.
+
+    So they read several times faster than one example a row. `source` must be set before
+    `download_and_prepare`.
+    """
+
+    VERSION = tfds.core.Version(STORE_VERSION)
+    DESCRIPTION = ""
+    source: Source
+    num_columns = 0
+    weighted = False
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        shapes: dict[str, Any] = {"ids": (np.int32, self.num_columns), "label": (np.uint8,)}
+        if self.weighted:
+            shapes["weight"] = (np.float32,)
+        features = {
+            name: tfds.features.Tensor(shape=(None, *shape), dtype=dtype, encoding="bytes")
+            for name, (dtype, *shape) in shapes.items()
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.DESCRIPTION,
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,
+        )
+
+    def _shard_iterators_per_split(self, dl_manager: Any) -> Shards:
+        return self.source.shards(pathlib.Path(self.data_dir))
+
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
+        super()._download_and_prepare(dl_manager, download_config)
+        # Inside the unfinished folder: TFDS renames it once all is there, so nothing half-made
+        # ever bears the name of a store.
+        write_manifest(pathlib.Path(self.data_dir), self.source.facts(), self.source.stamps)
+
+
+def builder_for(name: str, source: Source) -> type[StoreBuilder]:
+    """The builder of a data set of that name, such as `my-clicks`, which TFDS knows as `my_clicks_blocks`."""
+    words = "".join(c if c.isalnum() and c.isascii() else " " for c in name).split()
+    title = "".join(word.title() for word in words)
+    body = {"num_columns": source.num_columns, "weighted": source.weighted}
+    cls: Any = type(f"{title}Blocks", (StoreBuilder,), body, skip_registration=True)
+    return cls
+
+
+def write(
+    source: Source,
+    out: pathlib.Path,
+    builder: type[StoreBuilder],
+    *,
+    config: Any = None,
+    overwrite: bool = False,
+    verify: bool = False,
+) -> dict[str, Any]:
+    """Writes the store of a source below `out`.
+
+    Everything is written under `out/.unfinished` and takes its name when it is complete, so that a
+    preparation which is killed leaves no store; the next one starts clean. An earlier store stays as
+    it is until the new one is complete.
+
+    Args:
+        source: the rows.
+        out: folder, made when missing; it holds one store of each data set.
+        builder: names the store.
+        config: of the builder.
+        overwrite: replaces the store that is there.
+        verify: of a store that is there, hashes every file even where size, times and inode are what
+            they were.
+
+    Returns:
+        The manifest, with the store's folder as `folder`. A store of the same rows and options that is
+        already there is checked and returned.
+
+    Raises:
+        DataError: bad input, a store of other rows or options, another preparation running, a full
+            disk.
+    """
+    with writing_to(out, source.num_rows * (4 * source.num_columns + 32)) as unfinished:
+        folder = published(out / builder.name)
+        if folder is None or overwrite or not _is_in(folder, source, verify):
+            writer = builder(data_dir=str(unfinished), config=config)
+            writer.source = source
+            with quiet():
+                writer.download_and_prepare(download_dir=str(unfinished / "downloads"))
+            folder = publish(out / builder.name)
+    return {"folder": str(folder), **read_manifest(folder)}
+
+
+def _is_in(folder: pathlib.Path, source: Source, verify: bool) -> bool:
+    manifest = read_manifest(folder, verify=verify)
+    check_version(folder, manifest)
+    return source.is_in(folder, manifest, verify)
