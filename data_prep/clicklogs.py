@@ -9,9 +9,10 @@ from absl import logging
 from pep_tf.command_line import Command
 from pep_tf.data.clicklogs.build import COUNT_ON, ENCODINGS, Options, check_effects
 from pep_tf.data.clicklogs.formats import FORMATS
-from pep_tf.data.clicklogs.prepare import prepare, report
+from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.clicklogs.process import ON_BAD_ROW
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.data.store.report import report
 from pep_tf.errors import DataError
 from pep_tf.experiments.config import Config
 from pep_tf.experiments.memory import in_words, memory_of

@@ -9,6 +9,7 @@ from pep_tf.command_line import Command
 from pep_tf.data.load import load
 from pep_tf.data.movielens import FEATURES
 from pep_tf.data.store.arrays import write_store
+from pep_tf.data.store.report import report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,13 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def prepare(_: list[str]) -> None:
         data = load("movielens-1m", data_dir=raw.value, features=features.value, seed=seed.value)
         manifest = write_store(data, out.value, overwrite=overwrite.value, verify=verify.value)
-        print(f"store      {manifest['folder']}")
-        for name, split in manifest["splits"].items():
-            print(f"{name:<10} {split['rows']} rows, md5 of rows {split['rows_md5']}")
-        for field in manifest["schema"]:
-            print(f"  {field['name']:<16} {field['size']:>9}")
-        for name, facts in manifest["files"].items():
-            print(f"{facts['md5']}  {facts['bytes']:>12}  {name}")
+        print(report(manifest))
 
     return command.run(prepare, arguments)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pep_tf.data.clicklogs import load_avazu, load_criteo
-from pep_tf.data.columns import ENDINGS, is_own, load_own
+from pep_tf.data.columns import ENDINGS, is_own, load_own, own_store
+from pep_tf.data.columns.stored_table import read_table_store
 from pep_tf.data.dataset import CTRData
+from pep_tf.data.identity import Identity
 from pep_tf.data.movielens import is_store, load_movielens, load_movielens_1m
 from pep_tf.data.movielens_small import load_movielens_small
 from pep_tf.errors import DataError
@@ -115,9 +117,10 @@ def load(
     """Loads a data set, split 80/10/10.
 
     Args:
-        dataset: a key of `LOADERS`, or data of your own: a Python file, or a table (see
-            `pep_tf.data.columns.load_own`). "movielens" is MovieLens-1M from `data_dir` or TFDS, else the
-            small set; "movielens-1m" and "movielens-small" are those and no other.
+        dataset: a key of `LOADERS`, or data of your own: a Python file, a table, or the folder of a
+            store made of one (see `pep_tf.data.columns.load_own`). "movielens" is MovieLens-1M from
+            `data_dir` or TFDS, else the small set; "movielens-1m" and "movielens-small" are those and
+            no other.
         data_dir: folder with the files of the data set (see the loader for what else it takes);
             synthetic data: none, or the store prepared from its raw text.
         features: "paper", or "with_ids" (MovieLens: user and movie ids as well); of a table
@@ -148,9 +151,12 @@ def load(
         )
     if isinstance(dataset, str) and is_own(dataset):
         return _own(dataset, data_dir, features, seed or 0, options)
+    if isinstance(dataset, str) and (folder := own_store(dataset)):
+        return _own_store(folder, data_dir, features, seed, verify, options)
     if dataset not in LOADERS:
         raise DataError(
-            f"`dataset` must be one of {sorted(LOADERS)}, or a file: {', '.join(ENDINGS)}, or .py. "
+            f"`dataset` must be one of {sorted(LOADERS)}, or a file: {', '.join(ENDINGS)}, or .py, or the "
+            "folder of a store. "
             f"Received: {dataset!r}"
         )
     loader = LOADERS[dataset]
@@ -179,13 +185,29 @@ def _own(dataset: str, data_dir: Any, features: Any, seed: int, options: Any) ->
     return data
 
 
+def _own_store(
+    folder: Path, data_dir: Any, features: Any, seed: int | None, verify: bool, options: Any
+) -> CTRData:
+    given = {"data_dir": data_dir, "features": None if features == PAPER else features, **options}
+    if extra := sorted(name for name, value in given.items() if value is not None):
+        raise DataError(f"{folder}: `{extra[0]}` stands in the store itself: leave it out.")
+    data = read_table_store(folder, verify=verify)
+    if seed is not None and (told := data.known.difference(Identity(split={"split seed": seed}))):
+        raise DataError(f"{folder}: the store was made with {told}. Ask for what it has.")
+    return data
+
+
 def _reads_files(dataset: str, data_dir: Any) -> bool:
     """Whether there may be files to hash: a prepared store, or a raw file, which is read whole."""
-    return data_dir is not None and dataset in _STORED | _FILES_OR_STORE
+    if data_dir is None:
+        return own_store(dataset) is not None
+    return dataset in _STORED | _FILES_OR_STORE
 
 
 def has_own_split(dataset: str, data_dir: str | os.PathLike[str] | None) -> bool:
     """Whether a data set comes with one split, whatever the seed: a prepared store."""
+    if own_store(dataset):
+        return True
     if data_dir is None or not (path := resolve(data_dir)).is_dir():
         return False
     return dataset in _STORED or (dataset in _FILES_OR_STORE and is_store(path))

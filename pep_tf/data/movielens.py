@@ -5,7 +5,6 @@ from pathlib import Path
 
 from absl import logging
 
-from pep_tf.data.clicklogs.load import find_store, stores_in
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
 from pep_tf.data.movielens_features import rated_data
@@ -15,6 +14,7 @@ from pep_tf.data.movielens_tfds import NAME as TFDS_NAME
 from pep_tf.data.movielens_tfds import read_tfds
 from pep_tf.data.movielens_transform import MovieLensTransform
 from pep_tf.data.store.arrays import read_store
+from pep_tf.data.store.place import find_store, stores_in
 from pep_tf.errors import DataError
 
 NAME = "movielens-1m"

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from data_prep.table import prepare
 from pep_tf.experiments import main
 from tests.data.columns.clicks import FEATURES, clicks
 
@@ -70,6 +71,20 @@ def test_a_run_is_taken_up_with_the_same_table_alone(run, capsys, monkeypatch):
     changed.to_csv(path, index=False)
     assert main.main([*FLAGS, f"--dataset={run / 'drinks.py'}", "--resume"]) == 0
     assert rows_of(folder) == before
+
+
+def test_a_store_of_it_trains_and_serves_as_well(run, capsys, monkeypatch):
+    monkeypatch.setattr(main, "write_report", lambda folders: folders[0])
+    assert prepare.main(["--dataset=drinks.py", f"--out={run / 'store'}"]) == 0
+    told = capsys.readouterr().out
+    assert "train      160 rows" in told
+    assert "  user  " in told
+    flags = [*FLAGS, "--dataset=store", "--run_dir=stored", "--no_retrain", "--export_format=none"]
+    assert main.main(flags) == 0
+    config = json.loads((run / "stored" / "config.json").read_text("utf-8"))
+    known = json.loads((run / "runs/drinks-fm-1/config.json").read_text("utf-8"))["data"]
+    for part in ("content", "mapping"):
+        assert config["data"]["identity"][part] == known["identity"][part]
 
 
 @pytest.mark.parametrize(

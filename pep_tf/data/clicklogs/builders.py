@@ -46,7 +46,8 @@ class ClickLog:
     def __init__(self, raw: RawFile, options: build.Options) -> None:
         self._raw, self._options = raw, options
         self.num_columns = len(raw.features)
-        self.num_rows = build.estimate_rows(raw.path, raw.format)
+        self._num_rows = build.estimate_rows(raw.path, raw.format)
+        self.bytes_needed = self._num_rows * (4 * self.num_columns + 32)
         self.stamps: dict[str, Stamp] = {}
 
     def shards(self, folder: pathlib.Path) -> Shards:
@@ -57,7 +58,7 @@ class ClickLog:
         hashed = isinstance(transform.encoding, HashEncoding)
         use = BucketUse(transform.schema) if hashed else None
         self._dealt = dealt = DealtRows(
-            folder, self.num_rows, self.num_columns, progress=raw.progress
+            folder, self._num_rows, self.num_columns, progress=raw.progress
         )
 
         def work(block: ParsedBlock) -> Grouped:
@@ -174,8 +175,12 @@ class ClickLogBuilder(StoreBuilder, skip_registration=True):  # type: ignore[cal
         return f"{self.FORMAT.source}. {self.builder_config.description or ''}"
 
     @property
-    def num_columns(self) -> int:  # type: ignore[override]
+    def num_columns(self) -> int:
         return len(self._options.features(self.FORMAT))
+
+    @property
+    def weighted(self) -> bool:
+        return False
 
     @property
     def _options(self) -> build.Options:

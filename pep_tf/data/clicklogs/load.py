@@ -23,11 +23,11 @@ from pep_tf.data.identity import Identity
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.store.assign import SPLITS
 from pep_tf.data.store.manifest import (
-    FILE,
     check_version,
     read_manifest,
     reading_manifest,
 )
+from pep_tf.data.store.place import find_store
 from pep_tf.data.store.splits import store_splits
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
@@ -100,34 +100,6 @@ def load_avazu(
         "on_bad_row": on_bad_row,
     }
     return _load(AVAZU, resolve(data_dir), given, verify)
-
-
-def find_store(data_dir: pathlib.Path) -> pathlib.Path:
-    """The one store in a folder: the folder itself, or below it as TFDS lays it out.
-
-    Raises:
-        DataError: none, or several.
-    """
-    found = stores_in(data_dir)
-    if not found:
-        raise DataError(
-            f"{data_dir}: holds no prepared store (no {FILE}); "
-            "prepare one, or give the raw file itself."
-        )
-    if len(found) > 1:
-        raise DataError(f"{data_dir}: holds several stores, name one of {[str(p) for p in found]}")
-    return found[0]
-
-
-def stores_in(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The stores in a folder: the folder itself, or those below it that are complete."""
-    if (folder / FILE).is_file():
-        return [folder]
-    return [
-        p.parent
-        for p in sorted(folder.glob("**/" + FILE))
-        if not any("incomplete." in part or part == ".unfinished" for part in p.parts)
-    ]
 
 
 def load_transform(folder: PathLike) -> Transform:

@@ -95,6 +95,8 @@ class Hash(_Category):
         place: of the field among the fields, which decides its salt.
     """
 
+    learns = False
+
     def __init__(self, buckets: int, place: int) -> None:
         super().__init__(name="hash")
         self.size = buckets

@@ -1,13 +1,16 @@
 """Own data by the name of a file: a declaration in Python, or a table beside options."""
 
 import inspect
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from pep_tf.data.columns.files import ending_of, from_files
+from pep_tf.data.columns.files import from_files
 from pep_tf.data.columns.from_dataframe import from_dataframe
+from pep_tf.data.columns.table_files import ending_of
 from pep_tf.data.dataset import CTRData
+from pep_tf.data.store.place import find_store
 from pep_tf.errors import DataError
 from pep_tf.numbers import split_list
 from pep_tf.paths import resolve
@@ -22,15 +25,30 @@ def is_own(dataset: str) -> bool:
     return dataset.endswith(".py") or ending_of(dataset) is not None
 
 
-def load_own(dataset: str, *, features: Any, seed: int, **options: Any) -> CTRData:
+def own_store(dataset: str) -> pathlib.Path | None:
+    """The store of a table in a folder, where the name of a data set is that of one."""
+    folder = resolve(dataset)
+    return find_store(folder) if folder.is_dir() else None
+
+
+def load_own(
+    dataset: str,
+    *,
+    features: Any,
+    seed: int,
+    store: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> CTRData:
     """Loads a data set by the name of a file.
 
     Args:
         dataset: a table, or a pattern of several (see `from_files`); or a Python file that defines
-            `DATA`, a dict of the arguments of `from_files` (`files` relative to that file), or of
+            `DATA`, a dict of the arguments of `from_files` (`files` and `store` relative to that file), or of
             `from_dataframe` with a `frame`, which may be a function that returns it.
         features: `{field: kind}`, or as text `user=vocabulary,item=hash:1000`; None for a Python file.
         seed: of the split.
+        store, overwrite: see `from_files`; of a Python file, in place of a `store` that it names.
         **options: `label`, `split`, `weight` and `drop` of a table; `drop` may be text: `rating=3,rating=0`.
 
     Raises:
@@ -46,13 +64,14 @@ def load_own(dataset: str, *, features: Any, seed: int, **options: Any) -> CTRDa
         for name in ("features", "drop"):
             if isinstance(given.get(name), str):
                 given[name] = _pairs(name, given[name])
-        return from_files(dataset, seed=seed, **given)
+        return from_files(dataset, seed=seed, store=store, overwrite=overwrite, **given)
     if given:
         raise DataError(f"`{next(iter(given))}` stands in {dataset} itself: leave it out.")
-    return _from_declaration(resolve(dataset), seed)
+    place = {} if store is None else {"store": store, "overwrite": overwrite}
+    return _from_declaration(resolve(dataset), seed, place)
 
 
-def _from_declaration(path: pathlib.Path, seed: int) -> CTRData:
+def _from_declaration(path: pathlib.Path, seed: int, place: Mapping[str, Any]) -> CTRData:
     declared = read_dict(path, DECLARATION, "dataset")
     source = {"files", "frame"} & set(declared)
     if len(source) != 1:
@@ -69,7 +88,11 @@ def _from_declaration(path: pathlib.Path, seed: int) -> CTRData:
         declared = {**declared, "files": [path.parent / file for file in files]}
     elif callable(declared["frame"]):
         declared = {**declared, "frame": declared["frame"]()}
-    data = read(**declared, seed=seed, name=path.stem)
+    if "store" in declared:
+        declared = {**declared, "store": path.parent / pathlib.Path(declared["store"]).expanduser()}
+    if place and "frame" in declared:
+        raise DataError(f"{path}: {DECLARATION} must have `files`, not a `frame`, to be stored.")
+    data = read(**{**declared, **place}, seed=seed, name=path.stem)
     data.details["declaration"] = str(path)
     return data
 

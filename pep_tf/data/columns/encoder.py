@@ -20,7 +20,7 @@ class Seen:
         place: its place among the fields.
         texts: the texts that occur, each once, but for `MISSING`.
         counts: int64, how often each does.
-        everywhere: the texts of all rows.
+        everywhere: of a bag, the text with the most values in all rows.
     """
 
     field: str
@@ -38,6 +38,8 @@ class Encoder(tf.Module):
     Attributes:
         must_be: what a value must be, in words that follow "must be".
         whole_numbers: whether a float that may be a rounded whole number is refused.
+        learns: whether `fit` asks for the texts of the training rows.
+        by_sample: whether those of a million of them are enough.
         size: ids of the field.
         width, combiner: see `Field`.
         separator: of a bag, what stands between its values.
@@ -45,6 +47,8 @@ class Encoder(tf.Module):
 
     must_be: str = "any text"
     whole_numbers: ClassVar[bool] = True
+    learns: ClassVar[bool] = True
+    by_sample: ClassVar[bool] = False
     size: int
     width = 1
     combiner: str | None = None

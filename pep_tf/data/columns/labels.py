@@ -77,34 +77,43 @@ def read_weights(frame: pd.DataFrame, name: str, place: Place) -> np.ndarray:
     return numbers[texts.codes]
 
 
-def dropped(frame: pd.DataFrame, drop: Any, place: Place) -> np.ndarray:
-    """bool [n], the rows to leave out.
+class Drop:
+    """Finds the rows to leave out, table by table.
 
     Args:
-        frame: n rows.
-        drop: `{column: value or values}`; a row with one of these there is left out. None: no row.
-        place: tells where a row is.
-
-    Raises:
-        DataError: no such column, or values that no row has.
+        drop: `{column: value or values}`; a row with one of these there is left out.
     """
-    out = np.zeros(len(frame), bool)
-    if not isinstance(drop or {}, Mapping):
-        raise DataError(f"`drop` must be a dict, such as {{'rating': 3}}. Received: {drop!r}")
-    for name, values in (drop or {}).items():
-        texts = texts_of(column_of(frame, name), name, place)
-        wanted = values if isinstance(values, list | tuple | set) else [values]
-        named = {
-            _number_or_text(t)
-            for t in texts_of(pd.Series(list(wanted), dtype=object), name).distinct
-        }
-        left_out = np.array([_number_or_text(text) in named for text in texts.distinct])
-        if not left_out.any():
-            raise DataError(
-                f"`drop` must name values of column {name!r}. Received: {values!r}, which no row has"
-            )
-        out |= left_out[texts.codes]
-    return out
+
+    def __init__(self, drop: Mapping[str, Any]) -> None:
+        self._drop, self._found = drop, set[str]()
+        self._named = {}
+        for name, values in drop.items():
+            wanted = values if isinstance(values, list | tuple | set) else [values]
+            texts = texts_of(pd.Series(list(wanted), dtype=object), name).distinct
+            self._named[name] = {_number_or_text(text) for text in texts}
+
+    def __call__(self, frame: pd.DataFrame, place: Place) -> np.ndarray:
+        """bool [n], which of n rows are left out.
+
+        Raises:
+            DataError: no such column.
+        """
+        out = np.zeros(len(frame), bool)
+        for name, named in self._named.items():
+            texts = texts_of(column_of(frame, name), name, place)
+            left_out = np.array([_number_or_text(text) in named for text in texts.distinct])
+            if left_out.any():
+                self._found.add(name)
+                out |= left_out[texts.codes]
+        return out
+
+    def check(self) -> None:
+        """Raises DataError where a column had none of its values in any row."""
+        for name, values in self._drop.items():
+            if name not in self._found:
+                raise DataError(
+                    f"`drop` must name values of column {name!r}. Received: {values!r}, which no row has"
+                )
 
 
 def _number_or_text(text: bytes) -> float | bytes:

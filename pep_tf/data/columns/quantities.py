@@ -67,6 +67,7 @@ def _log_buckets(texts: tf.Tensor) -> tf.Tensor:
 class _Number(Encoder):
     must_be = "a finite number"
     whole_numbers = False
+    by_sample = True
 
     @classmethod
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:

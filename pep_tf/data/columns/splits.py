@@ -8,7 +8,7 @@ import pandas as pd
 import tensorflow as tf
 
 from pep_tf.data.columns.categories import text_keys
-from pep_tf.data.columns.texts import Place, numbers_of, texts_of
+from pep_tf.data.columns.texts import Place, numbers_of, row_of_frame, texts_of
 from pep_tf.data.columns.transform import column_of
 from pep_tf.data.split import random_split
 from pep_tf.data.store.assign import SPLITS, assign_rows
@@ -37,22 +37,53 @@ def split_rows(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> list
     Raises:
         DataError: no such split or column; a value that is no time or no split; a split without a row.
     """
-    if not isinstance(split, str):
-        return _named(pd.Series(_listed(split, len(frame))), "split", place)
-    if split == "random":
+    if isinstance(split, str) and split == "random":  # in the order in which they were drawn
         return list(random_split(len(frame), seed))
-    if split == "hash":
-        return _of_places(assign_rows(np.arange(len(frame)), seed)[0], split)
+    values = split_values(frame, split, seed, place)
+    places = split_places(split, values, len(frame), seed, place)
+    return [np.flatnonzero(places == s) for s in range(len(SPLITS))]
+
+
+def split_values(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> np.ndarray:
+    """What `split_places` needs of the rows of a table, [n], or nothing, [0]; tables may be joined."""
+    if not isinstance(split, str) or split in ("random", "hash"):
+        return np.empty(0)
     if (column := split_column(split)) is None:
         raise DataError(f"`split` must be one of {_KNOWN}. Received: {split!r}")
     kind, values = split.partition(":")[0], column_of(frame, column)
     if kind == "column":
         return _named(values, column, place)
     if kind == "time":
-        return _by_time(times_of(values, column, place))
+        return times_of(values, column, place)
     texts = texts_of(values, column, place)
     keys = text_keys(tf.constant(texts.distinct, tf.string)).numpy()
-    return _of_places(assign_rows(keys, seed)[0][texts.codes], split)
+    return assign_rows(keys, seed)[0][texts.codes]
+
+
+def split_places(
+    split: Any, values: np.ndarray, num_rows: int, seed: int, place: Place = row_of_frame
+) -> np.ndarray:
+    """The place in `SPLITS` of each of n rows, uint8 [n], by the `split_values` of all of them.
+
+    Raises:
+        DataError: a split without a row, or names that are not one a row.
+    """
+    if not isinstance(split, str):
+        places = _named(pd.Series(_listed(split, num_rows)), "split", place)
+    elif split == "random":
+        places = np.empty(num_rows, np.uint8)
+        for s, rows in enumerate(random_split(num_rows, seed)):
+            places[rows] = s
+    elif split == "hash":
+        places = assign_rows(np.arange(num_rows), seed)[0]
+    else:
+        places = _by_time(values) if split.startswith("time:") else values
+    for name, rows in zip(SPLITS, np.bincount(places, minlength=len(SPLITS)), strict=True):
+        if not rows:
+            raise DataError(
+                f"`split` must leave rows for {name}. Received: {split!r}, by which none"
+            )
+    return places
 
 
 def split_column(split: Any) -> str | None:
@@ -73,40 +104,28 @@ def _listed(split: Any, rows: int) -> list[Any]:
     return list(split)
 
 
-def _named(names: pd.Series, column: str, place: Place) -> list[np.ndarray]:
+def _named(names: pd.Series, column: str, place: Place) -> np.ndarray:
     texts = texts_of(names, column, place)
     known = [name.encode() for name in SPLITS]
     if (bad := np.array([text not in known for text in texts.distinct])).any():
         raise texts.error(bad, f"one of {', '.join(SPLITS)} in every row")
-    places = np.array([known.index(text) for text in texts.distinct])[texts.codes]
-    return _of_places(places, f"column:{column}")
+    return np.array([known.index(text) for text in texts.distinct], np.uint8)[texts.codes]
 
 
-def _of_places(places: np.ndarray, split: str) -> list[np.ndarray]:
-    found = [np.flatnonzero(places == place) for place in range(len(SPLITS))]
-    for name, rows in zip(SPLITS, found, strict=True):
-        if not len(rows):
-            raise DataError(
-                f"`split` must leave rows for {name}. Received: {split!r}, by which none"
-            )
-    return found
-
-
-def _by_time(times: np.ndarray) -> list[np.ndarray]:
+def _by_time(times: np.ndarray) -> np.ndarray:
     if (times == times[0]).all():
         raise DataError(
             "`split` by time must have two times or more. Received: the same in each row"
         )
-    order = np.argsort(times, kind="stable")
-    ends = [int(0.8 * len(order)), int(0.9 * len(order))]
-    places = np.empty(len(order), np.int64)
-    for place, rows in enumerate(np.split(order, ends)):
-        places[rows] = place
-    return _of_places(places, "time")
+    places = np.empty(len(times), np.uint8)
+    ends = [int(0.8 * len(times)), int(0.9 * len(times))]
+    for s, rows in enumerate(np.split(np.argsort(times, kind="stable"), ends)):
+        places[rows] = s
+    return places
 
 
 def times_of(values: pd.Series, column: str, place: Place) -> np.ndarray:
-    """Numbers that sort as the times do, [n].
+    """The times, [n]: float64 of numbers, int64 of dates.
 
     Raises:
         DataError: a value that is missing, or neither a number nor a date and time by ISO 8601.
@@ -118,7 +137,10 @@ def times_of(values: pd.Series, column: str, place: Place) -> np.ndarray:
     if not np.isfinite(times).all():
         written = [text.decode("utf-8", "replace") for text in texts.distinct]
         times = pd.to_datetime(pd.Series(written), format="ISO8601", utc=True, errors="coerce")
-    if (bad := times.isna().to_numpy()).any():
-        demand = "a time in every row, to split by: a number, or a date such as 2014-10-21 13:45:00"
-        raise texts.error(bad, demand)
-    return times.rank(method="dense").to_numpy()[texts.codes]
+        if (bad := times.isna().to_numpy()).any():
+            demand = (
+                "a time in every row, to split by: a number, or a date such as 2014-10-21 13:45:00"
+            )
+            raise texts.error(bad, demand)
+        return times.to_numpy("datetime64[ns]").view(np.int64)[texts.codes]
+    return times.to_numpy(np.float64)[texts.codes]

@@ -23,6 +23,7 @@ class _PartOfTime(Encoder):
 
     must_be = "seconds since 1970, or a date and time such as 2014-10-21 13:45:00"
     whole_numbers = False
+    learns = False
 
     @classmethod
     def fit(cls, seen: Seen, argument: Any) -> Self:

@@ -26,7 +26,7 @@ class ColumnTransform(tf.Module):
       has an id for all values.
 
     Args:
-        encoders: `{field: encoder}`, in column order.
+        encoders: `{field: encoder}`, in column order; an attribute, too.
         columns: `{field: column that it reads}`.
 
     Attributes:
@@ -35,7 +35,7 @@ class ColumnTransform(tf.Module):
 
     def __init__(self, encoders: Mapping[str, Encoder], columns: Mapping[str, str]) -> None:
         super().__init__(name="columns")
-        self._encoders, self._columns = dict(encoders), dict(columns)
+        self.encoders, self._columns = dict(encoders), dict(columns)
         self.schema = FeatureSchema(tuple(Field(name, **e.field) for name, e in encoders.items()))
         parts = [(name, columns[name], e.fingerprint) for name, e in encoders.items()]
         self.fingerprint = hashlib.md5(repr(parts).encode()).hexdigest()
@@ -45,16 +45,16 @@ class ColumnTransform(tf.Module):
         smaller = copy.copy(self)
         parts = np.split(empty, self.schema.offsets[1:])
         with tf.device("CPU"):
-            smaller._encoders = {
+            smaller.encoders = {
                 name: encoder.without(part)
-                for (name, encoder), part in zip(self._encoders.items(), parts, strict=True)
+                for (name, encoder), part in zip(self.encoders.items(), parts, strict=True)
             }
         return smaller
 
     def raw_columns(self) -> dict[str, RawColumn]:
         """The columns that it reads, each string [B]; what two fields ask of one must both hold."""
         columns: dict[str, RawColumn] = {}
-        for name, encoder in self._encoders.items():
+        for name, encoder in self.encoders.items():
             column, own = self._columns[name], encoder.column
             if column in columns and own.must_be not in columns[column].must_be:
                 both = f"{columns[column].must_be}, and {own.must_be}"
@@ -69,7 +69,7 @@ class ColumnTransform(tf.Module):
         Raises:
             DataError: a column is missing or twice, or a value that is no single one.
         """
-        separators = {self._columns[n]: e.separator for n, e in self._encoders.items()}
+        separators = {self._columns[n]: e.separator for n, e in self.encoders.items()}
         found = {}
         for name in self.raw_columns():
             column = joined_lists(column_of(rows, name), name, separators[name])
@@ -81,14 +81,14 @@ class ColumnTransform(tf.Module):
         with tf.device("CPU"):
             columns = self.raw_columns()
             refused = {name: tf.zeros_like(raw[name], tf.bool) for name in columns}
-            for name, encoder in self._encoders.items():
+            for name, encoder in self.encoders.items():
                 column = self._columns[name]
                 refused[column] |= encoder.refused_here(raw[column])
             values = [raw[name] for name in columns]
             with tf.control_dependencies([refuse(columns, values, [*refused.values()])]):
                 ids = [
                     tf.reshape(encoder(raw[self._columns[name]]), [-1, encoder.width])
-                    for name, encoder in self._encoders.items()
+                    for name, encoder in self.encoders.items()
                 ]
                 return tf.concat(ids, axis=1)
 

@@ -33,7 +33,8 @@ class _Arrays:
     def __init__(self, data: CTRData) -> None:
         self._data, self._clicks = data, dict.fromkeys(SPLITS, 0)
         self.num_columns = len(data.schema.column_fields)
-        self.num_rows = sum(split.num_rows for split in data.splits.values())
+        rows = sum(split.num_rows for split in data.splits.values())
+        self.bytes_needed = rows * (4 * self.num_columns + 2)
         self.weighted = False
         self.stamps: dict[str, Stamp] = {}
 

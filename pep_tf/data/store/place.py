@@ -85,6 +85,34 @@ def published(store: pathlib.Path) -> pathlib.Path | None:
     return None if found is None else found.parent
 
 
+def find_store(data_dir: pathlib.Path) -> pathlib.Path:
+    """The one store in a folder: the folder itself, or below it as TFDS lays it out.
+
+    Raises:
+        DataError: none, or several.
+    """
+    found = stores_in(data_dir)
+    if not found:
+        raise DataError(
+            f"{data_dir}: holds no prepared store (no {FILE}); "
+            "prepare one, or give the raw file itself."
+        )
+    if len(found) > 1:
+        raise DataError(f"{data_dir}: holds several stores, name one of {[str(p) for p in found]}")
+    return found[0]
+
+
+def stores_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The stores in a folder: the folder itself, or those below it that are complete."""
+    if (folder / FILE).is_file():
+        return [folder]
+    return [
+        p.parent
+        for p in sorted(folder.glob("**/" + FILE))
+        if not any("incomplete." in part or part == ".unfinished" for part in p.parts)
+    ]
+
+
 def is_same(folder: pathlib.Path, known: Identity, asked: Identity) -> bool:
     """Whether the store in place is the one asked for; False where it does not say what it holds.
 

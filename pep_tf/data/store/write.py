@@ -27,14 +27,16 @@ class Source(Protocol):
     Attributes:
         num_columns: C, columns of ids.
         weighted: whether rows have weights.
-        num_rows: about how many.
+        bytes_needed: about how many a store of them takes while it is written.
         stamps: of the raw files when they were read, by name.
     """
 
-    num_columns: int
     weighted: bool
-    num_rows: int
+    bytes_needed: int
     stamps: dict[str, Stamp]
+
+    @property
+    def num_columns(self) -> int: ...
 
     def shards(self, folder: pathlib.Path) -> Shards:
         """The shards by split; what else the store has, such as a transform, is written to `folder`."""
@@ -56,15 +58,22 @@ class Source(Protocol):
 class StoreBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Rows of a `Source` as a TFDS data set, an example a block of rows as raw little-endian bytes.
 
-    So they read several times faster than one example a row. `source` must be set before
-    `download_and_prepare`.
+    So they read several times faster than one example a row. `source` must be set.
     """
 
     VERSION = tfds.core.Version(STORE_VERSION)
     DESCRIPTION = ""
     source: Source
-    num_columns = 0
-    weighted = False
+
+    @property
+    def num_columns(self) -> int:
+        """C, columns of ids."""
+        return self.source.num_columns
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self.source.weighted
 
     def _info(self) -> tfds.core.DatasetInfo:
         shapes: dict[str, Any] = {"ids": (np.int32, self.num_columns), "label": (np.uint8,)}
@@ -95,7 +104,7 @@ def builder_for(name: str, source: Source) -> type[StoreBuilder]:
     """The builder of a data set of that name, such as `my-clicks`, which TFDS knows as `my_clicks_blocks`."""
     words = "".join(c if c.isalnum() and c.isascii() else " " for c in name).split()
     title = "".join(word.title() for word in words)
-    body = {"num_columns": source.num_columns, "weighted": source.weighted}
+    body = {"source": source}
     cls: Any = type(f"{title}Blocks", (StoreBuilder,), body, skip_registration=True)
     return cls
 
@@ -132,7 +141,7 @@ def write(
         DataError: bad input, a store of other rows or options, another preparation running, a full
             disk.
     """
-    with writing_to(out, source.num_rows * (4 * source.num_columns + 32)) as unfinished:
+    with writing_to(out, source.bytes_needed) as unfinished:
         folder = published(out / builder.name)
         if folder is None or overwrite or not _is_in(folder, source, verify):
             writer = builder(data_dir=str(unfinished), config=config)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.clicklogs.load import find_store, load_avazu, load_criteo
+from pep_tf.data.clicklogs.load import load_avazu, load_criteo
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.store.assign import SPLITS, assign_rows
 from pep_tf.data.store.manifest import read_manifest, reading_manifest
+from pep_tf.data.store.place import find_store
 from pep_tf.data.synthetic.row_source import BLOCK_ROWS, RowSource
 from pep_tf.data.synthetic.text import tokens
 from pep_tf.errors import DataError

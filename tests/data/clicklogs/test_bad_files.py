@@ -6,7 +6,8 @@ import pytest
 
 from pep_tf.data.clicklogs import Options, builders, load_avazu, load_criteo
 from pep_tf.data.clicklogs.formats import CRITEO
-from pep_tf.data.clicklogs.prepare import prepare, report
+from pep_tf.data.clicklogs.prepare import prepare
+from pep_tf.data.store.report import report
 from pep_tf.errors import DataError
 from tests.data.clicklogs.rows_for_tests import avazu_lines, criteo_lines, write
 

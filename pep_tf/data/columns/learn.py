@@ -1,0 +1,73 @@
+"""What the training rows show of a column, gathered block by block for the encoder of its field."""
+
+import numpy as np
+
+from pep_tf.data.columns.encoder import Seen
+from pep_tf.data.columns.kinds import Feature
+from pep_tf.data.columns.texts import MISSING, Texts
+from pep_tf.errors import DataError
+
+MAX_TEXTS = 20_000_000  # of one field: about 150 bytes each while they are counted
+
+
+class Learner:
+    """Counts the texts of a field; of a bag, those of its values.
+
+    Args:
+        feature: the field.
+    """
+
+    def __init__(self, feature: Feature) -> None:
+        self._feature = feature
+        self._mark = feature.separator.encode() if feature.separator else None
+        self._counts: dict[bytes, int] = {}
+        self._widest = MISSING
+
+    def add(self, texts: Texts, train: np.ndarray) -> None:
+        """Adds rows of the table, of which those at `train`, bool [n] or places, are training rows.
+
+        Raises:
+            DataError: more different texts than are kept.
+        """
+        counts = np.bincount(texts.codes[train], minlength=len(texts.distinct)).tolist()
+        found = self._counts
+        for text, count in zip(texts.distinct, counts, strict=True):
+            if self._mark is not None and text.count(self._mark) > self._widest.count(self._mark):
+                self._widest = text
+            if not count:
+                continue
+            for part in (text,) if self._mark is None else set(text.split(self._mark)):
+                found[part] = found.get(part, 0) + count
+        if len(found) > MAX_TEXTS:
+            raise DataError(
+                f"`{self._feature.name}` must have at most {MAX_TEXTS:,} different values to be "
+                f"{self._feature.declared!r}. Received: more; declare it hash:N"
+            )
+
+    def seen(self, place: int) -> Seen:
+        """What an encoder may know; `place` is that of the field among the fields."""
+        texts = sorted(self._counts.keys() - {MISSING})
+        counts = np.array([self._counts[text] for text in texts], np.int64)
+        return Seen(self._feature.name, place, texts, counts, [self._widest])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it as arrays, for `of`."""
+        seen = self.seen(0)
+        texts = [self._widest, *seen.texts]
+        return {
+            "texts": np.frombuffer(b"".join(texts), np.uint8),
+            "lengths": np.array([len(text) for text in texts], np.int64),
+            "counts": seen.counts,
+        }
+
+    @classmethod
+    def of(cls, feature: Feature, arrays: dict[str, np.ndarray]) -> "Learner":
+        """What gave these arrays."""
+        learner = cls(feature)
+        ends = np.cumsum(arrays["lengths"]).tolist()
+        data = arrays["texts"].tobytes()
+        starts = [0, *ends[:-1]]
+        texts = [data[start:end] for start, end in zip(starts, ends, strict=True)]
+        learner._widest = texts[0]
+        learner._counts = dict(zip(texts[1:], arrays["counts"].tolist(), strict=True))
+        return learner

@@ -1,0 +1,322 @@
+"""Tables in files, larger than memory perhaps, prepared once into a store and read from it.
+
+The files are read three times, batch by batch: for labels and splits; for what the training rows show to
+the kinds that learn from them; and for the ids, which are dealt into the store. What is kept of a row is a
+byte (8 more for the moment while rows are split by time or at random), and of a column its vocabulary.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from pep_tf.data.columns.declaration import (
+    Declaration,
+    TableRows,
+    constant,
+    encode,
+)
+from pep_tf.data.columns.labels import Drop
+from pep_tf.data.columns.learn import Learner
+from pep_tf.data.columns.splits import split_places, split_values
+from pep_tf.data.columns.table_files import TableFiles, frame_of
+from pep_tf.data.columns.transform import ColumnTransform
+from pep_tf.data.dataset import CTRData
+from pep_tf.data.identity import Identity
+from pep_tf.data.row_digest import RowDigest
+from pep_tf.data.store.arrays import read_store
+from pep_tf.data.store.assign import SPLITS, assign_rows
+from pep_tf.data.store.deal import DealtRows, RowBlock
+from pep_tf.data.store.manifest import (
+    STORE,
+    STORE_VERSION,
+    Stamp,
+    note_stamps,
+    read_manifest,
+    read_stamps,
+    reading_manifest,
+    stamp,
+)
+from pep_tf.data.store.place import is_same
+from pep_tf.data.store.write import Shards, builder_for, write
+from pep_tf.errors import DataError, reading
+from pep_tf.paths import resolve
+
+FILE, ARRAYS = "transform.json", "transform.npz"
+SAMPLE = 1_000_000  # training rows that a kind with `by_sample` learns from
+
+
+class StoredTable:
+    """The rows of files, by a declaration; see `Source`."""
+
+    def __init__(self, table: TableFiles, declared: Declaration, name: str) -> None:
+        self._table, self._declared, self._name = table, declared, name
+        self.weighted = declared.weight is not None
+        self.stamps: dict[str, Stamp] = {}
+        self.bytes_needed = 2 * sum(path.stat().st_size for path in table.paths)
+
+    @property
+    def num_columns(self) -> int:
+        return len(self._transform.schema.column_fields)
+
+    def _read(
+        self, features: bool = False, learning: bool = False, drop: Drop | None = None
+    ) -> Iterator[tuple[int, int, TableRows]]:
+        """Yields rows read before, rows kept before, and the next rows that are kept."""
+        declared, names = self._declared, self._table.names
+        fields = [f for f in declared.features if features or (learning and f.encoder.learns)]
+        columns = [*declared.others(names), *(field.column for field in fields)]
+        drop = drop or Drop(declared.drop)
+        read = kept = 0
+        for batch, place in self._table.batches(list(dict.fromkeys(columns))):
+            rows = declared.read(frame_of(batch), place, drop, fields)
+            if len(rows.numbers):
+                yield read, kept, rows
+            read, kept = read + batch.num_rows, kept + len(rows.numbers)
+        self._rows_read = read
+
+    @functools.cached_property
+    def _places(self) -> np.ndarray:
+        """The place in `SPLITS` of each row that is kept, uint8 [n]."""
+        declared, drop = self._declared, Drop(self._declared.drop)
+        declared.check_names(self._table.names)
+        self.stamps = {_stamped(path): stamp(path) for path in self._table.paths}
+        values, labels = [], []
+        for _, _, rows in self._read(drop=drop):
+            values.append(split_values(rows.frame, declared.split, declared.seed, _nowhere))
+            counts = True if rows.weights is None else rows.weights > 0
+            labels.append(np.where(counts, rows.labels, 2).astype(np.uint8))
+        drop.check()
+        if not labels:
+            raise DataError(
+                f"{self._table.source} must have rows. Received: none, of {self._rows_read} before `drop`"
+            )
+        joined = np.concatenate(labels)
+        places = split_places(declared.split, np.concatenate(values), len(joined), declared.seed)
+        table = np.bincount(places * np.uint8(3) + joined, minlength=9).reshape(3, 3)
+        found = {name: int(table[s, :2].sum()) for s, name in enumerate(SPLITS)}
+        declared.check_classes(found, {name: int(table[s, 1]) for s, name in enumerate(SPLITS)})
+        return places
+
+    @functools.cached_property
+    def _learners(self) -> dict[str, Learner]:
+        learning = [field for field in self._declared.features if field.encoder.learns]
+        learners = {field.name: Learner(field) for field in self._declared.features}
+        places = self._places
+        share = min(1.0, SAMPLE / int(np.count_nonzero(places == 0)))
+        for _, kept, rows in self._read(learning=True) if learning else ():
+            train = places[kept : kept + len(rows.numbers)] == 0
+            order = assign_rows(kept + np.arange(len(train)), self._declared.seed)[1]
+            sampled = train & (order >> np.uint64(11) <= np.uint64(share * 2**53))
+            for field in learning:
+                own = sampled if field.encoder.by_sample and share < 1 else train
+                learners[field.name].add(rows.columns[field.column], own)
+        return learners
+
+    @functools.cached_property
+    def _transform(self) -> ColumnTransform:
+        return self._declared.fit(self._learners)
+
+    def shards(self, folder: pathlib.Path) -> Shards:
+        """See `Source.shards`: the third pass."""
+        declared, places, transform = self._declared, self._places, self._transform
+        self._dealt = DealtRows(folder, len(places), self.num_columns, weighted=self.weighted)
+        self._digest = RowDigest()
+        self._examples: dict[str, list[bytes]] = {}
+        one_value: dict[str, np.ndarray] = {}
+        varied: set[str] = set()
+
+        def grouped() -> Iterator[Any]:
+            for read, kept, rows in self._read(features=True):
+                split = places[kept : kept + len(rows.numbers)]
+                ids = []
+                for field in declared.features:
+                    ids.append(encode(transform.encoders[field.name], rows.columns[field.column]))
+                    own = ids[-1][split == 0]
+                    if len(own) and field.name not in varied:
+                        first = one_value.setdefault(field.name, own[0])
+                        varied.update({field.name} if (own != first).any() else ())
+                self._note(read, rows, first=not kept)
+                order = assign_rows(kept + np.arange(len(split)), declared.seed)[1]
+                labels = rows.labels.astype(np.uint8)
+                joined = np.concatenate(ids, axis=1)
+                numbers = read + rows.numbers
+                yield self._dealt.group(
+                    RowBlock(numbers, split, order, labels, joined, rows.weights)
+                )
+
+        self._dealt.fill(grouped(), self._table.source)
+        for field in declared.features:
+            if field.name not in varied:
+                raise constant(field.name, self._dealt.rows[0])
+        for path in self._table.paths:
+            if stamp(path) != self.stamps[_stamped(path)]:
+                raise DataError(f"{path}: has changed since it was read; start again.")
+        self._save(folder)
+        return self._dealt.shards()
+
+    def _note(self, read: int, rows: TableRows, first: bool) -> None:
+        content = rows.content()
+        if rows.weights is not None:
+            content = np.concatenate([content, rows.weights[:, None].view(np.int32)], axis=1)
+        self._digest += RowDigest.of(read + rows.numbers, content, rows.labels)
+        if first:
+            two = np.arange(min(2, len(rows.numbers)))
+            self._examples = {name: t.of_rows(two).tolist() for name, t in rows.columns.items()}
+
+    def _save(self, folder: pathlib.Path) -> None:
+        """Writes what the transform is made of again: declaration, and what the training rows showed."""
+        arrays = {
+            f"{place}.{name}": array
+            for place, learner in enumerate(self._learners.values())
+            for name, array in learner.arrays().items()
+        }
+        np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
+        examples = {n: [t.decode("latin-1") for t in two] for n, two in self._examples.items()}
+        config = {
+            "fields": {f.name: f.declared for f in self._declared.features},
+            "examples": examples,
+            "md5": self._transform.fingerprint,
+        }
+        (folder / FILE).write_text(json.dumps(config, indent=1) + "\n")
+
+    def facts(self) -> dict[str, Any]:
+        """See `Source.facts`."""
+        splits = self._dealt.facts()
+        rows, clicks = sum(self._dealt.rows), sum(self._dealt.clicks)
+        declared = self._declared
+        identity = Identity(
+            content=self._digest.digests(),
+            mapping={"kinds": declared.kinds},
+            split=declared.split_by,
+            options={"read from": STORE},
+            source=self._table.source,
+        )
+        return {
+            "dataset": self._name,
+            "version": STORE_VERSION,
+            "weighted": self.weighted,
+            "declaration": self._asked(),
+            "raw": {str(path): _file_digest(path) for path in self._table.paths},
+            "details": declared.details(self._table.source, self._rows_read, rows, clicks / rows),
+            "identity": identity.get_config(),
+            "schema": self._transform.schema.get_config(),
+            "splits": splits,
+        }
+
+    def _asked(self) -> dict[str, Any]:
+        """The declaration as JSON-ready values."""
+        declared = self._declared
+        given = declared.split if isinstance(declared.split, str) else list(declared.split)
+        split = given if isinstance(given, str) else hashlib.md5(repr(given).encode()).hexdigest()
+        drop = {
+            name: [str(v) for v in (values if isinstance(values, list | tuple | set) else [values])]
+            for name, values in declared.drop.items()
+        }
+        return {
+            "label": declared.label,
+            "kinds": declared.kinds,
+            "weight": declared.weight,
+            "drop": {name: sorted(values) for name, values in drop.items()},
+            **declared.split_by,
+            "split": split,
+        }
+
+    def is_in(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> bool:
+        """See `Source.is_in`; a file is read again only if its stamp has changed, or to `verify`."""
+        with reading_manifest(folder):
+            known, files = (
+                Identity(options=manifest["declaration"], content={"": 0}),
+                manifest["raw"],
+            )
+            names = [pathlib.Path(name).name for name in files]
+        here = [path.name for path in self._table.paths]
+        known = Identity(options={"files": names, **known.options}, content=known.content)
+        is_same(folder, known, Identity(options={"files": here, **self._asked()}))
+        before, now = read_stamps(folder), {}
+        for (name, digest), path in zip(files.items(), self._table.paths, strict=True):
+            now[_stamped(path)] = stamp(path)
+            if before.get(_stamped(path)) == now[_stamped(path)] and not verify:
+                continue
+            if _file_digest(path) != digest:
+                raise DataError(
+                    f"{folder}: holds another store: the content of {pathlib.Path(name).name} changed. "
+                    "Name another folder, or replace it with --overwrite."
+                )
+        note_stamps(folder, now)
+        return True
+
+
+def write_table_store(
+    table: TableFiles,
+    declared: Declaration,
+    out: str | os.PathLike[str],
+    *,
+    name: str,
+    overwrite: bool = False,
+    verify: bool = False,
+) -> dict[str, Any]:
+    """Writes the store of files below `out`; see `write`.
+
+    Raises:
+        DataError: as `from_files`.
+    """
+    source = StoredTable(table, declared, name)
+    builder = builder_for("table", source)  # of one name, so that a folder has one store
+    return write(source, resolve(out), builder, overwrite=overwrite, verify=verify)
+
+
+def read_table_store(folder: str | os.PathLike[str], *, verify: bool = False) -> CTRData:
+    """Reads what `write_table_store` wrote.
+
+    Raises:
+        DataError: no store, damaged, or of another version.
+    """
+    folder = resolve(folder)
+    data = read_store(folder, verify=verify)
+    with reading(folder / FILE, DataError, "prepare the data again"):
+        config = json.loads((folder / FILE).read_text())
+        transform = _transform_of(folder, config)
+        examples = {
+            name: np.array([text.encode("latin-1") for text in two], object)
+            for name, two in config["examples"].items()
+        }
+    if transform.fingerprint != config["md5"] or transform.schema != data.schema:
+        raise DataError(f"{folder}: the transform and the manifest do not belong together.")
+    parts = (data.train, data.validation, data.test, data.details, transform, examples, data.known)
+    return CTRData(data.name, data.schema, *parts)
+
+
+def is_table_store(folder: pathlib.Path) -> bool:
+    """Whether a folder is the store of a table."""
+    return "declaration" in read_manifest(folder)
+
+
+def _transform_of(folder: pathlib.Path, config: dict[str, Any]) -> ColumnTransform:
+    declared = Declaration.of("", config["fields"])
+    with np.load(folder / ARRAYS) as stored:
+        learners = {
+            field.name: Learner.of(
+                field, {name: stored[f"{place}.{name}"] for name in ("texts", "lengths", "counts")}
+            )
+            for place, field in enumerate(declared.features)
+        }
+    return declared.fit(learners)
+
+
+def _stamped(path: pathlib.Path) -> str:
+    return f"raw {path}"
+
+
+def _file_digest(path: pathlib.Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _nowhere(row: int) -> str:
+    return f"row {row}"
