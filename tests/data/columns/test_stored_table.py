@@ -87,8 +87,8 @@ def test_a_store_is_found_again_by_its_declaration_and_by_its_folder(tmp_path, m
 
 def test_a_bad_row_leaves_no_store(tmp_path):
     files = files_of(tmp_path, "csv")
-    with open(tmp_path / "b.csv", "a") as file:
-        file.write("1,tea,x,0.5,2024-03-01 00:00:00,1,hot,1.0,train\n")
+    bad = pd.read_csv(tmp_path / "b.csv", dtype=str).tail(1).assign(views="x")
+    bad.to_csv(tmp_path / "b.csv", index=False, header=False, mode="a")
     for _ in range(2):
         with pytest.raises(
             DataError, match=r"`views` must be an integer.*'x' in .*b.csv, line 112"
