@@ -20,7 +20,8 @@ GROUPS = {
     DATA: {
         "dataset": "movielens (MovieLens-1M, or the small set where it cannot be had), movielens-1m, "
         "movielens-small, criteo, avazu, synthetic-criteo, synthetic-avazu; or data of your own: a table "
-        "(.csv, .tsv, .gz, .parquet) beside --label and --features, or a Python file that declares one",
+        "(.csv, .tsv, .gz, .parquet) beside --label and --features, a Python file that declares one, or "
+        "the folder of a store that data_prep.table.prepare wrote",
         "features": "MovieLens-1M: 'paper' (7 fields) or 'with_ids' (9 fields, user and movie as well); a "
         "table: fields and kinds, user=vocabulary,item=hash:9999,price=bins:32,tags=multi:|",
         "seed": "of split, initial weights, shuffling and dropout; a prepared store has its split already",
