@@ -15,7 +15,7 @@ from pep_tf.errors import RunError
 COMMANDS = [
     *("pep_tf.experiments.main", "pep_tf.tuning.search"),
     *("pep_tf.experiments.report.__main__", "pep_tf.export.inspect"),
-    *(f"data_prep.{name}.prepare" for name in ("movielens", "criteo", "avazu")),
+    *(f"data_prep.{name}.prepare" for name in ("movielens", "criteo", "avazu", "table")),
     *(f"benchmarks.{name}" for name in ("catch_up_error", "export_auc", "input_pipeline")),
     *(
         f"benchmarks.{name}"

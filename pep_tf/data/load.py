@@ -12,6 +12,7 @@ from pep_tf.data.columns.stored_table import read_table_store
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
 from pep_tf.data.movielens import is_store, load_movielens, load_movielens_1m
+from pep_tf.data.movielens_others import FORMS, movielens_loader
 from pep_tf.data.movielens_small import load_movielens_small
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
@@ -94,6 +95,7 @@ LOADERS: dict[str, Callable[..., CTRData]] = {
     "movielens": load_movielens,
     "movielens-1m": load_movielens_1m,
     "movielens-small": load_movielens_small,
+    **{name: movielens_loader(name) for name in FORMS},
     "criteo": _criteo,
     "avazu": _avazu,
     "synthetic-criteo": _synthetic("criteo"),

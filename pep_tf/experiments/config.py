@@ -159,7 +159,7 @@ def dataset_defaults(dataset: str, train_rows: int) -> dict[str, Any]:
         return {}
     if dataset == "movielens-small":
         return {"threshold_init": AUTO, "prune_epochs": 40}
-    if dataset not in LOADERS:
+    if dataset not in LOADERS or dataset.startswith("movielens"):
         few = {"epochs": 10, "prune_epochs": 10, "patience": 2}
         return {
             "threshold_init": AUTO,

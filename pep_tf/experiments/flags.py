@@ -19,7 +19,8 @@ DATA, HOW = "Data", "How to run"
 GROUPS = {
     DATA: {
         "dataset": "movielens (MovieLens-1M, or the small set where it cannot be had), movielens-1m, "
-        "movielens-small, criteo, avazu, synthetic-criteo, synthetic-avazu; or data of your own: a table "
+        "movielens-small, movielens-100k, -10m, -20m, -25m, -32m, criteo, avazu, synthetic-criteo, "
+        "synthetic-avazu; or data of your own: a table "
         "(.csv, .tsv, .gz, .parquet) beside --label and --features, a Python file that declares one, or "
         "the folder of a store that data_prep.table.prepare wrote",
         "features": "MovieLens-1M: 'paper' (7 fields) or 'with_ids' (9 fields, user and movie as well); a "

@@ -8,7 +8,7 @@ from pep_tf.errors import DataError
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(DataError, match=r"'movielens', 'movielens-1m', 'movielens-small'.*'ml'$"):
+    with pytest.raises(DataError, match=r"'movielens', 'movielens-100k'.*'movielens-small'.*'ml'$"):
         load("ml")
 
 
