@@ -3,10 +3,13 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from pep_tf.data import ArraySplit, CTRData, FeatureSchema
+from pep_tf.data import ArraySplit, CTRData, FeatureSchema, from_arrays
 from pep_tf.data.checks import read_classes
 from pep_tf.errors import DataError
+from pep_tf.models import build_model
+from pep_tf.optimizers import CoupledAdam
 from pep_tf.training.fit import fit
 from pep_tf.training.loop import Loop
 from pep_tf.training.metrics import Evaluator, metrics_of
@@ -39,26 +42,44 @@ def test_a_row_of_weight_two_counts_as_the_row_twice():
 
 
 def test_the_loss_is_that_of_a_keras_model_on_the_same_batches():
-    model = tiny.model("fm", pruning="none")
-    table, weights = model.embedding.effective_table(), model.first_order.effective_table()
+    """A bag, a number and weights: two epochs, beside a factorization machine out of Keras's own layers."""
+    fields = {"user": 5, "tags": {"size": 7, "width": 3, "combiner": "mean"}, "price": "float"}
+    rng = np.random.default_rng(5)
+    features = {"user": ROWS.ids[:, 0], "tags": rng.integers(0, 7, (60, 3))}
+    features["price"] = rng.normal(size=60).astype(np.float32)
+    rows = from_arrays((features, ROWS.labels, WEIGHTS), fields).train
+    model = build_model("fm", fields, embedding_dim=tiny.DIM, pruning="none")
 
-    ids = keras.Input((3,), dtype="int32")
-    embed = keras.layers.Embedding(len(table), tiny.DIM, weights=[table])
-    linear = keras.layers.Embedding(len(table), 1, weights=[weights])
-    rows = ids + np.array([[0, 5, 12]], np.int32)
-    e = embed(rows)
+    user, tags = keras.Input((), dtype="int32"), keras.Input((3,), dtype="int32")
+    price = keras.Input((1,))
+    there = keras.ops.cast(tags > 0, "float32")[:, :, None]
+    parts = []
+    for layer, width in ((model.embedding, tiny.DIM), (model.first_order, 1)):
+        table = layer.effective_table()
+        bag = keras.layers.Embedding(7, width, weights=[table[5:12]])(tags) * there
+        bag = keras.ops.sum(bag, 1) / keras.ops.maximum(keras.ops.sum(there, 1), 1.0)
+        one = keras.layers.Embedding(5, width, weights=[table[:5]])(user)
+        start = keras.initializers.Constant(table[12:])
+        times = keras.layers.Dense(width, use_bias=False, kernel_initializer=start)(price)
+        parts.append(keras.ops.stack([one, bag, times], axis=1))
+    e, linear = parts
+    bias = keras.layers.Dense(1, kernel_initializer="ones", name="bias")
     pairs = keras.ops.square(keras.ops.sum(e, 1)) - keras.ops.sum(keras.ops.square(e), 1)
-    logit = keras.ops.sum(pairs, 1, keepdims=True) / 2 + keras.ops.sum(linear(rows), 1)
-    by_hand = keras.Model(ids, logit)
+    logit = keras.ops.sum(pairs, 1, keepdims=True) / 2 + bias(keras.ops.sum(linear, 1))
+    bias.kernel.trainable = False
+    by_hand = keras.Model([user, tags, price], logit)
     loss = keras.losses.BinaryCrossentropy(True, reduction="mean_with_sample_weight")
+    by_hand.compile(CoupledAdam(0.02, l2=0.0), loss)
 
-    settings = tiny.settings(batch_size=16, learning_rate=1e-12, l2=0.0)
-    loop = Loop("fit", model, settings.optimizer(model), WEIGHTED, settings)
-    for batch in WEIGHTED.batches(16, seed=settings.seed):
-        ids, labels, own = batch
-        assert loop.run(1) == pytest.approx(
-            float(loss(labels[:, None], by_hand(ids), sample_weight=own)), abs=1e-6
-        )
+    settings = tiny.settings(batch_size=16, l2=0.0)
+    loop = Loop("fit", model, settings.optimizer(model), rows, settings)
+    for epoch in range(2):
+        for ids, labels, own in rows.batches(16, seed=settings.seed, epoch=epoch):
+            numbers = tf.bitcast(ids[:, 4:], tf.float32)
+            batch = [ids[:, 0], ids[:, 1:4], numbers], labels[:, None]
+            expected = loss(batch[1], by_hand(batch[0]), sample_weight=own)
+            assert loop.run(1) == pytest.approx(float(expected), abs=1e-6)
+            by_hand.train_on_batch(*batch, sample_weight=own)
 
 
 def test_metrics_are_weighted():
