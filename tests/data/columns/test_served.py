@@ -19,6 +19,17 @@ ROWS = 30
 LABELS = [0, 1] * (ROWS // 2)
 SPLIT = ["train"] * 20 + ["validation"] * 4 + ["test"] * 6
 
+
+def as_a_client_writes(value) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if value is None or value is pd.NA or value != value:
+        return b""
+    if isinstance(value, list):
+        return b"|".join(map(as_a_client_writes, value))
+    return str(value).encode()
+
+
 missing = st.sampled_from([None, np.nan, pd.NA, pd.NaT, ""])
 integers = st.integers(-(2**63), 2**63 - 1)
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -34,24 +45,20 @@ times = st.one_of(
     *(missing, st.integers(-(10**9), 10**10 - 1), st.floats(0, 2e9)),
     *(st.datetimes(), st.datetimes().map(str), st.dates()),
 )
+items = st.one_of(missing, integers, small, st.binary(max_size=9), st.text("ab", max_size=3))
+lists = st.lists(items, max_size=4).filter(
+    lambda x: all(b"|" not in as_a_client_writes(v) for v in x)
+)
 VALUES = {
     **dict.fromkeys(("vocabulary", "vocabulary:min=2:max=2", "hash:7", "hash:100000"), names),
     "integer": counts,
     **dict.fromkeys(
         ("multi:|", "multi:|:sum:hash:9", "multi:|:max=1"),
-        st.one_of(missing, st.lists(any_text, max_size=4).map("|".join), integers),
+        st.one_of(missing, st.lists(any_text, max_size=4).map("|".join), integers, lists),
     ),
     **dict.fromkeys(("bins:5", "bins:40", "float"), numbers),
     **dict.fromkeys(("hour", "weekday"), times),
 }
-
-
-def as_a_client_writes(value) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    if value is None or value is pd.NA or value != value:
-        return b""
-    return str(value).encode()
 
 
 @st.composite
@@ -117,12 +124,17 @@ def test_an_unseen_value_is_served_as_a_test_row_would_be(exported):
         "item": "milk",
         "views": "999999999999999",
         "price": "1e9",
-        "time": "",
-        "tags": "",
+        "time": "0",
+        "tags": "salty|cold",
         "size": "1e300",
     }
-    ids = data.transform({name: tf.constant([text]) for name, text in one.items()}).numpy()[0]
-    assert ids[[0, 2, 3, 4, 5]].tolist() == [1, 1, data.schema.sizes[3] - 1, 0, 0]
+    ids = data.transform({name: tf.constant([text, ""]) for name, text in one.items()}).numpy()
+    assert (ids[1] == 0).all()  # a missing value of any kind, a number that is 0 among them
+    ids = ids[0]
+    assert ids[[0, 2, 3, 4, 5]].tolist() == [1, 1, data.schema.sizes[3] - 1, 1, 4]
+    assert 1 <= ids[1] < 50
+    assert ids[6] == 1 < ids[7]
+    assert ids[8] == 0
     assert ids[-1] == data.train.ids[:, -1].max()  # as the largest number of the training rows
 
 
@@ -133,6 +145,8 @@ def test_an_unseen_value_is_served_as_a_test_row_would_be(exported):
         ("price", "nan", "`price` must be a finite number"),
         ("time", "yesterday", "`time` must be seconds since 1970"),
         ("item", "x" * 1025, "`item` must be text of at most 1024 bytes"),
+        ("tags", "a|b|c|d", r"`tags` must be .* and 3 values, with \| between them"),
+        ("size", "1e999", "`size` must be a finite number"),
     ],
 )
 def test_a_request_is_refused_where_training_would(exported, column, value, told):
