@@ -1,6 +1,5 @@
 """Kinds of columns whose values are names: `vocabulary` and `hash:N`."""
 
-import os
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -16,8 +15,6 @@ from pep_tf.errors import DataError
 
 MAX_BYTES = 1024  # of a text: a batch is padded to its longest one
 UNSEEN, FIRST = 1, 2  # ids of a vocabulary: for texts that are not in it, and of its first text
-_BYTES = 200  # of a text of a vocabulary in memory, beside its own three times
-_ROOM = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 class _Category(Encoder):
@@ -53,7 +50,6 @@ class Vocabulary(_Category):
     @classmethod
     def fit(cls, seen: Seen, argument: Any) -> Self:
         limits = argument or Limits()
-        _refuse_large(seen.field, seen.texts)
         texts = plain(tf.constant(seen.texts, tf.string)).numpy()
         values, places = np.unique(texts, return_inverse=True)
         rows = np.bincount(places, weights=seen.counts)
@@ -76,15 +72,6 @@ class Vocabulary(_Category):
 
     def state(self) -> list[Any]:
         return self._values.tolist()
-
-
-def _refuse_large(field: str, texts: list[bytes]) -> None:
-    """Refuses a vocabulary that half of the memory does not hold."""
-    if (needed := len(texts) * _BYTES + 3 * sum(map(len, texts))) > _ROOM:
-        raise DataError(
-            f"`{field}` must have a vocabulary of at most {_ROOM / 1e9:.1f} GB, half of the memory: declare "
-            f"it hash:N. Received: {len(texts):,} values, {needed / 1e9:.1f} GB"
-        )
 
 
 class Hash(_Category):

@@ -18,7 +18,7 @@ class Seen:
     Attributes:
         field: name of the field.
         place: its place among the fields.
-        texts: the texts that occur, each once, but for `MISSING`.
+        texts: the texts that occur, each once, but for `MISSING`; of a bag, those of its values.
         counts: int64, how often each does.
         everywhere: of a bag, the text with the most values in all rows.
     """

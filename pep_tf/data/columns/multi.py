@@ -1,7 +1,7 @@
 """The kind `multi`: several values in a column, which become one field, a bag of their ids."""
 
+import dataclasses
 import functools
-from collections import Counter
 from typing import Any, Self
 
 import numpy as np
@@ -38,12 +38,9 @@ class Multi(Encoder):
     def fit(cls, seen: Seen, argument: Any) -> Self:
         separator, combiner, kind, of_values = argument
         mark = separator.encode()
-        counts: Counter[bytes] = Counter()
-        for text, rows in zip(seen.texts, seen.counts, strict=True):
-            counts.update(dict.fromkeys(set(text.split(mark)) - {MISSING}, int(rows)))
-        counts = counts or Counter({MISSING: 1})  # of nothing but separators
         width = 1 + max((text.count(mark) for text in seen.everywhere), default=0)
-        own = Seen(seen.field, seen.place, [*counts], np.array([*counts.values()]), [*counts])
+        # Of nothing but separators there are no values.
+        own = seen if seen.texts else dataclasses.replace(seen, texts=[MISSING], counts=np.ones(1))
         return cls(kind.fit(own, of_values), separator, width, combiner)
 
     @classmethod

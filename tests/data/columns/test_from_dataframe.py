@@ -12,7 +12,7 @@ from pep_tf.data.backends import NUMPY, TENSORFLOW
 from pep_tf.data.clicklogs.encoding import HashEncoding
 from pep_tf.data.clicklogs.keys import category_keys
 from pep_tf.data.clicklogs.tokens import tokens_of_strings
-from pep_tf.data.columns import categories
+from pep_tf.data.columns import learn
 from pep_tf.errors import DataError
 from tests.data.columns.clicks import FEATURES, clicks
 
@@ -46,8 +46,10 @@ def test_a_vocabulary_has_limits(monkeypatch):
     assert ids_of(values, "vocabulary:min=16") == [1, 2, 2, 3, 3, 3, 0]
     assert ids_of(values, "vocabulary:max=1") == [1, 1, 1, 2, 2, 2, 0]
     assert ids_of(["b", "a", "c", None], "vocabulary:max=2") == [3, 2, 1, 0]
-    monkeypatch.setattr(categories, "_ROOM", 500)
-    with pytest.raises(DataError, match="`x` must have a vocabulary of at most.*declare it hash:N"):
+    monkeypatch.setattr(learn, "MAX_TEXTS", 3)
+    with pytest.raises(
+        DataError, match="`x` must have at most 3 different values.*declare it hash:N"
+    ):
         ids_of(values, "vocabulary")
 
 
