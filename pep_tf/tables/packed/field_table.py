@@ -118,27 +118,30 @@ class FieldTable(StoredTable):
         are whole, which are zeros for the other fields, one of the pieces of these, and a sum
         with these numbers in their place.
         """
+        if not self._values:
+            return tf.zeros([tf.size(rows), self.dim])
         whole = self._widths == self.dim
         narrow = np.flatnonzero(~whole & (self._widths > 0))
+        found = None
         if "whole" in self._values:
             places = rows + tf.constant((self._places - self._first_rows) * whole, tf.int32)
             if not whole.all():  # place 0, a row of zeros, stands for the others
                 places *= tf.constant(whole, tf.int32)
-            found = self._values["whole"].rows(tf.expand_dims(places, -1))
-        else:
-            found = tf.zeros([tf.shape(rows)[0], len(whole), self.dim])
+            found = tf.reshape(self._values["whole"].rows(tf.expand_dims(places, -1)), [-1])
         if len(narrow):
             at = np.concatenate([self.dim * f + np.array(self._columns[f]) for f in narrow])
-            first = self.dim * len(whole) * tf.range(tf.shape(rows)[0])
-            found = tf.reshape(found, [-1]) + tf.raw_ops.SparseToDense(
+            size = tf.size(rows) * self.dim
+            first = tf.range(0, size, self.dim * len(whole))
+            placed = tf.raw_ops.SparseToDense(
                 sparse_indices=tf.reshape(
                     tf.expand_dims(first, 1) + tf.constant(at, tf.int32), [-1, 1]
                 ),
-                output_shape=tf.reshape(tf.size(found), [1]),
+                output_shape=tf.reshape(size, [1]),
                 sparse_values=tf.reshape(self._narrow(rows, narrow), [-1]),
                 default_value=0.0,
                 validate_indices=False,
             )
+            found = placed if found is None else found + placed
         return tf.reshape(found, [-1, self.dim])
 
     def _narrow(self, rows: tf.Tensor, fields: np.ndarray) -> tf.Tensor:
