@@ -9,9 +9,9 @@ from pep_tf.training.layer_state import walk
 from pep_tf.training.pruned_tables import refuse_more
 from pep_tf.training.swap import keyed, swap_layers
 
-# Of `saved_model.pb`: what a lookup entry by entry takes more than one of narrow tables, 56,000 at 8
-# columns and 80,000 at 16 and 64.
-_GRAPH_BYTES = 60_000
+# Of `saved_model.pb`: what a table stored entry by entry takes more than a narrow one, by its variables,
+# and what the operations of the lookup take, which tables of one form share.
+_TABLE_BYTES, _LOOKUP_BYTES = 14_000, 42_000
 
 
 def packed(model: keras.Model, dtype: str = "float32") -> keras.Model:
@@ -41,7 +41,11 @@ def packed(model: keras.Model, dtype: str = "float32") -> keras.Model:
         return model  # packed before
     for key, layer in layers.items():
         refuse_more(key, layer)
-    new = {key: _packed_layer(key, layer, dtype) for key, layer in layers.items()}
+    widths = [layer.output_dim for layer in layers.values()]
+    new = {
+        key: _packed_layer(key, layer, dtype, widths.count(layer.output_dim))
+        for key, layer in layers.items()
+    }
     by_layer = {id(layer): new[key] for key, layer in layers.items()}
     return swap_layers(model, layers, new, lambda old, made: made.load(by_layer[id(old)].arrays()))
 
@@ -61,14 +65,15 @@ def tables_of(model: keras.Model) -> dict[str, TableLayer]:
     return keyed(layers)
 
 
-def _packed_layer(key: str, layer: TableLayer, dtype: str) -> PackedEmbedding:
+def _packed_layer(key: str, layer: TableLayer, dtype: str, alike: int) -> PackedEmbedding:
+    """The layer that serves a table, one of so many of its width."""
     if not layer.built:
         raise ModelError(f"`model` must be built: its table {key!r} has no weights yet.")
     return PackedEmbedding.from_blocks(
         layer.row_blocks(),
         dtype=dtype,
         field_sizes=getattr(layer, "field_sizes", None),
-        room=_GRAPH_BYTES,
+        room=_TABLE_BYTES + _LOOKUP_BYTES // alike,
         policy=layer.dtype_policy,
         name=layer.name,
         mask_zero=layer.mask_zero,

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.tables import BLOCK_ENTRIES
-from pep_tf.tables.packed import FORMS, Entries, StoredTable, pack
+from pep_tf.tables.packed import FORMS, Entries, StoredTable, pack, shared_lookup
 
 
 @keras.saving.register_keras_serializable(package="pep_tf")
@@ -124,7 +124,7 @@ class PackedEmbedding(TableLayer):
         check = tf.debugging.Assert(inside, [message, flat], summarize=8)
         with tf.control_dependencies([] if check is None else [check]):
             flat = tf.cast(flat, tf.int32)
-        found = tf.cast(self.stored_table().lookup(flat), self.compute_dtype)
+        found = tf.cast(shared_lookup(self.stored_table(), flat), self.compute_dtype)
         return tf.reshape(found, tf.concat([tf.shape(rows), [self.output_dim]], axis=0))
 
     @property

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import pep_tf
 from pep_tf.errors import ModelError, RunError
@@ -140,6 +141,26 @@ def test_small_tables_do_without_a_large_graph(tmp_path):
     version = pep_tf.export(model, tmp_path / "model")
     assert (version / "saved_model.pb").stat().st_size < 100_000
     assert {t["format"] for t in read_card(version)["tables"].values()} == {"FieldTable"}
+
+
+def test_tables_of_one_form_share_their_lookup(tmp_path):
+    rng = np.random.default_rng(0)
+    given = {f"c{i}": keras.Input((), dtype="int32", name=f"c{i}") for i in range(3)}
+    layers = [PEPEmbedding(n, 16, threshold_init=-30.0) for n in (2_000, 1_500, 1_000)]
+    rows = [layer(ids) for layer, ids in zip(layers, given.values(), strict=True)]
+    for layer in layers:
+        shape = (layer.input_dim, 16)
+        layer.table.assign(rng.normal(size=shape) * (rng.random(shape) < 0.1))
+    model = keras.Model(given, keras.layers.Dense(1)(keras.layers.Concatenate()(rows)))
+    batch = {name: rng.integers(0, 1_000, 9).astype(np.int32) for name in given}
+    version = pep_tf.export(model, tmp_path / "model", examples=batch)
+    assert read_card(version)["check"]["largest_difference"] <= 1e-6
+    assert {t["format"] for t in read_card(version)["tables"].values()} == {"PackedTable"}
+    content = saved_model_pb2.SavedModel.FromString((version / "saved_model.pb").read_bytes())
+    [graph] = [meta_graph.graph_def for meta_graph in content.meta_graphs]
+    lookups = [f for f in graph.library.function if "_lookup_" in f.signature.name]
+    assert len(lookups) == 1
+    assert (version / "saved_model.pb").stat().st_size < 150_000
 
 
 def test_what_cannot_be_exported_is_refused_in_a_line(tmp_path):

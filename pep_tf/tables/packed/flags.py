@@ -47,11 +47,16 @@ class Flags:
         if has_octets:
             own = np.where(np.eye(group, dtype=bool), OWN, to_byte(group))
             hows.append(after([NUMBER, HIGH], own))
-        sizes = [how.shape[1] for how in hows]
+        self._sizes = [how.shape[1] for how in hows]
         self._how = np.concatenate(hows, axis=1)
-        self._kinds = np.repeat(np.eye(len(sizes)), sizes, axis=0)  # of each byte of a record
+        # Of each byte of a record.
+        self._kinds = np.repeat(np.eye(len(self._sizes)), self._sizes, axis=0)
+
+    @property
+    def nbytes(self) -> list[int]:
+        """Bytes of each kind."""
         column = int(self._far.shape[0]) * tf.as_dtype(self._far.dtype).size
-        self.nbytes = [int(self._groups.shape[0]) * size + column for size in sizes]
+        return [int(self._groups.shape[0]) * size + column for size in self._sizes]
 
     @staticmethod
     def encode(
