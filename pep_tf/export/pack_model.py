@@ -72,7 +72,7 @@ def _packed_layer(key: str, layer: TableLayer, dtype: str, alike: int) -> Packed
     return PackedEmbedding.from_blocks(
         layer.row_blocks(),
         dtype=dtype,
-        field_sizes=getattr(layer, "field_sizes", None),
+        field_sizes=layer.field_sizes,
         room=_TABLE_BYTES + _LOOKUP_BYTES // alike,
         policy=layer.dtype_policy,
         name=layer.name,

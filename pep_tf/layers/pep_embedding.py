@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.layers.table_layer import TableLayer
-from pep_tf.numbers import real, wholes
+from pep_tf.numbers import real
 from pep_tf.tables import THRESHOLDS, Found, Granularity, RowTable, RowVariable, soft_threshold
 from pep_tf.tables.distinct import spread
 from pep_tf.tables.pull import Pull
@@ -57,15 +57,14 @@ class PEPEmbedding(TableLayer):
         gate: g, a function that XLA can compile or the name of a Keras activation. It must not be
             negative.
         pruning: `"threshold"` or `"none"`.
-        field_sizes: vocabulary sizes of the fields, whose sum is N; needed by the granularities
-            `"field"` and `"field_dim"` only.
         embeddings_initializer: V before training; the paper's is Xavier uniform over the table.
         embeddings_regularizer, embeddings_constraint: of V, as in `keras.layers.Embedding`. Each
             looks at the whole table, which is then updated whole.
         threshold_pull, threshold_target, threshold_learning_rate: see `Pull`, whose arguments
             `strength`, `target` and `learning_rate` they are.
         weights: V before training, float [N, d], in place of the initializer's.
-        mask_zero, combiner: see `TableLayer`.
+        mask_zero, combiner, field_sizes: see `TableLayer`. The granularities `"field"` and `"field_dim"`
+            need `field_sizes`.
 
     Call arguments:
         inputs, weights: see `TableLayer`.
@@ -95,7 +94,6 @@ class PEPEmbedding(TableLayer):
         threshold_init: float = -15.0,
         gate: str | Callable[[tf.Tensor], tf.Tensor] = "sigmoid",
         pruning: str = "threshold",
-        field_sizes: Sequence[int] | None = None,
         embeddings_initializer: Any = "glorot_uniform",
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
@@ -109,14 +107,8 @@ class PEPEmbedding(TableLayer):
         if pruning not in PRUNING:
             raise ValueError(f"`pruning` must be one of {list(PRUNING)}. Received: {pruning!r}")
         self.granularity = Granularity(granularity)
-        self.field_sizes = None
-        if field_sizes is not None:
-            self.field_sizes = wholes("field_sizes", field_sizes, least=1)
-        if self.granularity.by_field and sum(self.field_sizes or ()) != self.input_dim:
-            raise ValueError(
-                f"`field_sizes` must sum to input_dim={self.input_dim} for granularity "
-                f"{granularity!r}. Received: {field_sizes}"
-            )
+        if self.granularity.by_field and self.field_sizes is None:
+            raise ValueError(f"`field_sizes` must be given for granularity {granularity!r}.")
         self.threshold_init = real("threshold_init", threshold_init)
         self.gate = keras.activations.get(gate)
         self.pruning = pruning
@@ -273,7 +265,6 @@ class PEPEmbedding(TableLayer):
             "threshold_init": self.threshold_init,
             "gate": keras.activations.serialize(self.gate),
             "pruning": self.pruning,
-            "field_sizes": self.field_sizes,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
             "embeddings_constraint": keras.constraints.serialize(self.embeddings_constraint),

@@ -1,6 +1,6 @@
 """What all embeddings of this package share with `keras.layers.Embedding`: ids in, rows out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from pep_tf.data.schema import COMBINERS
-from pep_tf.numbers import whole
+from pep_tf.numbers import whole, wholes
 from pep_tf.tables.distinct import wide
 
 _REFUSED = {
@@ -30,6 +30,8 @@ class TableLayer(keras.layers.Layer):
         combiner: None, or how the rows of a bag, the last axis of the ids, become one: `"sum"`,
             `"mean"` or `"sqrtn"` (the sum over the root of the sum of squared weights), as in
             `keras_rs.layers.EmbedReduce`. Ids [B] are bags of one each.
+        field_sizes: vocabulary sizes of the fields whose rows follow each other in the table, N in
+            all; None for a table of one field.
 
     Attributes:
         prunable: whether it has thresholds that are trained.
@@ -57,6 +59,7 @@ class TableLayer(keras.layers.Layer):
         *,
         mask_zero: bool = False,
         combiner: str | None = None,
+        field_sizes: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         for name, reason in _REFUSED.items():
@@ -71,6 +74,13 @@ class TableLayer(keras.layers.Layer):
             "input_dim", input_dim, least=1
         )  # at most INT32_MAX, as ids are int32
         self.output_dim = whole("output_dim", output_dim, least=1)
+        self.field_sizes = None
+        if field_sizes is not None:
+            self.field_sizes = wholes("field_sizes", field_sizes, least=1)
+            if sum(self.field_sizes) != self.input_dim:
+                raise ValueError(
+                    f"`field_sizes` must sum to input_dim={self.input_dim}. Received: {field_sizes}"
+                )
         self.mask_zero, self.combiner = bool(mask_zero), combiner
         self.supports_masking = self.mask_zero
         self.autocast = False  # ids are not cast; the rows are
@@ -158,6 +168,7 @@ class TableLayer(keras.layers.Layer):
             "output_dim": self.output_dim,
             "mask_zero": self.mask_zero,
             "combiner": self.combiner,
+            "field_sizes": self.field_sizes,
         }
 
 

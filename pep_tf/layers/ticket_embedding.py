@@ -41,7 +41,7 @@ class TicketEmbedding(TableLayer):
         embeddings_regularizer, embeddings_constraint: of V * mask, as in `keras.layers.Embedding`.
             Those that do not look at entries one by one, as `MaxNorm`, take the memory of V at each
             step.
-        mask_zero, combiner: see `TableLayer`.
+        mask_zero, combiner, field_sizes: see `TableLayer`.
 
     Call arguments:
         inputs, weights: see `TableLayer`.

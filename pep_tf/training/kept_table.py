@@ -12,7 +12,7 @@ from pep_tf.tables import BLOCK_ENTRIES
 from pep_tf.training.weights import joined
 
 # What the layer of a ticket takes over from the configuration of the table that was pruned.
-_ARGUMENTS = ("name", "dtype", "mask_zero", "combiner", "activity_regularizer")
+_ARGUMENTS = ("name", "dtype", "mask_zero", "combiner", "field_sizes", "activity_regularizer")
 _NEEDED = ("embeddings_regularizer", "embeddings_constraint")  # if they are set
 
 

@@ -212,3 +212,30 @@ def test_a_ticket_is_exported_after_a_fit_of_ones_own(tmp_path):
     made.fit(batch, labels, verbose=0)
     card = read_card(pep_tf.export(made, tmp_path / "small", examples=batch))
     assert sum(table["nnz"] for table in card["tables"].values()) == ticket.nnz
+
+
+def test_a_ticket_by_field_is_served_as_narrow_tables(tmp_path):
+    """Its table has three fields; each keeps columns of its own."""
+    sizes, widths = (400, 300, 500), (2, 5, 3)
+    table = PEPEmbedding(
+        1_200, 16, granularity="field_dim", field_sizes=sizes, threshold_init=-9.0, name="all"
+    )
+    flat = keras.layers.Flatten()
+    model = keras.Sequential([keras.Input((3,), dtype="int32"), table, flat, keras.layers.Dense(1)])
+    thresholds = np.full((3, 16), 9.0)
+    for field, width in enumerate(widths):
+        thresholds[field, field : field + width] = -9.0
+    table.thresholds.assign(thresholds)
+    ids = np.random.default_rng(0).integers((0, 400, 700), (400, 700, 1_200), (64, 3))
+    labels = (ids % 2).sum(axis=1)
+    model.compile(pep_tf.RowwiseAdam(1e-3), "mse")
+    cut = pep_tf.PruneCallback([int(np.dot(sizes, widths))], threshold_init=None)
+    model.fit(ids, labels, verbose=0, callbacks=[cut])
+    made = cut.tickets[0].model()
+    made.compile(pep_tf.RowwiseAdam(1e-2), "mse")
+    made.fit(ids, labels, verbose=0)
+    card = read_card(pep_tf.export(made, tmp_path / "small", examples=ids))
+    assert card["tables"]["all"]["format"] == "FieldTable"
+    stored = np.dot(sizes, widths) + sum(widths) + 16  # each array begins with a row of zeros
+    assert 4 * np.dot(sizes, widths) <= card["tables"]["all"]["bytes"] <= 4 * 1.05 * stored
+    assert card["check"]["largest_difference"] <= 1e-6
