@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 
 _ROWS_AT_ONCE = 1 << 20
 
@@ -49,8 +48,29 @@ def _sum(rows: np.ndarray, values: np.ndarray) -> int:
     total = 0
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         taken = slice(start, start + _ROWS_AT_ONCE)
-        frame = pd.DataFrame(values[taken])
-        frame.insert(0, "row", rows[taken])
-        hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
-        total += int(np.add.reduce(hashes))  # wraps, which is what is wanted
+        total += int(np.add.reduce(_hashes([rows[taken], *values[taken].T])))  # wraps, as wanted
     return total % 2**64
+
+
+def _hashes(columns: list[np.ndarray]) -> np.ndarray:
+    """A hash uint64 [n] of each row of integers: `pandas.util.hash_pandas_object` without its index.
+
+    Each number goes through the finalizer of SplitMix64, a row through the hash of Python's tuples.
+    """
+    hashes = np.full(len(columns[0]), 0x345678, np.uint64)
+    factor = 1000003
+    for left, column in zip(range(len(columns), 0, -1), columns, strict=True):
+        hashes ^= _mixed(column)
+        hashes *= np.uint64(factor)
+        factor = (factor + 82520 + 2 * left) % 2**64
+    return hashes + np.uint64(97531)
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    mixed = np.ascontiguousarray(values).view(f"u{values.itemsize}").astype(np.uint64)
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed

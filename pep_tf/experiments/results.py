@@ -3,12 +3,15 @@
 import dataclasses
 import json
 import pathlib
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from pep_tf.errors import RunError
+from pep_tf.extras import require
 from pep_tf.paths import resolve
 from pep_tf.training.state import save_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +101,15 @@ class Results:
         rows = [dataclasses.asdict(row) for row in self.rows]
         save_text(resolve(run_dir) / "results.json", json.dumps(rows, indent=2) + "\n")
 
-    def to_pandas(self) -> pd.DataFrame:
-        """One line a row, one column an attribute of `Row`."""
+    def to_pandas(self) -> "pd.DataFrame":
+        """One line a row, one column an attribute of `Row`.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        require("Results.to_pandas", "data")
+        import pandas as pd
+
         return pd.DataFrame([dataclasses.asdict(row) for row in self.rows])
 
 
