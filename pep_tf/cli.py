@@ -4,8 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from pep_tf.errors import PepError
-from pep_tf.extras import missing
+from pep_tf.extras import MissingExtra
 
 COMMANDS = {
     "train": ("pep_tf.experiments.main", "baseline, pruning, tickets, exports, page of a run"),
@@ -30,10 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module, _ = COMMANDS[name]
     try:
         command = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        told = missing(error, f"pep-tf {name}")
-        if not isinstance(told, PepError):
-            raise
-        print(f"error: {told}", file=sys.stderr)
+    except MissingExtra as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return command.main(rest[:-1])

@@ -1,6 +1,7 @@
 """The parts of the package that need more than TensorFlow, Keras, NumPy and safetensors."""
 
 import importlib.util
+import itertools
 import sys
 from collections.abc import Callable, Mapping
 
@@ -45,14 +46,20 @@ def require(what: str, *extras: str) -> None:
         extras: names in `EXTRAS`.
 
     Raises:
-        MissingExtra: names the first that is missing; a command (`python -m`) ends with this line.
+        MissingExtra: names the first that is missing.
     """
     for package in (package for extra in extras for package in EXTRAS[extra]):
         if not importlib.util.find_spec(package):
-            told = missing(ModuleNotFoundError(name=package), what)
-            if sys.argv[:1] == ["-m"]:
-                sys.exit(f"error: {told}")
-            raise told
+            raise _refusal(ModuleNotFoundError(name=package), what)
+
+
+def _refusal(error: ModuleNotFoundError, what: str) -> Exception:
+    """What to raise; of a command (`python -m pep_tf. ...`) its last line."""
+    told = missing(error, what)
+    started = dict(itertools.pairwise(sys.orig_argv)).get("-m", "")
+    if started.startswith("pep_tf.") and isinstance(told, MissingExtra):
+        sys.exit(f"error: {told}")
+    return told
 
 
 def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
@@ -72,7 +79,7 @@ def lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
         try:
             value = getattr(importlib.import_module(modules[name]), name)
         except ModuleNotFoundError as error:
-            raise missing(error, f"{package}.{name}") from None
+            raise _refusal(error, f"{package}.{name}") from None
         setattr(sys.modules[package], name, value)
         return value
 

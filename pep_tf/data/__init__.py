@@ -14,8 +14,8 @@ from pep_tf.data.split import split_arrays as split_arrays
 from pep_tf.extras import lazily
 
 if TYPE_CHECKING:
-    from pep_tf.data.columns.from_dataframe import from_dataframe as from_dataframe
     from pep_tf.data.columns import from_files as from_files
+    from pep_tf.data.columns.from_dataframe import from_dataframe as from_dataframe
     from pep_tf.data.load import LOADERS as LOADERS
     from pep_tf.data.load import has_own_split as has_own_split
     from pep_tf.data.load import load as load

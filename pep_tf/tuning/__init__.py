@@ -1,5 +1,10 @@
 """Searches for threshold settings: KerasTuner over the pruning stage."""
 
+# ruff: noqa: E402 - the imports below are those of packages that may be missing.
+from pep_tf.extras import require
+
+require("a search", "data", "search")
+
 from pep_tf.tuning.oracles import ALGORITHMS as ALGORITHMS
 from pep_tf.tuning.record import Search as Search
 from pep_tf.tuning.run import Options as Options

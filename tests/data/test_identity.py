@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pep_tf.data import ArraySplit, CTRData, FeatureSchema
@@ -137,3 +138,12 @@ def test_use_after_training():
     assert ours.trained_otherwise(made_up(IDS[:55], LABELS[:55]).identity) is None
     assert ours.trained_otherwise(made_up(order=np.arange(60)[::-1]).identity)
     assert ours.trained_otherwise(made_up(sizes=(6, 5)).identity) == "sizes of a 5, here 6"
+
+
+def test_rows_have_the_hash_of_pandas():
+    rng = np.random.default_rng(0)
+    rows, ids = rng.integers(0, 2**40, 100), rng.integers(-(2**31), 2**31, (100, 3), np.int32)
+    frame = pd.DataFrame({"row": rows, **dict(enumerate(ids.T))})
+    whole = int(np.add.reduce(pd.util.hash_pandas_object(frame, index=False).to_numpy()))
+    digest = RowDigest.of(rows, ids, np.zeros(100, np.float32))
+    assert digest.features == whole % 2**64
