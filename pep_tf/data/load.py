@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pep_tf.data.clicklogs import load_avazu, load_criteo
+from pep_tf.data.clicklogs.formats import FORMATS, Format
+from pep_tf.data.clicklogs.load import load_click_log
 from pep_tf.data.columns import ENDINGS, is_own, load_own, own_store
 from pep_tf.data.columns.stored_table import read_table_store
 from pep_tf.data.dataset import CTRData
@@ -14,6 +15,7 @@ from pep_tf.data.identity import Identity
 from pep_tf.data.movielens import is_store, load_movielens, load_movielens_1m
 from pep_tf.data.movielens_others import FORMS, movielens_loader
 from pep_tf.data.movielens_small import load_movielens_small
+from pep_tf.data.store.manifest import read_manifest
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
 from pep_tf.paths import resolve
@@ -21,29 +23,26 @@ from pep_tf.paths import resolve
 PAPER = "paper"
 
 
-def _criteo(
-    *,
-    data_dir: Path | None,
-    features: str,
-    seed: int | None,
-    verify: bool = False,
-    on_bad_row: str | None = None,
-) -> CTRData:
-    path = _given("criteo", data_dir, features)
-    return load_criteo(path, seed=seed, on_bad_row=on_bad_row, verify=verify)
+def _click_log(fmt: Format) -> Callable[..., CTRData]:
+    def loader(
+        *,
+        data_dir: Path | None,
+        features: str,
+        seed: int | None,
+        verify: bool = False,
+        on_bad_row: str | None = None,
+        hour: str | None = None,
+    ) -> CTRData:
+        _paper_only(fmt.name, features)
+        if data_dir is None:
+            raise DataError(
+                f"{fmt.name} needs `data_dir`: a store that data_prep.{fmt.name}.prepare wrote, or the "
+                "raw file itself."
+            )
+        options = {"seed": seed, "on_bad_row": on_bad_row, "hour": hour}
+        return load_click_log(fmt, data_dir, verify=verify, **options)
 
-
-def _avazu(
-    *,
-    data_dir: Path | None,
-    features: str,
-    seed: int | None,
-    verify: bool = False,
-    on_bad_row: str | None = None,
-    hour: str | None = None,
-) -> CTRData:
-    path = _given("avazu", data_dir, features)
-    return load_avazu(path, seed=seed, on_bad_row=on_bad_row, hour=hour, verify=verify)
+    return loader
 
 
 def _synthetic(shape: str) -> Callable[..., CTRData]:
@@ -74,16 +73,6 @@ def _synthetic(shape: str) -> Callable[..., CTRData]:
     return loader
 
 
-def _given(dataset: str, data_dir: Path | None, features: str) -> Path:
-    _paper_only(dataset, features)
-    if data_dir is None:
-        raise DataError(
-            f"{dataset} needs `data_dir`: a store that data_prep.{dataset}.prepare wrote, or the raw "
-            "file itself."
-        )
-    return data_dir
-
-
 def _paper_only(dataset: str, features: str) -> None:
     if features != PAPER:
         raise DataError(f"`features` of {dataset} must be 'paper'. Received: {features!r}")
@@ -96,8 +85,7 @@ LOADERS: dict[str, Callable[..., CTRData]] = {
     "movielens-1m": load_movielens_1m,
     "movielens-small": load_movielens_small,
     **{name: movielens_loader(name) for name in FORMS},
-    "criteo": _criteo,
-    "avazu": _avazu,
+    **{name: _click_log(fmt) for name, fmt in FORMATS.items()},
     "synthetic-criteo": _synthetic("criteo"),
     "synthetic-avazu": _synthetic("avazu"),
 }
@@ -119,10 +107,10 @@ def load(
     """Loads a data set, split 80/10/10.
 
     Args:
-        dataset: a key of `LOADERS`, or data of your own: a Python file, a table, or the folder of a
-            store made of one (see `pep_tf.data.columns.load_own`). "movielens" is MovieLens-1M from
-            `data_dir` or TFDS, else the small set; "movielens-1m" and "movielens-small" are those and
-            no other.
+        dataset: a key of `LOADERS`, or data of your own: a Python file, or a table (see
+            `pep_tf.data.columns.load_own`); or the folder of any prepared store. "movielens" is
+            MovieLens-1M from `data_dir` or TFDS, else the small set; "movielens-1m" and
+            "movielens-small" are those and no other.
         data_dir: folder with the files of the data set (see the loader for what else it takes);
             synthetic data: none, or the store prepared from its raw text.
         features: "paper", or "with_ids" (MovieLens: user and movie ids as well); of a table
@@ -153,8 +141,8 @@ def load(
         )
     if isinstance(dataset, str) and is_own(dataset):
         return _own(dataset, data_dir, features, seed or 0, options)
-    if isinstance(dataset, str) and (folder := own_store(dataset)):
-        return _own_store(folder, data_dir, features, seed, verify, options)
+    if folder := _store_of(dataset):
+        return _stored(folder, data_dir, features, seed, verify, options)
     if dataset not in LOADERS:
         raise DataError(
             f"`dataset` must be one of {sorted(LOADERS)}, or a file: {', '.join(ENDINGS)}, or .py, or the "
@@ -187,12 +175,21 @@ def _own(dataset: str, data_dir: Any, features: Any, seed: int, options: Any) ->
     return data
 
 
-def _own_store(
+def _store_of(dataset: Any) -> Path | None:
+    """The store that a data set is named by, the folder of it."""
+    return own_store(dataset) if isinstance(dataset, str) and dataset not in LOADERS else None
+
+
+def _stored(
     folder: Path, data_dir: Any, features: Any, seed: int | None, verify: bool, options: Any
 ) -> CTRData:
     given = {"data_dir": data_dir, "features": None if features == PAPER else features, **options}
     if extra := sorted(name for name, value in given.items() if value is not None):
         raise DataError(f"{folder}: `{extra[0]}` stands in the store itself: leave it out.")
+    manifest = read_manifest(folder)
+    if "declaration" not in manifest:
+        options = {"features": manifest.get("details", {}).get("features", PAPER)}
+        return load(manifest["dataset"], data_dir=folder, seed=seed, verify=verify, **options)
     data = read_table_store(folder, verify=verify)
     if seed is not None and (told := data.known.difference(Identity(split={"split seed": seed}))):
         raise DataError(f"{folder}: the store was made with {told}. Ask for what it has.")
@@ -202,13 +199,13 @@ def _own_store(
 def _reads_files(dataset: str, data_dir: Any) -> bool:
     """Whether there may be files to hash: a prepared store, or a raw file, which is read whole."""
     if data_dir is None:
-        return own_store(dataset) is not None
+        return _store_of(dataset) is not None
     return dataset in _STORED | _FILES_OR_STORE
 
 
 def has_own_split(dataset: str, data_dir: str | os.PathLike[str] | None) -> bool:
     """Whether a data set comes with one split, whatever the seed: a prepared store."""
-    if own_store(dataset):
+    if _store_of(dataset):
         return True
     if data_dir is None or not (path := resolve(data_dir)).is_dir():
         return False

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 from absl import logging
@@ -35,17 +34,7 @@ from pep_tf.paths import resolve
 PathLike = str | os.PathLike[str]
 
 
-def load_criteo(
-    data_dir: PathLike,
-    *,
-    encoding: str | None = None,
-    buckets: Mapping[str, int] | None = None,
-    min_count: int | None = None,
-    count_on: str | None = None,
-    seed: int | None = None,
-    on_bad_row: str | None = None,
-    verify: bool = False,
-) -> CTRData:
+def load_criteo(data_dir: PathLike, *, verify: bool = False, **options: Any) -> CTRData:
     """Criteo (Kaggle, 2014), 39 fields.
 
     A store has the options that it was prepared with; what is given here beside it must be the same.
@@ -53,53 +42,20 @@ def load_criteo(
     Args:
         data_dir: what `data_prep.criteo.prepare` wrote, or the raw `train.txt` itself, whose rows are
             then mapped to ids while they are read.
-        encoding, buckets, min_count, count_on, on_bad_row: see `Options`, which has the defaults for a
-            raw file.
-        seed: of the hash and of the 80/10/10 split; 0 for a raw file.
         verify: hashes every file of a store, even where size, times and inode are what they were; a
             raw file is read and hashed each time.
+        **options: see `Options`, which has the defaults for a raw file; None where they are not given.
 
     Raises:
         DataError: nothing there, another data set, damaged, a store with other options, or bad rows
             in a raw file.
     """
-    given = {
-        "encoding": encoding,
-        "buckets": buckets,
-        "min_count": min_count,
-        "count_on": count_on,
-        "seed": seed,
-        "on_bad_row": on_bad_row,
-    }
-    return _load(CRITEO, resolve(data_dir), given, verify)
+    return load_click_log(CRITEO, data_dir, verify=verify, **options)
 
 
-def load_avazu(
-    data_dir: PathLike,
-    *,
-    encoding: str | None = None,
-    buckets: Mapping[str, int] | None = None,
-    min_count: int | None = None,
-    count_on: str | None = None,
-    hour: str | None = None,
-    seed: int | None = None,
-    on_bad_row: str | None = None,
-    verify: bool = False,
-) -> CTRData:
-    """Avazu (Kaggle, 2014), 22 fields, or 23 with `hour="parts"`.
-
-    The other arguments are those of `load_criteo`.
-    """
-    given = {
-        "encoding": encoding,
-        "buckets": buckets,
-        "min_count": min_count,
-        "count_on": count_on,
-        "hour": hour,
-        "seed": seed,
-        "on_bad_row": on_bad_row,
-    }
-    return _load(AVAZU, resolve(data_dir), given, verify)
+def load_avazu(data_dir: PathLike, *, verify: bool = False, **options: Any) -> CTRData:
+    """Avazu (Kaggle, 2014), 22 fields, or 23 with `hour="parts"`; see `load_criteo`."""
+    return load_click_log(AVAZU, data_dir, verify=verify, **options)
 
 
 def load_transform(folder: PathLike) -> Transform:
@@ -107,10 +63,14 @@ def load_transform(folder: PathLike) -> Transform:
     return Transform.load(find_store(resolve(folder)))
 
 
-def _load(fmt: Format, path: pathlib.Path, given: dict[str, Any], verify: bool) -> CTRData:
+def load_click_log(
+    fmt: Format, data_dir: PathLike, *, verify: bool = False, **options: Any
+) -> CTRData:
+    """As `load_criteo`, of any format."""
+    path = resolve(data_dir)
+    given = {name: value for name, value in options.items() if value is not None}
     if path.is_file():
-        asked = {name: value for name, value in given.items() if value is not None}
-        return _load_raw(fmt, path, Options(**asked))
+        return _load_raw(fmt, path, Options(**given))
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder.")
     return _load_store(fmt, find_store(path), given, verify)

@@ -26,7 +26,7 @@ def is_own(dataset: str) -> bool:
 
 
 def own_store(dataset: str) -> pathlib.Path | None:
-    """The store of a table in a folder, where the name of a data set is that of one."""
+    """The store in a folder, where the name of a data set is that of one."""
     folder = resolve(dataset)
     return find_store(folder) if folder.is_dir() else None
 

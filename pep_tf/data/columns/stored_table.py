@@ -37,7 +37,6 @@ from pep_tf.data.store.manifest import (
     STORE_VERSION,
     Stamp,
     note_stamps,
-    read_manifest,
     read_stamps,
     reading_manifest,
     stamp,
@@ -290,11 +289,6 @@ def read_table_store(folder: str | os.PathLike[str], *, verify: bool = False) ->
         raise DataError(f"{folder}: the transform and the manifest do not belong together.")
     parts = (data.train, data.validation, data.test, data.details, transform, examples, data.known)
     return CTRData(data.name, data.schema, *parts)
-
-
-def is_table_store(folder: pathlib.Path) -> bool:
-    """Whether a folder is the store of a table."""
-    return "declaration" in read_manifest(folder)
 
 
 def _transform_of(folder: pathlib.Path, config: dict[str, Any]) -> ColumnTransform:

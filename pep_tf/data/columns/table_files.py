@@ -24,7 +24,7 @@ Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PARQUET = ".parquet"
 ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", _PARQUET)
-_BATCH_BYTES, _BATCH_ROWS = 8 << 20, 1 << 16  # of text; of Parquet
+_BATCH_BYTES, _BATCH_ROWS = 2 << 20, 1 << 16  # of text; of Parquet
 
 
 class TableFiles:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from pep_tf.data import load
 from pep_tf.data.clicklogs import Options, Transform, builders, load_avazu, load_criteo
 from pep_tf.data.clicklogs.formats import CRITEO
 from pep_tf.data.clicklogs.prepare import prepare
@@ -46,6 +47,7 @@ def rows_of(split: Split) -> np.ndarray:
 
 def test_every_row_is_in_one_split_with_its_label(store: pathlib.Path):
     data = load_criteo(store)
+    assert load(str(store)).identity == data.identity  # any store is named by its folder
     folder = pathlib.Path(data.details["data_dir"])
     ids = ids_of(Transform.load(folder), CRITEO, LINES)
     expected = np.column_stack([[int(line[:1]) for line in LINES], ids])
