@@ -10,9 +10,9 @@ from pep_tf.data import checks
 from pep_tf.data.dataset import ArraySplit, CTRData, require_data
 from pep_tf.data.schema import FLOAT, FeatureSchema, Field
 from pep_tf.data.split import random_split
+from pep_tf.data.store.assign import SPLITS
 from pep_tf.errors import DataError
 
-SPLITS = ("train", "validation", "test")
 _ROWS_AT_ONCE = 8192
 
 

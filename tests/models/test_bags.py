@@ -87,13 +87,18 @@ def test_values_that_are_there_are_counted():
 
 
 @pytest.mark.parametrize("name", models_with("embedding"))
-def test_every_model_takes_them(name):
-    model = model_of(name)
+def test_every_model_takes_them_and_numbers(name):
+    model = model_of(name, {**FIELDS, "price": "float"})
+    numbers = np.linspace(-2, 2, 90, dtype=np.float32)
+    ids = np.c_[IDS.astype(np.int32), numbers.view(np.int32)]
     again = type(model).from_config(model.get_config())
     again.build()
     again.set_weights(model.get_weights())
-    np.testing.assert_array_equal(again(IDS), model(IDS))
-    assert not np.allclose(model(IDS[:1]), model(IDS[:1] + [[0, 1, 0, 0, 0]]), atol=1e-6)
+    np.testing.assert_array_equal(again(ids), model(ids))
+    first, other = ids[:1], np.int32([[0, 1, 0, 0, 0, 0]])
+    assert not np.allclose(model(first), model(first + other), atol=1e-6)
+    other = np.c_[first[:, :5], np.float32([[1.0]]).view(np.int32)]
+    assert not np.allclose(model(first), model(other), atol=1e-6)
 
 
 def test_a_model_is_pruned_retrained_and_served(tmp_path):
