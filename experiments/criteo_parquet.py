@@ -8,7 +8,8 @@ commands below:
 Each export answers the 1,879 raw test rows as it does their ids, and these as the trained model does, to the last bit.
 
 Commands (a minute and a half of one core), where train.txt is in Kaggle's format:
-    python -c "import pandas as pd; names = ['label', *(f'I{i}' for i in range(1, 14)), *(f'C{i}' for i in range(1, 27))]; \
+    python -c "import pandas as pd; I, C = range(1, 14), range(1, 27); \
+        names = ['label', *(f'I{i}' for i in I), *(f'C{i}' for i in C)]; \
         pd.read_csv('train.txt', sep='\t', names=names, dtype=str).to_parquet('experiments/criteo_sample.parquet')"
     python -m pep_tf.experiments.main --dataset=experiments/criteo_parquet.py --model=deepfm --mlp_widths=32 \
         --embedding_dim=8 --epochs=1 --prune_epochs=1 --budgets=20%,5%

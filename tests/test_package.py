@@ -1,5 +1,7 @@
 """What `pip install` takes and leaves."""
 
+import importlib.util
+import inspect
 import itertools
 import pathlib
 import re
@@ -111,3 +113,10 @@ def test_every_command_has_a_name(capsys):
         assert name in told.out
         assert run_command([name, "--help"]) == 0
         assert "usage: python -m pep_tf." in capsys.readouterr().out
+
+
+def test_a_name_that_is_imported_late_is_none_of_a_module():
+    """Importing `pep_tf.data.load` as a module would put it in the place of the function."""
+    late = inspect.getclosurevars(pep_tf.data.__getattr__).nonlocals["modules"]
+    assert "load" in late
+    assert not [name for name in late if importlib.util.find_spec(f"pep_tf.data.{name}")]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from pep_tf.command_line import Command
-from pep_tf.data.load import load
+from pep_tf.data.datasets import load
 from pep_tf.data.movielens import FEATURES
 from pep_tf.data.store.arrays import write_store
 from pep_tf.data.store.report import report

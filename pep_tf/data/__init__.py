@@ -16,9 +16,9 @@ from pep_tf.extras import lazily
 if TYPE_CHECKING:
     from pep_tf.data.columns import from_files as from_files
     from pep_tf.data.columns.from_dataframe import from_dataframe as from_dataframe
-    from pep_tf.data.load import LOADERS as LOADERS
-    from pep_tf.data.load import has_own_split as has_own_split
-    from pep_tf.data.load import load as load
+    from pep_tf.data.datasets import LOADERS as LOADERS
+    from pep_tf.data.datasets import has_own_split as has_own_split
+    from pep_tf.data.datasets import load as load
 
 # Readers of files and tables are imported when they are asked for: they need more packages.
 __getattr__ = lazily(
@@ -26,8 +26,8 @@ __getattr__ = lazily(
     {
         "from_dataframe": "pep_tf.data.columns",
         "from_files": "pep_tf.data.columns",
-        "LOADERS": "pep_tf.data.load",
-        "has_own_split": "pep_tf.data.load",
-        "load": "pep_tf.data.load",
+        "LOADERS": "pep_tf.data.datasets",
+        "has_own_split": "pep_tf.data.datasets",
+        "load": "pep_tf.data.datasets",
     },
 )

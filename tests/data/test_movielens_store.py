@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from pep_tf.data import load
-from pep_tf.data.load import has_own_split
+from pep_tf.data.datasets import has_own_split
 from pep_tf.data.movielens import FEATURES
 from pep_tf.data.movielens_features import rated_data
 from pep_tf.data.store.arrays import write_store

@@ -44,7 +44,7 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS)
 def test_a_table_in_place_of_a_data_set(call, tmp_path):
     table = pd.DataFrame({"user": [1], "clicked": [0]})
-    message = r"`data` must be a CTRData: .*pep_tf.data.load.*CTRData\(.* Received: DataFrame$"
+    message = r"`data` must be a CTRData: .*pep_tf.data.load.*from_arrays\(.* Received: DataFrame$"
     with pytest.raises(DataError, match=message):
         CALLS[call](table, tmp_path)
     assert not list(tmp_path.iterdir())
