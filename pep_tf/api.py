@@ -34,6 +34,7 @@ def prune(
     *,
     budgets: Any,
     method: str = PEP,
+    dtype: str = "float32",
     settings: Settings | None = None,
     folder: pathlib.Path | str | None = None,
     reporter: Reporter | None = None,
@@ -45,10 +46,11 @@ def prune(
         model: a model that maps ids [B, F] to logits [B, 1], with a `PEPEmbedding` or more.
         data: train and validation splits; or arrays or `tf.data.Dataset`s, as
             `pep_tf.data.from_arrays` takes them, for a model of `pep_tf.models`.
-        budgets: entries to keep of all tables or by table; as for `PruneCallback`.
+        budgets: entries to keep of all tables or by table, or bytes; as for `PruneCallback`.
         method: how entries are chosen, one of `pep_tf.training.METHODS`: `"pep"`, by thresholds that
             are trained; `"magnitude"`, the largest of the table trained whole; `"magnitude_rounds"`,
             so for each budget from the ticket before; `"random"`.
+        dtype: how an export will store numbers, see `export`; budgets in bytes go by it.
         settings: see `Settings`; its defaults are the paper's.
         folder: keeps checkpoint and tickets; a second call goes on from there.
         reporter: receives the progress.
@@ -60,13 +62,13 @@ def prune(
     """
     if method not in METHODS:
         raise RunError(f"`method` must be one of {list(METHODS)}. Received: {method!r}")
-    told = "pruning, which takes `prune_epochs`; give it to `retrain`"
-    told = told if method == PEP else f"method={method!r}"
-    refuse_idle(changes, idle_settings(method), told)
+    pruning = "pruning, which takes `prune_epochs`; give it to `retrain`"
+    what = pruning if method == PEP else f"method={method!r}"
+    refuse_idle(changes, idle_settings(method), what)
     settings = dataclasses.replace(settings or Settings(), **changes)
     data = as_data(data, getattr(model, "fields", None), settings.seed)
-    choose = METHODS[method]
-    return choose(model, data, settings, budgets, folder=folder, reporter=reporter).tickets
+    told = {"folder": folder, "reporter": reporter, "dtype": dtype}
+    return METHODS[method](model, data, settings, budgets, **told).tickets
 
 
 def export(

@@ -22,6 +22,7 @@ _NUMBER = re.compile(
 )
 _POWER = re.compile(r"(?P<base>[0-9]+)\s*(?:\^|\*\*)\s*(?P<exponent>[0-9]+)")
 _RATIO = re.compile(r"(?P<above>[0-9]+)\s*/\s*(?P<below>[0-9]+)")
+_SIZE = re.compile(r"(?P<number>.*?)\s*(?P<prefix>(?:[KMG]I?)?)(?:B|bytes?)", re.IGNORECASE)
 _ONE_OF_MANY = re.compile(r"[0-9]{3}")  # what follows a separator of thousands
 
 
@@ -93,6 +94,27 @@ def _decimal(found: re.Match[str]) -> Number | None:
     # 1.0 is all of something; 1.5e3 is as good a count as 1500.
     counted = not found["point"] or (exponent > 0 and abs(value) > 1)
     return Number(value, "count" if counted and value.denominator == 1 else "fraction")
+
+
+def read_size(value: Any) -> Number | None:
+    """Reads text that says how many bytes, as such ("30KB", "30,000 B", "1.5 MiB") or as a share.
+
+    Returns:
+        A count of bytes, or a percentage ("3%bytes"); None for what names no bytes.
+
+    Example:
+        >>> read_size("30KB").value, read_size("3%bytes").value, read_size("3%")
+        (Fraction(30000, 1), Fraction(3, 100), None)
+    """
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    number = read_number(found["number"]) if found else None
+    if found is None or number is None:
+        return None
+    if number.form == "percent":
+        return None if found["prefix"] else number
+    prefix = found["prefix"].upper()
+    unit = (1024 if prefix.endswith("I") else 1000) ** (1 + "KMG".find(prefix[:1] or "-"))
+    return Number(number.value * unit, "count")
 
 
 def whole(name: str, value: Any, *, least: int | None = None, most: int = INT32_MAX) -> int:

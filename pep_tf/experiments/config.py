@@ -5,7 +5,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from pep_tf.data import LOADERS
+from pep_tf.data import LOADERS, FeatureSchema
 from pep_tf.errors import RunError
 from pep_tf.experiments.effects import check_effects
 from pep_tf.export.check import FORMATS
@@ -16,9 +16,10 @@ from pep_tf.paths import resolve
 from pep_tf.python_file import read_dict
 from pep_tf.tables.packed.values import DTYPES
 from pep_tf.training import METHODS, Settings
-from pep_tf.training.budgets import check_budgets
+from pep_tf.training.budgets import check_budgets, resolve_table_budgets
 from pep_tf.training.methods import PEP
 from pep_tf.training.settings import UPDATES
+from pep_tf.training.stored_size import StoredSize
 
 AUTO = "auto"
 GPU, CPU = "gpu", "cpu"  # devices for tables
@@ -107,6 +108,20 @@ class Config:
     def entries(self, num_features: int, dim: int | None = None) -> int:
         """How many entries a budget is a part of: N x d, with first-order weights N x (d + 1)."""
         return num_features * ((dim or self.embedding_dim) + self.prune_linear)
+
+    def storage(self, schema: FeatureSchema) -> StoredSize:
+        """What counts the bytes of the run's tables."""
+        shapes = {"embedding": (schema.num_features, self.embedding_dim)}
+        if self.model in LINEAR_AND_MORE:
+            shapes["first_order"] = (schema.num_features, 1)
+        cut = list(shapes)[: 1 + self.prune_linear]
+        sizes = dict.fromkeys(shapes, schema.sizes)
+        return StoredSize(shapes, cut, self.export_dtype, sizes, paired=True)
+
+    def resolved_budgets(self, schema: FeatureSchema) -> list[Any]:
+        """The budgets as entries or bytes of the run's tables."""
+        entries = {"tables": self.entries(schema.num_features)}
+        return resolve_table_budgets(self.budgets, entries, self.storage(schema))
 
     def model_options(self) -> dict[str, Any]:
         """The settings that are options of the model, as `build_model` takes them."""

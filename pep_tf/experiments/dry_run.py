@@ -9,7 +9,7 @@ from pep_tf.experiments.config import PRECISIONS, Config
 from pep_tf.experiments.memory import in_words, memory_of
 from pep_tf.experiments.placement import table_device
 from pep_tf.models import build_model
-from pep_tf.training.budgets import resolve_budgets
+from pep_tf.training.forecast import described
 from pep_tf.training.loop import Loop
 from pep_tf.training.memory_pool import machine_memory
 
@@ -23,7 +23,10 @@ def describe(config: Config, data: CTRData) -> str:
     """
     entries = config.entries(data.schema.num_features)
     try:
-        budgets = [f"{budget:,}" for budget in resolve_budgets(config.budgets, entries)]
+        budgets = [
+            f"{budget:,}" if isinstance(budget, int) else described(budget)
+            for budget in config.resolved_budgets(data.schema)
+        ]
     except NumberError as error:  # of a table so large, the memory is what a person asks for
         budgets = [str(error)]
     epoch = -(-data.train.num_rows // config.batch_size)

@@ -33,7 +33,7 @@ from pep_tf.experiments.table_text import table_text
 from pep_tf.experiments.tensorboard import TensorBoardReporter
 from pep_tf.experiments.terminal import Reporters, TerminalReporter
 from pep_tf.paths import resolve, shown
-from pep_tf.training import Reporter, Silent, resolve_budgets, use_memory_pool
+from pep_tf.training import Reporter, Silent, use_memory_pool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,7 +93,7 @@ class _Main:
         if options.check_memory:
             refuse_too_large(memory_of(config, data.schema, data.train.num_rows))
         # Before a folder is made for the run.
-        resolve_budgets(config.budgets, config.entries(data.schema.num_features))
+        config.resolved_budgets(data.schema)
         stem = f"{data.name}-{config.model}"
         path = options.run_dir or next_run_dir(resolve("runs"), stem, options.resume)
         folder = RunFolder(path)

@@ -37,8 +37,12 @@ class Row:
         data_md5: of the data's content, mapping, split and options, see `Identity`: equal ones are the
             same rows, whatever the file's name.
         method: how a smaller table was chosen, one of `pep_tf.training.METHODS`.
+        table_bytes: of the export, those of table and first-order weights: values, scales, and where
+            they are.
+        capped: whether the training ended with its epochs, the validation AUC still rising within
+            its patience: more epochs might have given more.
 
-    The last six are None in results of versions that did not record them.
+    The last eight are None in results of versions that did not record them.
     """
 
     stage: str
@@ -67,6 +71,8 @@ class Row:
     export_bytes: int | None = None
     data_md5: dict[str, str] | None = None
     method: str | None = None
+    table_bytes: int | None = None
+    capped: bool | None = None
 
 
 @dataclasses.dataclass

@@ -23,10 +23,10 @@ from pep_tf.export.check import check_litert
 from pep_tf.export.inspect import inspect
 from pep_tf.export.model_card import read_card
 from pep_tf.models import CTRModel, build_model
-from pep_tf.training import FitResult, Reporter, resolve_budgets
+from pep_tf.training import FitResult, Reporter
 from pep_tf.training.methods import PEP
 from pep_tf.training.prune import facts_of
-from pep_tf.training.state import save_text
+from pep_tf.training.state import reading_object, save_text
 from pep_tf.training.threshold_start import threshold_schedule
 
 
@@ -49,7 +49,7 @@ class Run:
         self.settings = dataclasses.replace(config.settings(), threshold_learning_rate=rate)
         self.entries = config.entries(data.schema.num_features)
         self.table_device = table_device(config, data.schema.num_features)
-        self.budgets = resolve_budgets(config.budgets, self.entries)
+        config.resolved_budgets(data.schema)  # refuses before hours of training, not after them
         if "litert" in config.formats():
             check_litert()  # before hours of training, not after them
 
@@ -144,14 +144,18 @@ class Run:
                 self.config.budgets,
                 folder=work,
                 reporter=self.reporter,
+                dtype=self.config.export_dtype,
             )
             for ticket in result.tickets:
                 ticket.save(self._ticket_path(ticket.budget))
             self.folder.note_history("prune" if method == PEP else method, result.history)
-            facts = {"budgets": self.budgets, "epochs": result.epochs, "seconds": result.seconds}
+            kept = sorted({ticket.budget for ticket in result.tickets}, reverse=True)
+            facts = {"budgets": kept, "epochs": result.epochs, "seconds": result.seconds}
             save_text(done, json.dumps(facts) + "\n")
             shutil.rmtree(work, ignore_errors=True)
-        return [training.Ticket.load(self._ticket_path(budget)) for budget in self.budgets]
+        with reading_object(done, "delete it, and the tickets are cut anew") as told:
+            budgets = list(map(int, told["budgets"]))
+        return [training.Ticket.load(self._ticket_path(budget)) for budget in budgets]
 
     def _ticket_path(self, budget: int) -> pathlib.Path:
         return self.folder.tickets / f"ticket_{budget}.safetensors"
@@ -191,7 +195,7 @@ class Run:
             path = export(
                 folder, dtype=dtype, format=kind, metadata={"metrics": dataclasses.asdict(row)}
             )
-            sizes.append(inspect(path)["bytes"]["total"])
+            sizes.append(inspect(path)["bytes"])
             card = read_card(path)
             if dtype != "float32":
                 difference = card["check"]["largest_difference"]
@@ -203,7 +207,10 @@ class Run:
                     f"{path}: computes in float32, which changes a probability of the tower in "
                     f"{trained['precision']} by at most {trained['largest_difference']:.1e}."
                 )
-        return dataclasses.replace(row, export_bytes=sizes[0] if sizes else None)
+        if not sizes:
+            return row
+        tables = sum(sizes[0][part] for part in ("values", "indices", "first_order"))
+        return dataclasses.replace(row, export_bytes=sizes[0]["total"], table_bytes=tables)
 
     def _row(self, stage: str, init: str, budget: int, model: Any, result: FitResult) -> Row:
         covered = [model.embedding, model.first_order][: 1 + self.config.prune_linear]
@@ -235,6 +242,7 @@ class Run:
             first_order=first_order,
             tower=tower,
             method=None if uniform else self.config.method,
+            capped=self.settings.is_cut_short(result.best_epoch, result.epochs),
         )
 
 

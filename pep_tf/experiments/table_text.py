@@ -22,7 +22,9 @@ def table_text(results: Results) -> str:
         "val AUC": lambda x: _with_spread(x, "validation_auc"),
         "test AUC": lambda x: _with_spread(x, "test_auc"),
         "logloss": lambda x: _with_spread(x, "test_logloss"),
-        "epochs": lambda x: f"{x.mean('best_epoch') or 0:.0f}/{x.mean('epochs') or 0:.0f}",
+        "epochs": lambda x: (
+            f"{'*' * x.capped}{x.mean('best_epoch') or 0:.0f}/{x.mean('epochs') or 0:.0f}"
+        ),
         "time": lambda x: text.duration(x.mean("seconds")),
     }
     frame = pd.DataFrame({name: [of(line) for line in lines] for name, of in columns.items()})
@@ -30,7 +32,10 @@ def table_text(results: Results) -> str:
     width = max(map(len, names))
     frame.insert(0, "table".ljust(width), [name.ljust(width) for name in names])
     over = spread_over(results.rows)
-    return frame.to_string(index=False, justify="right") + (f"\n{over}" if over else "")
+    capped = "* best epoch at the cap: more --epochs might give more" * any(
+        line.capped for line in lines
+    )
+    return "\n".join(filter(None, [frame.to_string(index=False, justify="right"), over, capped]))
 
 
 def _with_spread(line: Line, name: str) -> str:

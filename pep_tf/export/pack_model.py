@@ -5,13 +5,10 @@ import keras
 from pep_tf.errors import ModelError
 from pep_tf.layers import PackedEmbedding
 from pep_tf.layers.table_layer import TableLayer
+from pep_tf.tables.packed.pack import graph_bytes
 from pep_tf.training.layer_state import walk
 from pep_tf.training.pruned_tables import refuse_more
 from pep_tf.training.swap import keyed, swap_layers
-
-# Of `saved_model.pb`: what a table stored entry by entry takes more than a narrow one, by its variables,
-# and what the operations of the lookup take, which tables of one form share.
-_TABLE_BYTES, _LOOKUP_BYTES = 14_000, 42_000
 
 
 def packed(model: keras.Model, dtype: str = "float32") -> keras.Model:
@@ -73,7 +70,7 @@ def _packed_layer(key: str, layer: TableLayer, dtype: str, alike: int) -> Packed
         layer.row_blocks(),
         dtype=dtype,
         field_sizes=layer.field_sizes,
-        room=_TABLE_BYTES + _LOOKUP_BYTES // alike,
+        room=graph_bytes(alike),
         policy=layer.dtype_policy,
         name=layer.name,
         mask_zero=layer.mask_zero,

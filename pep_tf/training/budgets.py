@@ -1,12 +1,32 @@
-"""Budgets: how many entries of tables may stay."""
+"""Budgets: how many entries of tables may stay, or how many bytes they may take."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from pep_tf.errors import NumberError, RunError
-from pep_tf.numbers import INT32_MAX, listed, read_number
+from pep_tf.numbers import INT32_MAX, Number, listed, read_number, read_size
 
 Budget = int | float | str
+
+
+class ByteBudget(NamedTuple):
+    """A budget in bytes, of all tables as they are stored.
+
+    Attributes:
+        bytes: at most so many.
+        entries: about as many entries are left then; the exact number depends on which they are.
+    """
+
+    bytes: int
+    entries: int
+
+
+class Storage(Protocol):
+    """What knows how many bytes tables take; see `StoredSize`."""
+
+    def budget(self, size: Number, given: Any) -> ByteBudget: ...
+
+
 _ANY_TABLE = 1 << 80  # more entries than any table has, so that every fraction keeps some
 
 
@@ -28,18 +48,12 @@ def resolve_budgets(budgets: Sequence[Budget], entries: int) -> list[int]:
         >>> resolve_budgets(["10%", 0.2, 5], 264256)
         [52851, 26425, 5]
     """
-    if isinstance(budgets, Mapping):
-        raise RunError(
-            "`budgets` must be for all tables together: by table they are for pep_tf.prune and "
-            f"pep_tf.PruneCallback. Received: {budgets!r}"
-        )
-    budgets = listed("budgets", budgets, "'20%',5000")
-    if not budgets:
-        raise RunError("`budgets` must name at least one budget. Received: none")
-    return sorted({_count(budget, entries) for budget in budgets}, reverse=True)
+    return [total(budget) for budget in _resolved(budgets, entries, None)]
 
 
-def resolve_table_budgets(budgets: Any, entries: Mapping[str, int]) -> list[int | dict[str, int]]:
+def resolve_table_budgets(
+    budgets: Any, entries: Mapping[str, int], storage: Storage | None = None
+) -> list[int | dict[str, int] | ByteBudget]:
     """Turns budgets of one or more tables into counts of entries, those that keep most first.
 
     Args:
@@ -47,9 +61,11 @@ def resolve_table_budgets(budgets: Any, entries: Mapping[str, int]) -> list[int 
             `{table: budget}`, or a list of such: of each table by itself, where a table that is not
             named keeps all of its entries.
         entries: `{table: N x d}`.
+        storage: counts the bytes of budgets such as `"30KB"` and `"3%bytes"`, see `read_size`; None
+            where these have no meaning.
 
     Returns:
-        Counts for all tables together, or `{table: count}` for every table.
+        Counts or bytes for all tables together, or `{table: count}` for every table.
 
     Raises:
         RunError: what `resolve_budgets` refuses, or a table that is not there.
@@ -60,7 +76,7 @@ def resolve_table_budgets(budgets: Any, entries: Mapping[str, int]) -> list[int 
     """
     given: Any = [budgets] if isinstance(budgets, Mapping) else budgets
     if isinstance(given, str) or not any(isinstance(x, Mapping) for x in given):
-        return list(resolve_budgets(given, sum(entries.values())))
+        return list(_resolved(given, sum(entries.values()), storage))
     resolved: list[dict[str, int]] = []
     for budget in given:
         if not isinstance(budget, Mapping):
@@ -80,29 +96,72 @@ def resolve_table_budgets(budgets: Any, entries: Mapping[str, int]) -> list[int 
     return sorted(resolved, key=total, reverse=True)
 
 
-def total(budget: int | dict[str, int]) -> int:
-    """Entries that a budget keeps of all tables together."""
+def total(budget: int | dict[str, int] | ByteBudget) -> int:
+    """Entries that a budget keeps of all tables together, of bytes about as many."""
+    if isinstance(budget, ByteBudget):
+        return budget.entries
     return budget if isinstance(budget, int) else sum(budget.values())
 
 
-def is_reached(budget: int | dict[str, int], nnz: Mapping[str, int]) -> bool:
+def is_reached(budget: int | dict[str, int] | ByteBudget, nnz: Mapping[str, int]) -> bool:
     """Whether tables with so many non-zeros are within a budget."""
-    if isinstance(budget, int):
-        return sum(nnz.values()) <= budget
+    if not isinstance(budget, dict):
+        return sum(nnz.values()) <= total(budget)
     return all(nnz.get(name, 0) <= count for name, count in budget.items())
 
 
 def check_budgets(budgets: Sequence[Budget]) -> None:
     """Refuses budgets that no table can be cut to; see `resolve_budgets`."""
-    resolve_budgets(budgets, _ANY_TABLE)
+    _resolved(budgets, _ANY_TABLE, _AnyStorage())
+
+
+class _AnyStorage:
+    """Tables of which nothing is known: only what no table can be cut to is refused."""
+
+    def budget(self, size: Number, given: Any) -> ByteBudget:
+        if size.value <= 0 or (size.form == "percent" and size.value > 1):
+            raise NumberError(
+                f"A budget must be above 0 and at most 100 % of the bytes. Received: {given}"
+            )
+        return ByteBudget(0, int(size.value * _ANY_TABLE))
+
+
+def _resolved(
+    budgets: Sequence[Budget], entries: int, storage: Storage | None
+) -> list[int | ByteBudget]:
+    if isinstance(budgets, Mapping):
+        raise RunError(
+            "`budgets` must be for all tables together: by table they are for pep_tf.prune and "
+            f"pep_tf.PruneCallback. Received: {budgets!r}"
+        )
+    budgets = listed("budgets", budgets, "'20%',5000")
+    if not budgets:
+        raise RunError("`budgets` must name at least one budget. Received: none")
+    found: set[int | ByteBudget] = set()
+    for budget in budgets:
+        size = read_size(budget)
+        if size is None:
+            found.add(_count(budget, entries))
+        elif storage is not None:
+            found.add(storage.budget(size, budget))
+        else:
+            raise NumberError(
+                "A budget in bytes is for pep_tf.prune, pep_tf.PruneCallback and the main command. "
+                f"Received: {budget}"
+            )
+    return sorted(found, key=total, reverse=True)
 
 
 def _count(budget: Budget, entries: int) -> int:
     number = read_number(budget)
     if number is None:
+        if read_size(budget) is not None:  # of one table among others
+            raise NumberError(
+                f"A budget in bytes is for all tables together, not by table. Received: {budget!r}"
+            )
         raise NumberError(
-            "A budget must be a count (26425), a fraction (0.1) or a percentage (10%). "
-            f"Received: {budget!r}"
+            "A budget must be a count (26425), a fraction (0.1), a percentage (10%) or bytes (30KB, "
+            f"3%bytes). Received: {budget!r}"
         )
     if number.form != "count" and number.value > 1:
         most = "100%" if number.form == "percent" else "1, which is all entries"

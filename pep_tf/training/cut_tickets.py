@@ -8,12 +8,13 @@ import keras
 import numpy as np
 
 from pep_tf.layers import PEPEmbedding
-from pep_tf.training.budgets import total
+from pep_tf.training.budgets import ByteBudget, total
 from pep_tf.training.kept_table import KeptTable, ticket_layer
 from pep_tf.training.layer_state import own_files, walk
 from pep_tf.training.pruned_tables import Budget, Look, pruned_tables
+from pep_tf.training.stored_size import StoredSize
 from pep_tf.training.swap import Blueprint
-from pep_tf.training.ticket import Ticket
+from pep_tf.training.ticket import BYTE_BUDGET, STORED_DTYPE, Ticket
 from pep_tf.training.weights import snapshot
 
 
@@ -25,6 +26,7 @@ def cut_tickets(
     forced: bool,
     facts: dict[str, Any],
     scores: Mapping[str, np.ndarray] | None = None,
+    storage: StoredSize | None = None,
 ) -> Iterator[Ticket]:
     """Cuts a ticket of exactly as many entries for each budget, from the model as it stands.
 
@@ -34,6 +36,7 @@ def cut_tickets(
         budgets: by `resolve_table_budgets`.
         step, forced, facts: see `Ticket`.
         scores: see `Look`.
+        storage: counts the bytes of tickets, where budgets are in bytes.
     """
     tables = pruned_tables(model)
     look, tower = Look(tables, scores), snapshot(model, without=list(tables.values()))
@@ -45,11 +48,19 @@ def cut_tickets(
             key: KeptTable(
                 bits, tables[key].output_dim, paths[id(tables[key])], config_of(tables[key])
             )
-            for key, bits in look.masks(budget).items()
+            for key, bits in look.masks(budget, storage).items()
         }
+        nnz = sum(table.nnz for table in kept.values())
+        told = dict(facts)
+        if isinstance(budget, ByteBudget) and storage is not None:
+            told |= {
+                BYTE_BUDGET: list(budget),
+                STORED_DTYPE: storage.dtype,
+                "stored_bytes": storage.bytes_of({key: x.bits for key, x in kept.items()}),
+            }
         yield Ticket(
-            budget=total(budget),
-            nnz=sum(table.nnz for table in kept.values()),
+            budget=nnz if isinstance(budget, ByteBudget) else total(budget),
+            nnz=nnz,
             step=step,
             forced=forced,
             tables=kept,
@@ -58,9 +69,9 @@ def cut_tickets(
             trained=tower
             | {table.weight: table.entries(look.entries[key]) for key, table in kept.items()},
             blueprint=blueprint,
-            facts=facts,
+            facts=told,
             files=files,
-            budgets=None if isinstance(budget, int) else budget,
+            budgets=budget if isinstance(budget, dict) else None,
         )
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from pep_tf.errors import RunError
 from pep_tf.layers import PEPEmbedding
 from pep_tf.optimizers import CoupledAdam
-from pep_tf.training.budgets import is_reached, total
+from pep_tf.training.budgets import ByteBudget, is_reached, total
 from pep_tf.training.nonzeros import Seen
 from pep_tf.training.pruned_tables import Budget
 from pep_tf.training.threshold_plan import mean_rate
@@ -143,6 +143,8 @@ def passed_by_far(
 
 
 def _tenth(budget: Budget) -> Budget:
+    if isinstance(budget, ByteBudget):
+        return budget._replace(entries=budget.entries // 10)
     if isinstance(budget, int):
         return budget // 10
     return {name: count // 10 for name, count in budget.items()}
@@ -158,6 +160,8 @@ def _gathered(momentum: float, first: int, last: int) -> float:
 
 def described(budget: Budget) -> str:
     """A budget in words."""
+    if isinstance(budget, ByteBudget):
+        return f"{budget.bytes:,} bytes"
     if isinstance(budget, int):
         return f"{total(budget):,} entries"
     return " and ".join(f"{count:,} of {name}" for name, count in budget.items())

@@ -15,7 +15,7 @@ from pep_tf.training.inputs import check_inputs
 from pep_tf.training.loop import DELETE, Loop
 from pep_tf.training.metrics import Evaluator
 from pep_tf.training.progress import Reporter, Silent
-from pep_tf.training.prune_folder import PruneFolder, budget_of
+from pep_tf.training.prune_folder import PruneFolder, budget_of, from_json
 from pep_tf.training.pruning import Pruning
 from pep_tf.training.settings import Settings
 from pep_tf.training.threshold_plan import ThresholdPlan, carry_out
@@ -54,6 +54,7 @@ def prune(
     *,
     folder: str | pathlib.Path | None = None,
     reporter: Reporter | None = None,
+    dtype: str = "float32",
     until: int | None = None,
     run_id: str = "",
 ) -> PruneResult:
@@ -73,6 +74,7 @@ def prune(
         budgets: of all tables together or by table; see `resolve_table_budgets`.
         folder: keeps the checkpoint and the tickets cut so far; goes on from there if it has any.
         reporter: receives the progress.
+        dtype: how an export will store numbers; budgets in bytes go by it.
         until: epochs to halt after: the budgets that are not reached are cut from the state there,
             and a later call with a higher `until`, or none, goes on from `folder` as if there had
             been no halt.
@@ -87,7 +89,7 @@ def prune(
     check_inputs(model, data)
     note_trained_on(model, data)
     kept = None if folder is None else PruneFolder(folder)
-    run = _Run(model, data, settings, budgets, kept, reporter or Silent(), run_id)
+    run = _Run(model, data, settings, budgets, kept, reporter or Silent(), dtype, run_id)
     return run.finish(settings.prune_epochs if until is None else until)
 
 
@@ -102,12 +104,13 @@ class _Run:
         budgets: Any,
         folder: PruneFolder | None,
         reporter: Reporter,
+        dtype: str,
         run_id: str,
     ) -> None:
         if not model.built:
             model.build()
         facts = {**facts_of(data), "identity": data.identity.get_config()}
-        self.pruning = Pruning(model, budgets, reporter, folder, facts)
+        self.pruning = Pruning(model, budgets, reporter, folder, facts, dtype)
         self.pruning.initial = snapshot(model)
         carry_out(ThresholdPlan(), {}, self.pruning.whole())
         self.data, self.settings, self.reporter, self.run_id = data, settings, reporter, run_id
@@ -175,7 +178,7 @@ class _Run:
             return False
         pruning.initial, facts = self.loop.restore(folder.checkpoint, pruning.initial)
         with reading(folder.checkpoint, RunError, DELETE):
-            run_id, cut = facts.get("run_id", ""), list(facts["cut"])
+            run_id, cut = facts.get("run_id", ""), [from_json(budget) for budget in facts["cut"]]
             pruning.history, warned = list(facts["history"]), bool(facts["warned"])
             self.started -= float(facts["seconds"])
         if run_id != self.run_id:

@@ -48,6 +48,8 @@ class PruneCallback(keras.callbacks.Callback):
             there; None leaves them as they are.
         steps: updates that training will make; None takes epochs times steps from `fit`.
         check_every: steps between two counts; None takes 50, fewer in a short training.
+        dtype: how an export will store numbers; budgets in bytes, such as `"30KB"` and `"3%bytes"` of all
+            tables together, go by it.
         stop: whether training ends with the last budget.
         folder: keeps the tickets as they are cut, and what is needed to go on where a model is
             restored (`pep_tf.Backup`, which gives a folder of its own, or
@@ -82,6 +84,7 @@ class PruneCallback(keras.callbacks.Callback):
         check_every: int | None = None,
         *,
         stop: bool = True,
+        dtype: str = "float32",
         folder: str | pathlib.Path | None = None,
         reporter: Reporter | None = None,
     ) -> None:
@@ -98,7 +101,7 @@ class PruneCallback(keras.callbacks.Callback):
         self.check_every = (
             None if check_every is None else whole("check_every", check_every, least=1)
         )
-        self.reporter = reporter or Printed()
+        self.reporter, self.dtype = reporter or Printed(), dtype
         self._own_folder = None if folder is None else PruneFolder(folder)
         self._pruning: Pruning | None = None  # None before the first epoch
         self._every, self._counted, self._half_way = 1, 0, False
@@ -155,7 +158,7 @@ class PruneCallback(keras.callbacks.Callback):
             self._note(finished=True)
 
     def _begin(self) -> None:
-        pruning = Pruning(self.model, self.budgets, self.reporter, self.folder)
+        pruning = Pruning(self.model, self.budgets, self.reporter, self.folder, dtype=self.dtype)
         restored = self._updates() != self._seen_at
         warned = self._go_on(pruning) if restored else self._start_anew(pruning)
         if (optimizer := self.model.optimizer) is not None and not optimizer.built:

@@ -10,11 +10,11 @@ import numpy as np
 
 from pep_tf.errors import RunError, reading
 from pep_tf.paths import resolve
-from pep_tf.training.budgets import total
+from pep_tf.training.budgets import ByteBudget, total
 from pep_tf.training.pruned_tables import Budget
 from pep_tf.training.state import load_state, reading_object, save_state, save_text
 from pep_tf.training.threshold_plan import ThresholdPlan
-from pep_tf.training.ticket import Ticket
+from pep_tf.training.ticket import BYTE_BUDGET, Ticket
 
 _ANOTHER = "begin anew in another folder"
 
@@ -85,7 +85,7 @@ class PruneFolder:
         with reading(self._start, RunError, _ANOTHER):
             found = Beginning(
                 initial,
-                facts["budgets"],
+                [from_json(budget) for budget in facts["budgets"]],
                 ThresholdPlan(**facts["plan"]),
                 int(facts["first"]),
                 int(facts["steps"]),
@@ -129,12 +129,24 @@ class PruneFolder:
         return found
 
     def ticket(self, budgets: Sequence[Budget], budget: Budget) -> pathlib.Path:
-        """The file of a ticket, `ticket_<entries>.safetensors`, with a number where several budgets keep as many."""
-        alike = [other for other in budgets if total(other) == total(budget)]
+        """The file of a ticket, `ticket_<entries>.safetensors` or `ticket_<bytes>B.safetensors`.
+
+        With a number where several budgets keep as many entries.
+        """
+        if isinstance(budget, ByteBudget):
+            return self.path / f"ticket_{budget.bytes}B.safetensors"
+        alike = [b for b in budgets if not isinstance(b, ByteBudget) and total(b) == total(budget)]
         number = f"_{alike.index(budget) + 1}" if len(alike) > 1 else ""
         return self.path / f"ticket_{total(budget)}{number}.safetensors"
 
 
 def budget_of(ticket: Ticket) -> Budget:
     """The budget that a ticket was cut for."""
+    if told := ticket.facts.get(BYTE_BUDGET):
+        return ByteBudget(*told)
     return ticket.budget if ticket.budgets is None else ticket.budgets
+
+
+def from_json(budget: Any) -> Budget:
+    """A budget that was written as JSON."""
+    return ByteBudget(*budget) if isinstance(budget, list) else budget

@@ -11,11 +11,14 @@ import numpy as np
 from pep_tf.errors import ModelError, RunError
 from pep_tf.layers import PEPEmbedding
 from pep_tf.layers.table_layer import TableLayer
+from pep_tf.training.budgets import ByteBudget
 from pep_tf.training.cut import cut_masks
 from pep_tf.training.layer_state import walk
+from pep_tf.training.stored_size import StoredSize
 from pep_tf.training.swap import keyed
 
-Budget = int | dict[str, int]  # entries of all tables together, or of each table by key
+# Entries of all tables together, or of each table by key; or bytes of all.
+Budget = int | dict[str, int] | ByteBudget
 
 # What a ticket's layer does by its arguments alone.
 _ALIKE = ("call", "compute_mask", "compute_output_shape", "build", "effective", "look_up")
@@ -91,8 +94,14 @@ class Look:
                 self.entries[name][rows] = entries
                 self.scores[name][rows] = score if scores is None else scores[name][rows]
 
-    def masks(self, budget: Budget) -> dict[str, np.ndarray]:
-        """By table, uint8 [N, ceil(d / 8)]: the entries of the highest score; see `cut_masks`."""
+    def masks(self, budget: Budget, storage: StoredSize | None = None) -> dict[str, np.ndarray]:
+        """By table, uint8 [N, ceil(d / 8)]: the entries of the highest score; see `cut_masks`.
+
+        Of bytes, which `storage` counts, as many as fit.
+        """
+        if isinstance(budget, ByteBudget):
+            assert storage is not None, "a budget in bytes was resolved by what counts them"
+            return storage.cut_within(lambda count: cut_masks(self.scores, count), budget)
         if isinstance(budget, int):
             return cut_masks(self.scores, budget)
         masks: dict[str, np.ndarray] = {}

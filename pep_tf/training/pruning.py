@@ -14,6 +14,7 @@ from pep_tf.training.nonzeros import Nonzeros, Seen
 from pep_tf.training.progress import Reporter
 from pep_tf.training.prune_folder import PruneFolder
 from pep_tf.training.pruned_tables import Budget, entries_of, pruned_tables
+from pep_tf.training.stored_size import StoredSize
 from pep_tf.training.ticket import Ticket
 
 
@@ -26,6 +27,7 @@ class Pruning:
         reporter: receives what is to be said.
         folder: keeps the tickets as they are cut, if there is one.
         facts: of the tickets.
+        dtype: how numbers will be stored, for budgets in bytes.
 
     Attributes:
         tables: those that are pruned, by key.
@@ -48,12 +50,14 @@ class Pruning:
         reporter: Reporter,
         folder: PruneFolder | None = None,
         facts: dict[str, Any] | None = None,
+        dtype: str = "float32",
     ) -> None:
         self._model, self._reporter, self.folder = model, reporter, folder
         self.tables = pruned_tables(model)
         entries = entries_of(self.tables)
         self.main = max(entries, key=lambda key: entries[key])
-        self.budgets = resolve_table_budgets(budgets, entries)
+        self._storage = StoredSize.of_model(model, list(self.tables), dtype)
+        self.budgets = resolve_table_budgets(budgets, entries, self._storage)
         check_tickets(model, self.tables)
         self.pending, self.tickets = list(self.budgets), list[Ticket]()
         self.history: list[dict[str, float]] = []
@@ -63,7 +67,7 @@ class Pruning:
 
     def whole(self) -> dict[str, Any]:
         """The tables of which no budget leaves anything out."""
-        by_table = [budget for budget in self.budgets if not isinstance(budget, int)]
+        by_table = [budget for budget in self.budgets if isinstance(budget, dict)]
         entries = entries_of(self.tables)
         return {
             key: layer
@@ -117,7 +121,8 @@ class Pruning:
         """Cuts a ticket for each of the budgets from the model as it stands; see `Look` for `scores`."""
         if not budgets:
             return
-        cut = cut_tickets(self._model, self.initial, budgets, step, forced, self._facts, scores)
+        told = (step, forced, self._facts, scores, self._storage)
+        cut = cut_tickets(self._model, self.initial, budgets, *told)
         for budget, ticket in zip(budgets, cut, strict=True):
             if self.folder is not None:
                 self.folder.save(ticket, self.budgets)

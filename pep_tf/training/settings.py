@@ -97,6 +97,10 @@ class Settings:
         optimizer.build(model.trainable_variables)
         return optimizer
 
+    def is_cut_short(self, best_epoch: int, epochs: int) -> bool:
+        """Whether a training ended with its `epochs` before its `patience` was at an end."""
+        return epochs >= self.epochs and epochs - best_epoch < self.patience
+
     def get_config(self) -> dict[str, Any]:
         """The settings as JSON-ready values."""
         return dataclasses.asdict(self)

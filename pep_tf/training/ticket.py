@@ -26,6 +26,8 @@ from pep_tf.training.ticket_file import read_ticket, write_ticket
 from pep_tf.training.trained_on import refuse_other_data
 from pep_tf.training.weights import joined
 
+# Facts of a ticket that was cut to a budget in bytes: the budget, and how its numbers are stored.
+BYTE_BUDGET, STORED_DTYPE = "byte_budget", "stored_dtype"
 INITS = ("original", "trained", "random")
 
 
@@ -241,19 +243,21 @@ class Ticket:
         self,
         folder: pathlib.Path | str,
         *,
-        dtype: str = "float32",
+        dtype: str | None = None,
         format: str = "savedmodel",
         metadata: Mapping[str, Any] | None = None,
     ) -> pathlib.Path:
         """Writes the retrained model to `<folder>/<version>/` and returns that folder.
 
-        The arguments and errors are those of `pep_tf.export`.
+        The arguments and errors are those of `pep_tf.export`. Without `dtype`, numbers are stored as the
+        budget counted them if it was in bytes, else in float32.
 
         Raises:
             RunError: before `retrain`.
         """
         if self.retrained is None:
             raise RunError("A ticket must be retrained before it is exported: call `retrain`.")
+        dtype = dtype or self.facts.get(STORED_DTYPE, "float32")
         card = {"budget": self.budget, "nnz": self.nnz, **self.facts, **(metadata or {})}
         return type(self).exporter(
             self.retrained, folder, data=self.data, dtype=dtype, format=format, metadata=card

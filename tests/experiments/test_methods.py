@@ -22,17 +22,22 @@ def run(folder, **changes):
 
 def test_a_method_is_reported_and_exported_like_a_ticket(tmp_path):
     method = "magnitude"
-    results = run(tmp_path, method=method, budgets=["25%"])
-    baseline, ticket = results.rows
-    assert (baseline.method, ticket.method) == (None, method)
-    assert (ticket.stage, ticket.nnz) == ("ticket", 16)
-    assert f"{method} 25 %" in table_text(results)
+    results = run(tmp_path, method=method, budgets=["25%", "50%bytes"], export_dtype="float16")
+    baseline, large, small = results.rows
+    assert (baseline.method, large.method) == (None, method)
+    assert (small.stage, small.nnz) == ("ticket", 16)
+    assert large.table_bytes <= 0.5 * 4 * 16 * 5 < baseline.table_bytes
+    shown = table_text(results)
+    assert f"{method} 25" in shown
+    assert "*1/1" in shown
+    assert "* best epoch at the cap" in shown
     card = read_card(tmp_path / "export" / "ticket_16" / "1")
     assert card["method"] == method
-    assert card["check"]["largest_difference"] < 1e-6
+    assert card["check"]["largest_difference"] < 1e-3
     page = write_report([tmp_path]).read_text()
     assert f"method {method}" in page
     assert "thresholds by" not in page
+    assert "1, at the cap" in page
 
 
 def test_what_has_no_effect_beside_a_method_is_refused():

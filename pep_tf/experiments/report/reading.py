@@ -155,6 +155,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "int": lambda v: is_number(v) and isinstance(v, int),
     "float": lambda v: is_number(v) or (isinstance(v, float) and math.isnan(v)),
     "str": lambda v: isinstance(v, str),
+    "bool": lambda v: isinstance(v, bool),
     "dict[str, str]": lambda v: isinstance(v, dict) and all(isinstance(x, str) for x in v.values()),
 }
 

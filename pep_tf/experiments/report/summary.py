@@ -34,6 +34,11 @@ class Line:
         """Whether it is the table that was pruned, before pruning."""
         return self.rows[0].stage == "baseline"
 
+    @property
+    def capped(self) -> bool:
+        """Whether the epochs of a seed were at an end before its patience was."""
+        return any(row.capped for row in self.rows)
+
     def values(self, name: str) -> list[float]:
         """An attribute of `Row` over the seeds; only numbers that are finite."""
         found = [getattr(row, name) for row in self.rows]

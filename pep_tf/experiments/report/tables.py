@@ -43,6 +43,7 @@ _COSTS: tuple[tuple[str, str, _Show, bool], ...] = (
     ("validation AUC", "validation_auc", text.auc, True),
     ("test logloss", "test_logloss", text.auc, True),
     ("bytes, exported", "export_bytes", text.count, False),
+    ("of them tables", "table_bytes", text.count, False),
     ("bytes, computed", "bytes", text.count, False),
     ("index bytes", "index_bytes", text.count, False),
     ("first-order weights", "first_order", text.count, False),
@@ -94,6 +95,8 @@ def _cost(line: Line, name: str, show: _Show, spread: bool) -> Cell:
     shown = show(mean)
     if spread and (deviation := line.spread(name)) is not None:
         shown += f" ± {deviation:.4f}"
+    if name == "best_epoch" and line.capped:
+        shown += ", at the cap"
     return Cell(shown, "" if mean is None else repr(mean))
 
 

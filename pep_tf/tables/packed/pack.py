@@ -11,6 +11,9 @@ from pep_tf.tables.packed.packed_table import PackedTable
 from pep_tf.tables.packed.stored_table import StoredTable
 from pep_tf.tables.packed.values import ITEM_BYTES
 
+# Of `saved_model.pb`: what a table stored entry by entry takes more than a narrow one, by its variables,
+# and what the operations of the lookup take, which tables of one form share.
+_TABLE_BYTES, _LOOKUP_BYTES = 14_000, 42_000
 FORMS: dict[str, type[StoredTable]] = {form.__name__: form for form in (PackedTable, FieldTable)}
 
 
@@ -53,3 +56,8 @@ def by_fields(
         return None
     table = FieldTable.in_columns(entries, sizes, stored, dtype)
     return table if table.nbytes <= most else None
+
+
+def graph_bytes(alike: int) -> int:
+    """The `room` of a table that is one of so many of its width in a model."""
+    return _TABLE_BYTES + _LOOKUP_BYTES // alike

@@ -25,6 +25,7 @@ def magnitude(
     *,
     folder: str | pathlib.Path | None = None,
     reporter: Reporter | None = None,
+    dtype: str = "float32",
     rounds: bool = False,
 ) -> PruneResult:
     """Trains the model unpruned, as a baseline is trained, and cuts the tickets by |E|.
@@ -37,7 +38,7 @@ def magnitude(
         model: as for `prune`; its thresholds are put where they keep everything.
         data: trains on `data.train`, with early stopping on `data.validation`.
         settings: see `Settings`; `epochs` and `patience` are those of each training.
-        budgets, folder, reporter: see `prune`.
+        budgets, folder, reporter, dtype: see `prune`.
         rounds: one training for each budget instead of one in all.
 
     Raises:
@@ -49,7 +50,7 @@ def magnitude(
     """
     kept = None if folder is None else PruneFolder(folder)
     name = "magnitude_rounds" if rounds else "magnitude"
-    pruning = unpruned(model, data, budgets, name, kept, reporter)
+    pruning = unpruned(model, data, budgets, name, kept, reporter, dtype)
     trained, epochs, seconds = model, 0, 0.0
     for number, budget in enumerate(list(pruning.budgets)):
         if number and not rounds:

@@ -23,6 +23,7 @@ def random_masks(
     *,
     folder: str | pathlib.Path | None = None,
     reporter: Reporter | None = None,
+    dtype: str = "float32",
 ) -> PruneResult:
     """Cuts tickets of the same sizes as any other method would, at random by `settings.seed`.
 
@@ -32,7 +33,7 @@ def random_masks(
         model: as for `prune`; its thresholds are put where they keep everything.
         data: what tickets are for.
         settings: see `Settings`; only `seed` has an effect.
-        budgets, folder, reporter: see `prune`.
+        budgets, folder, reporter, dtype: see `prune`.
 
     Raises:
         DataError, RunError, ModelError: as `prune`.
@@ -42,7 +43,7 @@ def random_masks(
     """
     kept = None if folder is None else PruneFolder(folder)
     started = time.perf_counter()
-    pruning = unpruned(model, data, budgets, "random", kept, reporter)
+    pruning = unpruned(model, data, budgets, "random", kept, reporter, dtype)
     draw = np.random.default_rng(settings.seed)
     scores = {
         name: draw.random((layer.input_dim, layer.output_dim), np.float32)

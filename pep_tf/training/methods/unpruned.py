@@ -26,12 +26,13 @@ def unpruned(
     method: str,
     folder: PruneFolder | None,
     reporter: Reporter | None,
+    dtype: str,
 ) -> Pruning:
     """The pruning of a model whose thresholds are so low that E is V, bit for bit, whatever is trained.
 
     Args:
         model: as for `prune`.
-        data, budgets, reporter: see `prune`.
+        data, budgets, reporter, dtype: see `prune`.
         method: name of the method, for the tickets.
         folder: keeps the weights that tickets start from, of a training that goes on.
 
@@ -43,7 +44,7 @@ def unpruned(
     if not model.built:
         model.build()
     facts = {**facts_of(data), "identity": data.identity.get_config(), "method": method}
-    pruning = Pruning(model, budgets, reporter or Silent(), folder, facts)
+    pruning = Pruning(model, budgets, reporter or Silent(), folder, facts, dtype)
     for name, layer in pruning.tables.items():
         if layer.gate is not keras.activations.sigmoid:
             raise RunError(

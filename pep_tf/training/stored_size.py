@@ -1,0 +1,176 @@
+"""What the tables of a model take when they are stored, and the largest cut that fits into bytes."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import keras
+import numpy as np
+
+from pep_tf.errors import NumberError, RunError
+from pep_tf.layers.table_layer import TableLayer
+from pep_tf.models import CTRModel
+from pep_tf.numbers import Number
+from pep_tf.tables import BLOCK_ENTRIES
+from pep_tf.tables.packed import Entries, pack
+from pep_tf.tables.packed.pack import graph_bytes
+from pep_tf.tables.packed.pair import pack_pair
+from pep_tf.tables.packed.values import DTYPES, ITEM_BYTES
+from pep_tf.training.budgets import ByteBudget
+from pep_tf.training.layer_state import walk
+from pep_tf.training.swap import keyed
+
+Masks = Mapping[str, np.ndarray]  # by table, uint8 [N, ceil(d / 8)]
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredSize:
+    """Bytes of the tables of a model as an export stores them: values, scales, and where they are.
+
+    Of a table that is not cut every entry counts, also one that is 0 and stored nowhere: an export
+    has at most these bytes.
+
+    Attributes:
+        shapes: `{table: (N, d)}` of all tables, in the order of the model.
+        cut: those of which a budget leaves something out.
+        dtype: how numbers are stored, see `Values`.
+        field_sizes: `{table: rows of each field}` of those that have fields.
+        paired: whether the first table is stored together with first-order weights behind it.
+    """
+
+    shapes: Mapping[str, tuple[int, int]]
+    cut: Sequence[str]
+    dtype: str = "float32"
+    field_sizes: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
+    paired: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises RunError for an unknown dtype."""
+        if self.dtype not in DTYPES:
+            raise RunError(f"`dtype` must be one of {list(DTYPES)}. Received: {self.dtype!r}")
+
+    @classmethod
+    def of_model(cls, model: keras.Model, cut: Sequence[str], dtype: str) -> Self:
+        """Of a built model, whose tables go by `keyed`."""
+        layers = keyed({path: x for path, x in walk(model) if isinstance(x, TableLayer)})
+        paired = isinstance(model, CTRModel)
+        if paired:
+            order = [id(model.embedding), id(model.first_order)]
+            layers = dict(sorted(layers.items(), key=lambda item: order.index(id(item[1]))))
+        shapes = {key: (x.input_dim, x.output_dim) for key, x in layers.items()}
+        sizes = {key: x.field_sizes for key, x in layers.items() if x.field_sizes is not None}
+        if paired:
+            sizes = dict.fromkeys(shapes, model.field_ids.sizes)
+        return cls(shapes, tuple(cut), dtype, sizes, paired)
+
+    @property
+    def base(self) -> int:
+        """Bytes of all tables before pruning, each number a float32."""
+        return sum(4 * rows * dim for rows, dim in self.shapes.values())
+
+    @property
+    def entries(self) -> int:
+        """Entries of the tables that are cut."""
+        return sum(math.prod(self.shapes[key]) for key in self.cut)
+
+    @property
+    def smallest(self) -> int:
+        """Bytes with a single entry left of the tables that are cut."""
+        masks = {key: _no_mask(*self.shapes[key]) for key in self.cut}
+        masks[self.cut[0]][0, 0] = 128
+        return self.bytes_of(masks)
+
+    def bytes_of(self, masks: Masks) -> int:
+        """Bytes of the tables under masks, to the byte."""
+        found = [Entries.of(_ones(shape, masks.get(key))) for key, shape in self.shapes.items()]
+        if self.paired:
+            table, *first_order = found
+            sizes = next(iter(self.field_sizes.values()))
+            forms: Any = pack_pair(
+                table, first_order[0] if first_order else None, self.dtype, sizes
+            )
+            return sum(form.nbytes for form in forms if form is not None)
+        widths = [dim for _, dim in self.shapes.values()]
+        return sum(
+            pack(
+                own,
+                dtype=self.dtype,
+                field_sizes=self.field_sizes.get(key),
+                room=graph_bytes(widths.count(own.dim)),
+            ).nbytes
+            for key, own in zip(self.shapes, found, strict=True)
+        )
+
+    def budget(self, size: Number, given: Any) -> ByteBudget:
+        """A number of bytes, or of shares of `base`, as a budget.
+
+        Raises:
+            NumberError: more bytes than the tables have, or fewer than they can have.
+        """
+        share = size.form == "percent"
+        count = int(size.value * self.base if share else size.value)
+        if count > self.base:
+            raise NumberError(
+                f"A budget must be at most {self.base:,} bytes, the tables in float32. Received: {given}"
+            )
+        smallest = self.smallest
+        if count < smallest:
+            whole = {n: math.prod(shape) for n, shape in self.shapes.items() if n not in self.cut}
+            told = "".join(f", of them all {n:,} numbers of {key!r}" for key, n in whole.items())
+            smaller = ["prune_linear"] if whole and self.paired else []
+            smaller += ["a smaller dtype"] if self.dtype != "int8" else []
+            raise NumberError(
+                f"A budget must be at least {smallest:,} bytes, which one entry takes in {self.dtype} "
+                f"with what else is stored{told}. Received: {given}, {count:,} bytes"
+                + (f". Smaller by {' or by '.join(smaller)}." if smaller else "")
+            )
+        return ByteBudget(count, self._expected(count - smallest))
+
+    def _expected(self, left: int) -> int:
+        """About how many entries fit into bytes: a number each, and the entropy of a random mask."""
+        most, item = self.entries, ITEM_BYTES[self.dtype]
+
+        def fits(count: int) -> bool:
+            choices = math.lgamma(most + 1) - math.lgamma(count + 1) - math.lgamma(most - count + 1)
+            return item * (count - 1) + choices / math.log(2) / 8 <= left
+
+        return _largest(fits, most)
+
+    def cut_within(
+        self, cut: Callable[[int], dict[str, np.ndarray]], budget: ByteBudget
+    ) -> dict[str, np.ndarray]:
+        """Of the masks that keep more and more entries the last that fit into a budget.
+
+        Args:
+            cut: a count to the masks that keep so many.
+            budget: the bytes.
+        """
+        most = min(self.entries, budget.bytes // ITEM_BYTES[self.dtype])
+        return cut(_largest(lambda count: self.bytes_of(cut(count)) <= budget.bytes, most))
+
+
+def _largest(fits: Callable[[int], bool], most: int) -> int:
+    """The largest number from 1 to `most` that fits; 1 is taken to do so."""
+    low, high = 1, most + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _no_mask(rows: int, dim: int) -> np.ndarray:
+    return np.zeros((rows, -(-dim // 8)), np.uint8)
+
+
+def _ones(shape: tuple[int, int], bits: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Row blocks float32 of 1 where a mask keeps an entry and of 0 elsewhere; without one, of 1."""
+    rows, dim = shape
+    size = max(1, BLOCK_ENTRIES // dim)
+    for start in range(0, rows, size):
+        count = min(size, rows - start)
+        if bits is None:
+            yield np.ones((count, dim), np.float32)
+        else:
+            own = np.unpackbits(bits[start : start + count], axis=1, count=dim)
+            yield own.astype(np.float32)
