@@ -21,6 +21,7 @@ from pep_tf.export.saved_model import export_saved_model
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.models import CTRModel
 from pep_tf.tables.packed.values import DTYPES
+from pep_tf.tables.small import SCHEMES
 from pep_tf.training import Reporter, Settings, Ticket
 from pep_tf.training.methods import METHODS, PEP, idle_settings
 from pep_tf.training.settings import refuse_idle
@@ -60,6 +61,12 @@ def prune(
         DataError: data that cannot be trained on or scored, before the first step.
         RunError: a model without thresholds, a bad budget, a loss that is not finite.
     """
+    if method in SCHEMES:
+        raise RunError(
+            f"Method {method!r} has no tickets: its small tables are trained as they are. Give "
+            f"pep_tf.layers.SmallEmbedding(..., {method!r}, size) to build_model(embedding=...) and train it "
+            "by pep_tf.training.fit, or use the main command."
+        )
     if method not in METHODS:
         raise RunError(f"`method` must be one of {list(METHODS)}. Received: {method!r}")
     pruning = "pruning, which takes `prune_epochs`; give it to `retrain`"
@@ -163,7 +170,7 @@ def export(
     first_order = model.first_order
     arguments: dict[str, Any] = {
         "schema": FeatureSchema.of(model.fields),
-        "table": model.embedding.row_blocks(),
+        "table": model.embedding.stored_form(dtype) or model.embedding.row_blocks(),
         "tower": model,
         "first_order": None if first_order is None else first_order.row_blocks(),
         "metadata": dict(metadata or {}),

@@ -15,8 +15,10 @@ from pep_tf.numbers import listed, read_fields, read_number, real
 from pep_tf.paths import resolve
 from pep_tf.python_file import read_dict
 from pep_tf.tables.packed.values import DTYPES
+from pep_tf.tables.small import SCHEMES, Scheme
+from pep_tf.tables.small.small_table import SmallTable
 from pep_tf.training import METHODS, Settings
-from pep_tf.training.budgets import check_budgets, resolve_table_budgets
+from pep_tf.training.budgets import ByteBudget, check_budgets, resolve_table_budgets
 from pep_tf.training.methods import PEP
 from pep_tf.training.settings import UPDATES
 from pep_tf.training.stored_size import StoredSize
@@ -123,6 +125,31 @@ class Config:
         entries = {"tables": self.entries(schema.num_features)}
         return resolve_table_budgets(self.budgets, entries, self.storage(schema))
 
+    def schemes(self, schema: FeatureSchema) -> list[Scheme]:
+        """The small tables of the budgets, where the method has such, the largest first.
+
+        Raises:
+            NumberError: a budget below the smallest of the method.
+        """
+        if self.method not in SCHEMES:
+            return []
+        storage = self.storage(schema)
+        weights = storage.without(storage.cut)
+
+        def stored_bytes(scheme: Scheme) -> int:
+            return SmallTable.bytes_of(scheme, self.export_dtype) + weights
+
+        found: dict[int, Scheme] = {}
+        for budget in self.resolved_budgets(schema):
+            told = (
+                (budget.bytes, stored_bytes, "bytes")
+                if isinstance(budget, ByteBudget)
+                else (budget,)
+            )
+            scheme = SCHEMES[self.method].fitting(schema.sizes, self.embedding_dim, *told)
+            found[scheme.numbers] = scheme
+        return sorted(found.values(), key=lambda scheme: -scheme.numbers)
+
     def model_options(self) -> dict[str, Any]:
         """The settings that are options of the model, as `build_model` takes them."""
         attention = {"dropout": self.attention_dropout}
@@ -148,7 +175,7 @@ _LEAST = {
 }
 CHOICES = {
     "model": models_with("embedding"),
-    "method": tuple(METHODS),
+    "method": (*METHODS, *SCHEMES),
     "granularity": GRANULARITIES,
     "updates": UPDATES,
     "table_device": (AUTO, GPU, CPU),

@@ -5,7 +5,7 @@ from typing import Any
 
 from pep_tf.errors import RunError
 from pep_tf.models import models_with
-from pep_tf.training.methods import PEP
+from pep_tf.training.methods import METHODS, PEP
 
 Values = Mapping[str, Any]
 
@@ -43,6 +43,11 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[Values], bool], str], ...] = (
         ("dense_below",),
         lambda c: c["updates"] == "rowwise",
         "updates={updates}, which updates every table whole",
+    ),
+    (
+        ("prune_linear", "ticket_init", "no_retrain"),
+        lambda c: c["method"] in METHODS,
+        "method={method}, which has no tickets",
     ),
     (
         ("ticket_init",),

@@ -20,7 +20,8 @@ class Row:
 
     Attributes:
         stage: `"baseline"`, `"uniform"` (a baseline of another embedding dimension), `"ticket"`
-            (retrained) or `"pruned"` (as it was cut, not retrained).
+            (retrained), `"pruned"` (as it was cut, not retrained) or `"small"` (small tables that rows
+            are made of, trained as they are).
         model, granularity, init: what was trained, and from which weights.
         budget: entries asked for; of a baseline all of them.
         nnz: entries that are not zero, of what the budget covers: the table, and with
@@ -36,7 +37,8 @@ class Row:
         export_bytes: size of the exported model, all its files together; None without an export.
         data_md5: of the data's content, mapping, split and options, see `Identity`: equal ones are the
             same rows, whatever the file's name.
-        method: how a smaller table was chosen, one of `pep_tf.training.METHODS`.
+        method: how a smaller table was chosen, one of `pep_tf.training.METHODS`, or made, one of
+            `pep_tf.tables.small.SCHEMES`.
         table_bytes: of the export, those of table and first-order weights: values, scales, and where
             they are.
         capped: whether the training ended with its epochs, the validation AUC still rising within

@@ -22,7 +22,10 @@ from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.export.check import check_litert
 from pep_tf.export.inspect import inspect
 from pep_tf.export.model_card import read_card
+from pep_tf.layers import SmallEmbedding
 from pep_tf.models import CTRModel, build_model
+from pep_tf.seeding import seeded
+from pep_tf.tables.small import Scheme
 from pep_tf.training import FitResult, Reporter
 from pep_tf.training.methods import PEP
 from pep_tf.training.prune import facts_of
@@ -50,6 +53,7 @@ class Run:
         self.entries = config.entries(data.schema.num_features)
         self.table_device = table_device(config, data.schema.num_features)
         config.resolved_budgets(data.schema)  # refuses before hours of training, not after them
+        self.schemes = config.schemes(data.schema)
         if "litert" in config.formats():
             check_litert()  # before hours of training, not after them
 
@@ -59,7 +63,10 @@ class Run:
         rows = [self._stage("baseline", self._uniform, self.config.embedding_dim)]
         for dim in self.config.baseline_dims:
             rows.append(self._stage(f"uniform_{dim}", self._uniform, dim))
-        for ticket in self._tickets():
+        for scheme in self.schemes:
+            name = f"{scheme.name}_{scheme.numbers}"
+            rows.append(self._stage(name, self._small, scheme))
+        for ticket in self._tickets() if self.config.method in training.METHODS else []:
             rows.append(self._stage(f"ticket_{ticket.budget}", self._retrain, ticket))
         results = Results(rows)
         results.save(self.folder.path)
@@ -112,6 +119,41 @@ class Run:
     def _uniform(self, stage: str, dim: int) -> Row:
         """Trains a table of one width, of which nothing is pruned."""
         model = self.model("none", dim)
+        result = self._fit(stage, model)
+        kind = "baseline" if dim == self.config.embedding_dim else "uniform"
+        entries = self.config.entries(self.data.schema.num_features, dim)
+        row = self._row(kind, "original", entries, model, result)
+        return self._export(stage, row, self._exporter(model))
+
+    def _small(self, stage: str, scheme: Scheme) -> Row:
+        """Trains small tables in place of the embedding table."""
+        schema, config = self.data.schema, self.config
+        # Their weights depend on the seed alone, as those of the model.
+        with seeded(config.seed):
+            embedding = SmallEmbedding(
+                schema.num_features,
+                scheme.dim,
+                scheme.name,
+                scheme.size,
+                field_sizes=schema.sizes,
+                name="embedding",
+                dtype=PRECISIONS[config.precision],
+            )
+            embedding.build()
+        model = build_model(
+            config.model,
+            schema.size_by_name,
+            embedding=embedding,
+            seed=config.seed,
+            table_device=self.table_device,
+            dtype=PRECISIONS[config.precision],
+            **config.model_options(),
+        )
+        result = self._fit(stage, model)
+        row = self._row("small", "original", scheme.numbers, model, result)
+        return self._export(stage, row, self._exporter(model))
+
+    def _fit(self, stage: str, model: CTRModel) -> FitResult:
         result = training.fit(
             model,
             self.data,
@@ -121,15 +163,14 @@ class Run:
             reporter=self.reporter,
         )
         self.folder.note_history(stage, result.history)
-        kind = "baseline" if dim == self.config.embedding_dim else "uniform"
-        entries = self.config.entries(self.data.schema.num_features, dim)
-        row = self._row(kind, "original", entries, model, result)
+        return result
 
+    def _exporter(self, model: CTRModel) -> Callable[..., pathlib.Path]:
         def export(folder: pathlib.Path, metadata: Any, **form: Any) -> pathlib.Path:
             card = {**facts_of(self.data), **metadata}
             return api.export(model, folder, data=self.data, metadata=card, **form)
 
-        return self._export(stage, row, export)
+        return export
 
     def _tickets(self) -> list[training.Ticket]:
         """The tickets, from their files if pruning has finished."""
@@ -216,6 +257,7 @@ class Run:
         covered = [model.embedding, model.first_order][: 1 + self.config.prune_linear]
         uniform = stage in ("baseline", "uniform")
         nnz = budget if uniform else sum(table.nnz() for table in covered)
+        places = stage in ("ticket", "pruned")  # has to be said where the numbers are
         first_order, tower = other_parameters(model, covered)
         others = first_order + tower
         return Row(
@@ -227,7 +269,7 @@ class Run:
             nnz=nnz,
             fraction=nnz / self.entries,
             parameters=nnz + others,
-            bytes=stored_bytes(nnz, budget if uniform else self.entries, others),
+            bytes=stored_bytes(nnz, self.entries if places else nnz, others),
             validation_auc=result.validation.auc,
             validation_logloss=result.validation.logloss,
             test_auc=result.test.auc,

@@ -7,17 +7,18 @@ import numpy as np
 from pep_tf.data.raw import RawTransform
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.serving_module import ServingModule
-from pep_tf.export.tables import DenseTables, PackedTables, Tables
+from pep_tf.export.tables import PackedTables, SeparateTables, Tables
 from pep_tf.export.tower import FrozenTower, Interaction
-from pep_tf.tables.packed import DTYPES, DenseTable, Entries
+from pep_tf.tables.packed import DTYPES, DenseTable, Entries, StoredTable, pack
 
 Rows = np.ndarray | Iterable[np.ndarray]
+Table = Rows | StoredTable
 
 
 def build_module(
     *,
     schema: FeatureSchema,
-    table: Rows,
+    table: Table,
     tower: Interaction,
     first_order: Rows | None = None,
     transform: RawTransform | None = None,
@@ -56,17 +57,21 @@ def build_module(
 
 
 def _tables(
-    schema: FeatureSchema, table: Rows, first_order: Rows | None, dtype: str, packed: bool
+    schema: FeatureSchema, table: Table, first_order: Rows | None, dtype: str, packed: bool
 ) -> Tables:
-    rows = _blocks(table, "table")
     weights = None if first_order is None else _blocks(first_order, "first_order")
+    if isinstance(table, StoredTable):
+        alone = None if weights is None else pack(weights, dtype=dtype, field_sizes=schema.sizes)
+        _check_shapes(schema, table, alone)
+        return SeparateTables(table, alone)
+    rows = _blocks(table, "table")
     if packed:
         main, linear = Entries.of(rows), None if weights is None else Entries.of(weights)
         _check_shapes(schema, main, linear)
         return PackedTables(main, linear, dtype, schema)
     dense = DenseTable.of(rows), None if weights is None else DenseTable.of(weights)
     _check_shapes(schema, *dense)
-    return DenseTables(*dense)
+    return SeparateTables(*dense)
 
 
 def _blocks(rows: Rows, name: str) -> Iterator[np.ndarray]:
@@ -83,7 +88,7 @@ def _blocks(rows: Rows, name: str) -> Iterator[np.ndarray]:
 
 
 def _check_shapes(
-    schema: FeatureSchema, table: Entries | DenseTable, first_order: Entries | DenseTable | None
+    schema: FeatureSchema, table: Entries | StoredTable, first_order: Entries | StoredTable | None
 ) -> None:
     for name, part in (("table", table), ("first_order", first_order)):
         if part is not None and part.num_rows != schema.num_features:

@@ -5,7 +5,7 @@ import keras
 from pep_tf.errors import ModelError
 from pep_tf.layers import PackedEmbedding
 from pep_tf.layers.table_layer import TableLayer
-from pep_tf.tables.packed.pack import graph_bytes
+from pep_tf.tables.packed.pack import graph_bytes, pack
 from pep_tf.training.layer_state import walk
 from pep_tf.training.pruned_tables import refuse_more
 from pep_tf.training.swap import keyed, swap_layers
@@ -66,11 +66,14 @@ def _packed_layer(key: str, layer: TableLayer, dtype: str, alike: int) -> Packed
     """The layer that serves a table, one of so many of its width."""
     if not layer.built:
         raise ModelError(f"`model` must be built: its table {key!r} has no weights yet.")
-    return PackedEmbedding.from_blocks(
-        layer.row_blocks(),
-        dtype=dtype,
-        field_sizes=layer.field_sizes,
-        room=graph_bytes(alike),
+    return PackedEmbedding.of(
+        layer.stored_form(dtype)
+        or pack(
+            layer.row_blocks(),
+            dtype=dtype,
+            field_sizes=layer.field_sizes,
+            room=graph_bytes(alike),
+        ),
         policy=layer.dtype_policy,
         name=layer.name,
         mask_zero=layer.mask_zero,

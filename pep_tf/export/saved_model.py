@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pep_tf.data.raw import Examples, RawTransform
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.export.build_module import Rows, build_module
+from pep_tf.export.build_module import Rows, Table, build_module
 from pep_tf.export.check import Check, saved_model_answer
 from pep_tf.export.model_card import MODEL_CARD, model_card, vocabulary_bytes, write_card
 from pep_tf.export.requests import sample_inputs, write_requests
@@ -23,7 +23,7 @@ def export_saved_model(
     folder: str | Path,
     *,
     schema: FeatureSchema,
-    table: Rows,
+    table: Table,
     tower: Interaction,
     first_order: Rows | None = None,
     transform: RawTransform | None = None,
@@ -45,7 +45,8 @@ def export_saved_model(
         folder: the model's folder; TF Serving's `--model_base_path`.
         schema: the fields; its `num_features` N is the number of rows.
         table: effective embedding table float32 [N, d], exact zeros where pruned; or row blocks
-            float32 [n_i, d] in order, so that no N x d array is needed.
+            float32 [n_i, d] in order, so that no N x d array is needed; or a `StoredTable` that has a
+            form of its own.
         tower: the trained Keras model: `interact(embedded, first_order)` and `variables`.
         first_order: effective first-order weights float32 [N, 1], or row blocks of them, or None.
         transform: raw columns to ids, for requests with raw features.

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.table_variables import TableVariables
-from pep_tf.tables.packed import DenseTable, Entries, FieldTable, StoredTable
+from pep_tf.tables.packed import Entries, FieldTable, StoredTable
 from pep_tf.tables.packed.octets import look
 from pep_tf.tables.packed.packed_table import Found
 from pep_tf.tables.packed.pair import Form, SharedWeights, pack_pair
@@ -33,10 +33,10 @@ class Tables(Protocol):
         ...
 
 
-class DenseTables(tf.Module):
-    """Every number of both tables."""
+class SeparateTables(tf.Module):
+    """Both tables, each in a form of its own that stores every row."""
 
-    def __init__(self, table: DenseTable, first_order: DenseTable | None) -> None:
+    def __init__(self, table: StoredTable, first_order: StoredTable | None) -> None:
         super().__init__(name="tables")
         self._table = TableVariables(table, "table")
         self._first_order = (

@@ -11,6 +11,7 @@ from pep_tf.layers.pep_embedding import PEPEmbedding as PEPEmbedding
 from pep_tf.layers.pep_embedding import Rows as Rows
 from pep_tf.layers.pep_embedding import look_up_together as look_up_together
 from pep_tf.layers.pep_embedding import share_rows as share_rows
+from pep_tf.layers.small_embedding import SmallEmbedding as SmallEmbedding
 from pep_tf.layers.table_layer import COMBINERS as COMBINERS
 from pep_tf.layers.table_layer import TableLayer as TableLayer
 from pep_tf.layers.ticket_embedding import TicketEmbedding as TicketEmbedding

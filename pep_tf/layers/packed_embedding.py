@@ -85,6 +85,11 @@ class PackedEmbedding(TableLayer):
             **kwargs: further arguments of the layer, such as `mask_zero` or `name`.
         """
         table = pack(row_blocks, dtype=dtype, field_sizes=field_sizes, room=room)
+        return cls.of(table, policy=policy, **kwargs)
+
+    @classmethod
+    def of(cls, table: StoredTable, *, policy: Any = None, **kwargs: Any) -> "PackedEmbedding":
+        """A built layer of a table whose arrays are NumPy's; arguments as for `from_blocks`."""
         parts = {name: [list(a.shape), a.dtype.name] for name, a in table.arrays.items()}
         told: dict[str, Any] = {"form": type(table).__name__, "facts": table.facts, "parts": parts}
         layer = cls(table.num_rows, table.dim, **told, dtype=policy, **kwargs)

@@ -11,6 +11,7 @@ from keras.src.backend.common.stateless_scope import in_stateless_scope
 from pep_tf.data.schema import COMBINERS
 from pep_tf.numbers import whole, wholes
 from pep_tf.tables.distinct import wide
+from pep_tf.tables.packed.stored_table import StoredTable
 
 _REFUSED = {
     "lora_rank": "low-rank updates would be added to entries that pruning has removed",
@@ -92,6 +93,10 @@ class TableLayer(keras.layers.Layer):
     def row_blocks(self) -> Iterator[np.ndarray]:
         """The effective table in row blocks float32 [n_i, d], in order; nothing is changed."""
         raise NotImplementedError(f"{type(self).__name__} must define `row_blocks`.")
+
+    def stored_form(self, dtype: str) -> StoredTable | None:
+        """How its table is stored where it has a form of its own; see `Values` for `dtype`."""
+        return None
 
     def nnz(self) -> int:
         """Number of entries of the effective table that are not zero."""

@@ -101,6 +101,8 @@ class _Tables(NamedTuple):
                 pickers[layer.table.row_table] = layer.table.row_table.pick
             elif isinstance(layer, TicketEmbedding):
                 pickers[layer.entries.row_table] = layer.pick
+            elif not layer.supports_jit:
+                return None
         by_row = optimizer.tables() if isinstance(optimizer, RowwiseAdam) else []
         if any(not own.by_row or own.table.single or own.table not in pickers for own in by_row):
             return None

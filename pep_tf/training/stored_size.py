@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -100,6 +100,14 @@ class StoredSize:
                 room=graph_bytes(widths.count(own.dim)),
             ).nbytes
             for key, own in zip(self.shapes, found, strict=True)
+        )
+
+    def without(self, left_out: Collection[str]) -> int:
+        """Bytes of the other tables, whole, each stored by itself."""
+        return sum(
+            pack(_ones(shape, None), dtype=self.dtype, field_sizes=self.field_sizes.get(key)).nbytes
+            for key, shape in self.shapes.items()
+            if key not in left_out
         )
 
     def budget(self, size: Number, given: Any) -> ByteBudget:

@@ -2,6 +2,7 @@
 
 import pytest
 
+import pep_tf
 from pep_tf.errors import RunError
 from pep_tf.experiments.config import make_config
 from pep_tf.experiments.report import write_report
@@ -45,3 +46,31 @@ def test_what_has_no_effect_beside_a_method_is_refused():
         make_config("tiny", 200, {**OPTIONS, "method": "random", "threshold_init": -4.0})
     with pytest.raises(RunError, match="`method` must be one of pep, magnitude"):
         make_config("tiny", 200, {**OPTIONS, "method": "size"})
+    with pytest.raises(RunError, match="`prune_linear` has no effect with method=qr"):
+        make_config("tiny", 200, {**OPTIONS, "method": "qr", "prune_linear": True})
+    with pytest.raises(RunError, match="'hash' has no tickets"):
+        pep_tf.prune(tiny.model("fm"), tiny.DATA, budgets=[12], method="hash")
+
+
+@pytest.mark.parametrize("method", ["hash", "qr", "mde"])
+def test_small_tables_are_trained_exported_and_reported(method, tmp_path):
+    budgets = ["95%", "25%bytes"] if method == "hash" else ["95%"]
+    results = run(tmp_path, method=method, budgets=budgets, export_dtype="int8")
+    row = results.rows[1]
+    assert (row.stage, row.method) == ("small", method)
+    assert row.nnz == row.budget <= 0.95 * 64
+    assert f"{method} " in table_text(results)
+    card = read_card(tmp_path / "export" / f"{method}_{row.nnz}" / "1")
+    assert card["table"]["format"] == "SmallTable"
+    assert card["table"]["nnz"] == row.nnz
+    assert card["check"]["largest_difference"] < 0.01
+    assert row.table_bytes == card["table"]["bytes"] + card["first_order"]["bytes"]
+    if method == "hash":
+        assert results.rows[2].table_bytes <= 0.25 * 4 * 16 * 5
+        assert f"method {method}" in write_report([tmp_path]).read_text()
+
+
+@pytest.mark.parametrize("method", ["qr", "mde"])
+def test_a_size_that_a_method_cannot_reach_is_refused_with_the_nearest(method, tmp_path):
+    with pytest.raises(RunError, match=rf"'{method}' takes at least \d+ numbers .* of 6 numbers"):
+        run(tmp_path, method=method, budgets=["10%"])

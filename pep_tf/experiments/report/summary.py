@@ -76,7 +76,11 @@ def _label(row: Row) -> str:
         )
         return f"uniform{width}"
     other = row.method if row.method not in (None, PEP) else None
-    kinds = {"ticket": clean(other or "ticket"), "pruned": f"{clean(other or '')} as cut,".strip()}
+    kinds = {
+        "small": clean(row.method),
+        "ticket": clean(other or "ticket"),
+        "pruned": f"{clean(other or '')} as cut,".strip(),
+    }
     random = " (random start)" if row.init == "random" else ""
     return f"{kinds.get(row.stage, clean(row.stage))} {percent(row.fraction)}{random}"
 

@@ -1,0 +1,123 @@
+"""Ways to make a small table against the formulas of their papers, in NumPy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pep_tf.errors import NumberError
+from pep_tf.layers import SmallEmbedding
+from pep_tf.tables.small import SCHEMES
+
+FIELDS, DIM = (3, 20, 7), 6
+FIRST = np.cumsum((0, *FIELDS))
+ROWS = np.array([0, 2, 3, 22, 9, 29, 23, 9])  # one of them twice
+SIZE = {"hash": 5, "qr": 5, "mde": 4}
+
+
+def layer(scheme: str) -> SmallEmbedding:
+    keras.utils.set_random_seed(0)
+    made = SmallEmbedding(30, DIM, scheme, SIZE[scheme], field_sizes=FIELDS)
+    made.build()
+    return made
+
+
+def hashed(t):
+    kept = [3, 5, 5]
+    start = np.cumsum([0, *kept])
+    table = []
+    for field, n in enumerate(FIELDS):
+        table += [t["table"][start[field] + i % kept[field]] for i in range(n)]
+    return np.array(table)
+
+
+def composed(t):
+    """Shi et al., section 3: x = R[i mod m] * Q[i // m]; the field of 3 has a row for each."""
+    table = [t["remainder"][i] for i in range(3)]
+    table += [t["remainder"][3 + i % 5] * t["quotient"][i // 5] for i in range(20)]
+    table += [t["remainder"][8 + i % 5] * t["quotient"][4 + i // 5] for i in range(7)]
+    return np.array(table)
+
+
+def mixed(t):
+    """Ginart et al., algorithm 2: d_f = d (n_f / n_0)^-alpha; rows times the field's matrix."""
+    widths = [4, round(4 * (20 / 3) ** -0.3), round(4 * (7 / 3) ** -0.3)]
+    assert widths == [4, 2, 3]
+    matrices = [np.eye(4), t["projections"][:2], t["projections"][2:5]]
+    table = [t[f"width_{w}"] @ m for w, m in zip(widths, matrices, strict=True)]
+    return np.pad(np.concatenate(table), ((0, 0), (0, 2)))
+
+
+ORACLES = {"hash": hashed, "qr": composed, "mde": mixed}
+NUMBERS = {
+    "hash": (3 + 5 + 5) * 6,
+    "qr": (3 + 5 + 5 + 4 + 2) * 6,
+    "mde": 3 * 4 + 20 * 2 + 7 * 3 + (2 + 3) * 4,
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_lookup_and_size_are_those_of_the_paper(scheme):
+    made = layer(scheme)
+    expected = ORACLES[scheme]({name: v.numpy() for name, v in made.tables.items()})
+    np.testing.assert_allclose(
+        made(ROWS.reshape(2, 4)).numpy().reshape(8, DIM), expected[ROWS], atol=1e-7
+    )
+    np.testing.assert_allclose(made.effective_table(), expected, atol=1e-7)
+    assert made.scheme.numbers == made.nnz() == NUMBERS[scheme] == made.count_params()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_gradients_are_those_of_the_paper(scheme):
+    made = layer(scheme)
+    weights = np.random.default_rng(0).normal(size=(8, DIM)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(made(ROWS) * weights)
+    variables = made.trainable_variables
+    found = tape.gradient(loss, [v.value for v in variables])
+    for variable, gradient in zip(variables, found, strict=True):
+        values = {name: v.numpy().astype(np.float64) for name, v in made.tables.items()}
+        expected = np.zeros(variable.shape)
+        for at in np.ndindex(*variable.shape):  # linear in each table: a difference is exact
+            step = {n: v.copy() for n, v in values.items()}
+            step[variable.name][at] += 1.0
+            change = ORACLES[scheme](step)[ROWS] - ORACLES[scheme](values)[ROWS]
+            expected[at] = (change * weights).sum()
+        np.testing.assert_allclose(tf.convert_to_tensor(gradient), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+def test_a_stored_form_answers_as_the_layer_and_takes_what_was_counted(scheme, dtype):
+    made = layer(scheme)
+    stored = made.stored_form(dtype)
+    assert stored.nbytes == sum(a.nbytes for a in stored.arrays.values())
+    assert stored.nbytes == type(stored).bytes_of(made.scheme, dtype)
+    difference = np.abs(stored.lookup(tf.constant(ROWS, tf.int32)) - made(ROWS)).max()
+    assert difference <= (0 if dtype == "float32" else 0.02)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_budget_gives_the_largest_tables_within_it(scheme):
+    sizes = (2, 50, 900, 33)
+    fitting = SCHEMES[scheme].fitting
+    for most in (900, 1_500, 5_000, 10**6):
+        found = fitting(sizes, 8, most)
+        assert found.numbers <= most
+        larger = type(found)(sizes, 8, found.size + 1)
+        assert larger.numbers > most or found.size == found.sizes(sizes, 8)[1]
+    smallest = min(
+        type(found)(sizes, 8, m).numbers for m in range(1, 900 if scheme != "mde" else 9)
+    )
+    with pytest.raises(NumberError, match=f"'{scheme}' takes at least {smallest:,} numbers"):
+        fitting(sizes, 8, smallest - 1)
+
+
+def test_a_layer_comes_back_from_its_configuration_and_refuses_sizes():
+    made = layer("mde")
+    other = SmallEmbedding.from_config(made.get_config())
+    assert other.scheme.shapes == made.scheme.shapes
+    with pytest.raises(ValueError, match="must sum to input_dim=30"):
+        SmallEmbedding(30, 6, "hash", 5, field_sizes=(3, 20))
+    with pytest.raises(ValueError, match="one of .*'qr'"):
+        SmallEmbedding(30, 6, "sha", 5)
