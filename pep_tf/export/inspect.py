@@ -15,6 +15,7 @@ from pep_tf.tables.packed.pair import SharedWeights
 
 _SHARED = SharedWeights.__name__
 _FIRST_ORDER = "first_order"
+_VARIABLES = "variables/variables.data-00000-of-00001"
 _OTHERWISE = ("missing", "changed", "added")  # than the model card has it
 
 
@@ -26,7 +27,9 @@ def inspect(path: str | Path) -> dict[str, Any]:
 
     Returns:
         `version` (folder), `bytes` by part (`values`, `indices`, `first_order`, `tower`,
-        `vocabulary`, `graph`, `other` and their sum `total`), `tables` as the model card has them by
+        `vocabulary`, `graph`, `other` and their sum `total`), `variables` (a SavedModel's file of
+        variables: `tables`, `tower`, `vocabulary`, TensorFlow's `bookkeeping` of their names, and their
+        sum `total`), `tables` as the model card has them by
         name (`table` and `first_order` in a model of `pep_tf.models`), `dense_bytes` (tables and
         tower stored whole), `bound_bytes` (of the tables), `missing`, `changed` and `added` (files
         against the card, by their sha256).
@@ -64,6 +67,10 @@ def _report(version: Path, card: dict[str, Any], sizes: dict[str, int]) -> dict[
     graph = sizes[MODEL] - sum(parts.values()) if lite else sizes["saved_model.pb"]
     total = sum(sizes.values())
     parts |= {"graph": graph, "other": total - graph - sum(parts.values()), "total": total}
+    variables = {name: parts[name] for name in ("tower", "vocabulary")}
+    variables = {"tables": sum(facts["bytes"] for facts in tables.values()), **variables}
+    size = sizes.get(_VARIABLES, 0)
+    variables |= {"bookkeeping": size - sum(variables.values()), "total": size}
     stored = {name: facts["sha256"] for name, facts in card["files"].items()}
     return {
         "version": str(version),
@@ -71,6 +78,7 @@ def _report(version: Path, card: dict[str, Any], sizes: dict[str, int]) -> dict[
         "export_dtype": card["export_dtype"],
         "precision": card.get("precision", "float32"),  # not in cards of before
         "bytes": parts,
+        "variables": None if lite else variables,
         "tables": tables,
         "dense_bytes": sum(facts["dense_bytes"] for facts in tables.values())
         + card["tower_bytes_float32"],
@@ -109,6 +117,9 @@ def render(report: dict[str, Any]) -> str:
     for name, size in report["bytes"].items():
         lines.append(f"  {name:<12}{size:>15,} bytes {100 * size / total:6.1f} %")
     lines.append(f"  {'dense model':<12}{dense:>15,} bytes {100 * total / dense:6.2f} % of it here")
+    if found := report["variables"]:
+        told = " + ".join(f"{name} {size:,}" for name, size in found.items() if name != "total")
+        lines.append(f"  {_VARIABLES}: {found['total']:,} bytes = {told}")
     for name, facts in report["tables"].items():
         kept = facts["nnz"] / (facts["rows"] * facts["dim"])
         over = facts["bytes"] / facts["bound_bytes"] if facts["bound_bytes"] else 1.0

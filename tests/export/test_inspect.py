@@ -41,6 +41,14 @@ def test_bytes_by_part_add_up_to_what_is_on_the_disk(exported):
     assert parts["tower"] == width * matrices + 4 * (TOWER_NUMBERS - matrices)
     assert report["dense_bytes"] == 4 * (77 * DIM + 77 + TOWER_NUMBERS)
     assert report["missing"] == report["changed"] == []
+    file = report["variables"]
+    tables = ("values", "indices", "first_order")
+    assert file["tables"] == sum(parts[name] for name in tables)
+    assert file["total"] == sum(file[n] for n in ("tables", "tower", "vocabulary", "bookkeeping"))
+    names = tf.train.load_checkpoint(version / "variables" / "variables").get_tensor(
+        "_CHECKPOINTABLE_OBJECT_GRAPH"
+    )
+    assert file["bookkeeping"] == len(names) + 2 + 4  # with its length, and a checksum of that
 
 
 def test_an_index_that_serves_both_tables_is_counted_once(tmp_path, capsys):
