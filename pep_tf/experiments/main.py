@@ -94,6 +94,7 @@ class _Main:
             refuse_too_large(memory_of(config, data.schema, data.train.num_rows))
         # Before a folder is made for the run.
         config.resolved_budgets(data.schema)
+        config.schemes(data.schema)
         stem = f"{data.name}-{config.model}"
         path = options.run_dir or next_run_dir(resolve("runs"), stem, options.resume)
         folder = RunFolder(path)
