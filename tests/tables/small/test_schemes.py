@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import pep_tf
 from pep_tf.errors import NumberError
+from pep_tf.export.inspect import inspect
 from pep_tf.layers import SmallEmbedding
 from pep_tf.tables.small import SCHEMES
 
@@ -121,3 +123,12 @@ def test_a_layer_comes_back_from_its_configuration_and_refuses_sizes():
         SmallEmbedding(30, 6, "hash", 5, field_sizes=(3, 20))
     with pytest.raises(ValueError, match="one of .*'qr'"):
         SmallEmbedding(30, 6, "sha", 5)
+
+
+def test_it_is_stored_in_few_numbers_in_any_keras_model(tmp_path):
+    keras.utils.set_random_seed(0)
+    table = SmallEmbedding(900, 8, "qr", 30, name="item")
+    model = keras.Sequential([keras.Input((2,), dtype="int32"), table])
+    report = inspect(pep_tf.export(model, tmp_path, examples=np.array([[0, 899], [5, 5]])))
+    assert report["bytes"]["values"] == 4 * 8 * (31 + 31) == report["variables"]["tables"]
+    assert table.scheme.numbers == 60 * 8
