@@ -28,7 +28,7 @@ def new_command(dataset: str, about: str) -> Command:
     command = Command(f"data_prep.{dataset}.prepare", about, least_level=logging.ERROR)
     default = Options()
     command.heading("Files")
-    command.path("raw", None, "the raw file, plain or gzip", required=True)
+    command.path("raw", None, "the raw file, plain or gzip", required=True, exists=True)
     command.path("out", None, "folder for the prepared data", required=True)
     command.switch("overwrite", False, "replace the store that is there")
     command.switch(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import pathlib
 import shutil
 import sys
 import textwrap
@@ -87,13 +88,30 @@ class Command:
         return self._define(str, name, default, about, value, shown)
 
     def path(
-        self, name: str, default: str | None, about: str, *, shown: str = "", required: bool = False
+        self,
+        name: str,
+        default: str | None,
+        about: str,
+        *,
+        shown: str = "",
+        required: bool = False,
+        exists: bool = False,
     ) -> flags.FlagHolder:
-        """A file or folder, as an absolute `pathlib.Path`; `~` is the home."""
+        """A file or folder, as an absolute `pathlib.Path`; `~` is the home. `exists`: it must be there."""
         if required:
             self._required.append(name)
             shown = "required"
-        return self._define(resolve, name, default, about, "PATH", shown)
+
+        def read(text: str) -> pathlib.Path:
+            try:
+                path = resolve(text)
+            except PepError as error:
+                raise UsageError(f"--{name}: {error}") from None
+            if exists and not path.exists():
+                raise UsageError(f"--{name}={path}: there is no such file or folder.")
+            return path
+
+        return self._define(read, name, default, about, "PATH", shown)
 
     def whole(
         self, name: str, default: int | None, about: str, *, shown: str = "", **bounds: int

@@ -6,12 +6,13 @@ import operator
 import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from pep_tf.errors import NumberError
 
+_LARGEST = 1e18  # of a number in a file that there is a use for
 INT32_MAX = 2**31 - 1  # ids, rows of a table and what counts them travel as int32
 _LARGEST_EXPONENT = 400  # beyond every float; a longer one would take memory to expand
 _LONGEST = 80  # characters
@@ -215,6 +216,11 @@ def read_fields(instance: Any, least: Mapping[str, int]) -> None:
             wanted = "True or False" if kind == "bool" else "text"
             raise NumberError(f"`{name}` must be {wanted}. Received: {value!r}")
         object.__setattr__(instance, name, value)
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value of a JSON file is a number, finite and of a size that there is a use for."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def type_name(field: dataclasses.Field[Any]) -> str:

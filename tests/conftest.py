@@ -1,8 +1,14 @@
 """What all tests share."""
 
+import gc
+
 import keras
 import pytest
 import tensorflow as tf
+
+# Python looks for garbage among millions of objects that libraries have made: rarely, and not in those of imports.
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)
 
 # What tests compare was computed in float32, which a GPU's matrix products would round to TF32.
 tf.config.experimental.enable_tensor_float_32_execution(False)

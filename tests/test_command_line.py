@@ -47,6 +47,7 @@ def command():
     made.wholes("dims", (4, 8), "widths", least=1)
     made.heading("Where")
     made.path("out", None, "folder", required=True)
+    made.path("raw", None, "file", exists=True)
     made.switch("resume", False, "go on")
     made.refuse({"seeds": "there is one"})
     return made
@@ -84,7 +85,9 @@ def test_reads_anew_each_time(command):
         (["--row=5"], "Unknown command line flag 'row'. Did you mean: rows ? (--help lists"),
         (["--seeds=3"], "`seeds` has no effect here: there is one."),
         (["--v=1"], "Unknown command line flag 'v'"),
-        (["--out=a\0"], "cannot be used"),
+        (["--out=a\0"], "--out: The path 'a\\x00' cannot be used"),
+        (["--out="], "--out: A path must not be empty"),
+        (["--raw=none.txt"], "none.txt: there is no such file or folder."),
         (["a"], "--out must be given"),
         (["--out=x"], "FOLDER ... must be given"),
     ],
@@ -154,6 +157,7 @@ What:
 
 Where:
   --out=PATH                 folder [required]
+  --raw=PATH                 file
   --[no]resume               go on [off]
 """
         )

@@ -10,6 +10,7 @@ import sys
 
 import matplotlib.image
 import numpy as np
+import pytest
 import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -73,28 +74,22 @@ print(abs(served(**raw)["probability"].numpy() - expected.numpy()).max())
 """
 
 
-def run_example(holding: str, folder: pathlib.Path, more: str = "") -> str:
+@pytest.fixture
+def run_example(tmp_path, monkeypatch, capsys):
     """What the only example that holds a text prints, run in a folder, with more code after it."""
-    (code,) = [code for code in python_examples() if holding in code]
-    assert code.count("\n") < 20
-    script = folder / "example.py"
-    script.write_text(code + more)
-    command = [sys.executable, str(script)]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+
+    def run(holding: str, more: str = "") -> str:
+        (code,) = [code for code in python_examples() if holding in code]
+        assert code.count("\n") < 20
+        monkeypatch.chdir(tmp_path)
+        exec(compile(code + more, "README.md", "exec"), {"__name__": "__main__"})
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_the_main_example_runs(tmp_path):
-    assert run_example(MAIN, tmp_path).count("test AUC") == 2
+def test_the_main_example_runs(tmp_path, run_example):
+    assert run_example(MAIN).count("test AUC") == 2
     version = tmp_path / "runs/example/export/small/1"
     request, answer = (
         json.loads((version / "assets.extra/requests" / name).read_text("utf-8"))
@@ -111,16 +106,16 @@ def test_the_main_example_runs(tmp_path):
     np.testing.assert_allclose(served(**raw)["probability"], answer["outputs"], rtol=0, atol=2e-6)
 
 
-def test_the_example_with_data_of_ones_own_runs(tmp_path):
-    told = run_example(OWN_DATA, tmp_path, FEED)
+def test_the_example_with_data_of_ones_own_runs(run_example):
+    told = run_example(OWN_DATA, FEED)
     assert told.count("test AUC") == 3
     assert float(told.split()[-1]) <= 1e-6
 
 
-def test_the_example_with_a_keras_model_of_ones_own_runs(tmp_path):
-    assert "runs/example/own_model/1" in run_example(OWN_MODEL, tmp_path)
+def test_the_example_with_a_keras_model_of_ones_own_runs(run_example):
+    assert "runs/example/own_model/1" in run_example(OWN_MODEL)
 
 
-def test_the_search_example_runs(tmp_path):
-    assert "threshold_learning_rate" in run_example(SEARCH, tmp_path)
+def test_the_search_example_runs(tmp_path, run_example):
+    assert "threshold_learning_rate" in run_example(SEARCH)
     assert (tmp_path / "runs/search/best.py").exists()

@@ -15,7 +15,9 @@ from pep_tf.data.store.report import report
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     command = Command("data_prep.movielens.prepare", __doc__, least_level=logging.ERROR)
-    raw = command.path("raw", None, "folder with ratings.dat, users.dat, movies.dat", required=True)
+    raw = command.path(
+        "raw", None, "folder with ratings.dat, users.dat, movies.dat", required=True, exists=True
+    )
     out = command.path("out", None, "folder for the prepared data", required=True)
     features = command.choice("features", "paper", FEATURES, "which fields")
     overwrite = command.switch("overwrite", False, "replace the store that is there")

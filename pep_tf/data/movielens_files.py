@@ -99,9 +99,9 @@ def _check_files(folder: Path) -> None:
         inner = folder / "ml-1m"
         hint = f" Is {str(inner)!r} meant?" if (inner / FILES[0]).is_file() else ""
         raise DataError(
-            f"`data_dir` must be a folder with the MovieLens-1M files {', '.join(FILES)} "
+            f"{folder} must be a folder with the MovieLens-1M files {', '.join(FILES)} "
             "(https://files.grouplens.org/datasets/movielens/ml-1m.zip). "
-            f"Missing in {str(folder)!r}: {', '.join(missing)}.{hint}"
+            f"Missing: {', '.join(missing)}.{hint}"
         )
 
 

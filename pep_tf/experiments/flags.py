@@ -130,6 +130,7 @@ def _define_data(command: Command) -> None:
         None,
         "MovieLens: folder with ratings.dat, users.dat, movies.dat, or a prepared store; click logs: a "
         "prepared store, or the raw file itself",
+        exists=True,
     )
     command.text(
         "label", None, "a table: a column of 0 and 1, or a column and a threshold: 'rating > 3'"

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import pathlib
 import re
@@ -13,10 +12,10 @@ from pep_tf.data import CTRData, Identity
 from pep_tf.differences import differences, one_line
 from pep_tf.errors import RunError
 from pep_tf.experiments.results import Row
+from pep_tf.files import LOCK, lock
 from pep_tf.training import refuse_to_resume
 from pep_tf.training.state import reading_object, save_text
 
-_LOCK = ".lock"
 _PLACES = {"data_dir", "source", "fallback", "tool"}  # of a data set's details: not what it holds
 
 
@@ -86,7 +85,7 @@ class RunFolder:
             raise RunError(
                 f"--resume: {self.path} holds no run. Leave --resume out to begin one there."
             )
-        if self.path.is_dir() and any(file.name != _LOCK for file in self.path.iterdir()):
+        if self.path.is_dir() and any(file.name != LOCK for file in self.path.iterdir()):
             raise RunError(f"--run_dir={self.path} holds files but no run. Choose another folder.")
 
     def _refuse_other(self, found: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -118,17 +117,14 @@ class RunFolder:
         """
         self._refuse_place(resume)  # before anything is made there
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / _LOCK).open("w")
+            held = lock(self.path)
+        except BlockingIOError:
+            raise RunError(f"Another process is at work in {self.path}.") from None
         except OSError as error:
             raise RunError(
                 f"Cannot write {self.path}: {error.strerror}; choose another folder."
             ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"Another process is at work in {self.path}.") from None
+        with held:
             self.open(config, data, resume)
             yield
 
@@ -142,7 +138,7 @@ class RunFolder:
         if not path.exists():
             return None
         with reading_object(path, "delete it, and its stage is done again") as found:
-            return Row(**found)
+            return Row.read(found)
 
     def note_environment(self, facts: dict[str, Any]) -> None:
         """Keeps where the run was begun; of a run that is taken up again the first start stays."""

@@ -1,6 +1,5 @@
 """TF Serving's layout: `<folder>/1`, `<folder>/2`, ...; a version appears whole or not at all."""
 
-import os
 import secrets
 import shutil
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from pep_tf.errors import RunError
+from pep_tf.files import sync
 from pep_tf.paths import resolve
 
 _ATTEMPTS = 100
@@ -64,7 +64,7 @@ def _rename_to_next(draft: Path) -> Path:
             if not target.exists():
                 raise
             continue
-        _sync(target.parent)
+        sync(target.parent)
         return target
     raise OSError(f"no free version number after {_ATTEMPTS} attempts")
 
@@ -72,16 +72,8 @@ def _rename_to_next(draft: Path) -> Path:
 def _flush(folder: Path) -> None:
     """Puts files and names on the disk before the rename can make them visible."""
     for path in sorted(folder.rglob("*")):
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)
+    sync(folder)
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import sys
 
 _USE, _LIMIT = "TF_CPU_ALLOCATOR_USE_BFC", "TF_CPU_BFC_MEM_LIMIT_IN_MB"
 _CONTAINER_LIMITS = (
@@ -30,6 +31,8 @@ def use_memory_pool() -> None:
 
 def machine_memory() -> int:
     """Bytes of memory that the machine has, or the container where one sets a limit."""
+    if not hasattr(os, "sysconf"):  # Windows: nothing is refused for want of memory
+        return sys.maxsize
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in _CONTAINER_LIMITS:
         with contextlib.suppress(OSError, ValueError):  # no such file; "max", which is no limit

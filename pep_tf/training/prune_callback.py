@@ -205,7 +205,8 @@ class PruneCallback(keras.callbacks.Callback):
                 "The model was restored by another callback, but what PruneCallback had begun was "
                 "not kept. Use pep_tf.Backup, or PruneCallback(folder=...) from the start."
             )
-        beginning = self.folder.beginning(pruning.budgets)
+        weights, updates = snapshot(self.model), self._updates()
+        beginning = self.folder.beginning(pruning.budgets, weights, updates)
         carry_out(beginning.plan, pruning.pruned(), pruning.whole(), restored=True)
         self._take_up(beginning, pruning)
         step = self._step()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pep_tf.errors import RunError, reading
+from pep_tf.numbers import whole
 from pep_tf.paths import resolve
 from pep_tf.training.budgets import ByteBudget, total
 from pep_tf.training.pruned_tables import Budget
@@ -72,14 +73,21 @@ class PruneFolder:
             "first": beginning.first,
             "steps": beginning.steps,
         }
+        self.note([], False, False)  # before the beginning, beside which it is never missing
         save_state(self._start, beginning.initial, facts)
-        self.note([], False, False)
 
-    def beginning(self, budgets: Sequence[Budget]) -> Beginning:
+    def beginning(
+        self, budgets: Sequence[Budget], weights: Mapping[str, np.ndarray], updates: int
+    ) -> Beginning:
         """The beginning of the pruning that is to go on.
 
+        Args:
+            budgets: those to reach.
+            weights: of the model by name, which the beginning must have in the same sizes.
+            updates: the optimizer's steps by now.
+
         Raises:
-            RunError: none, a damaged one, or one with other budgets.
+            RunError: none, a damaged one, one of another model, or one with other budgets.
         """
         initial, facts = load_state(self._start, "the beginning of a pruning")
         with reading(self._start, RunError, _ANOTHER):
@@ -87,9 +95,11 @@ class PruneFolder:
                 initial,
                 [from_json(budget) for budget in facts["budgets"]],
                 ThresholdPlan(**facts["plan"]),
-                int(facts["first"]),
-                int(facts["steps"]),
+                whole("first", facts["first"], least=0, most=updates),
+                whole("steps", facts["steps"], least=1),
             )
+        if _sizes(initial) != _sizes(weights):
+            raise RunError(f"{self._start} is the beginning of another model; {_ANOTHER}.")
         if found.budgets != list(budgets):
             raise RunError(
                 f"The pruning in {self.path} has the budgets {found.budgets}. Use the same ones, or "
@@ -111,6 +121,8 @@ class PruneFolder:
 
     def _told(self) -> dict[str, Any]:
         if not self._progress.exists():
+            if self._start.exists():
+                raise RunError(f"{self._progress} is missing; {_ANOTHER}.")
             return {}
         with reading_object(self._progress, _ANOTHER) as told:
             return told
@@ -138,6 +150,10 @@ class PruneFolder:
         alike = [b for b in budgets if not isinstance(b, ByteBudget) and total(b) == total(budget)]
         number = f"_{alike.index(budget) + 1}" if len(alike) > 1 else ""
         return self.path / f"ticket_{total(budget)}{number}.safetensors"
+
+
+def _sizes(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    return {name: np.size(array) for name, array in arrays.items()}
 
 
 def budget_of(ticket: Ticket) -> Budget:

@@ -1,7 +1,6 @@
 """Which tables of a model are pruned, and what they hold at one moment."""
 
 import math
-import os
 import tempfile
 from collections.abc import Mapping
 
@@ -9,6 +8,7 @@ import keras
 import numpy as np
 
 from pep_tf.errors import ModelError, RunError
+from pep_tf.files import reserve
 from pep_tf.layers import PEPEmbedding
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.training.budgets import ByteBudget
@@ -116,7 +116,7 @@ def _temporary(shapes: Mapping[str, tuple[int, int]]) -> dict[str, np.ndarray]:
     with tempfile.TemporaryFile() as file:
         try:
             # A full disk is an error now; writing to the array it would end the process.
-            os.posix_fallocate(file.fileno(), 0, 4 * sum(sizes))
+            reserve(file, 4 * sum(sizes))
         except OSError as error:
             raise RunError(
                 f"Cannot write {4 * sum(sizes):,} bytes to {tempfile.gettempdir()} for the cut of a "

@@ -12,6 +12,7 @@ import safetensors
 import safetensors.numpy
 
 from pep_tf.errors import PepError, RunError, reading
+from pep_tf.files import sync
 
 _NEIGHBOUR = ".{}.{}.tmp"  # of a file, by a process
 
@@ -59,9 +60,9 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield neighbour
-        with open(neighbour, "rb") as file:
-            os.fsync(file.fileno())
+        sync(neighbour)
         os.replace(neighbour, path)
+        sync(path.parent)
     except (OSError, safetensors.SafetensorError) as error:
         with contextlib.suppress(OSError):
             neighbour.unlink()

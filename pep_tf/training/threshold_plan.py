@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pep_tf.errors import ModelError, RunError
 from pep_tf.layers import PEPEmbedding
+from pep_tf.numbers import read_fields
 from pep_tf.optimizers import CoupledAdam
 from pep_tf.training.threshold_start import CLIMB, threshold_schedule
 
@@ -35,6 +36,10 @@ class ThresholdPlan:
     target: float | None = None
     learning_rate: float | None = None
     strength: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises NumberError for what is no number."""
+        read_fields(self, {})
 
 
 def automatic(

@@ -7,6 +7,7 @@ from typing import Any
 
 from pep_tf.data import CTRData
 from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.report.commands import quoted
 from pep_tf.experiments.report.search import STUDY
 from pep_tf.training import Reporter, Ticket
 from pep_tf.training.state import reading_object, save_text
@@ -97,11 +98,10 @@ def write_study(search: Search, config: Config, data: CTRData, run_dir: pathlib.
     assert search.best is not None
     trial = search.trial(search.best)
     lines = "".join(f"    {json.dumps(name)}: {value!r},\n" for name, value in changes.items())
-    text = (
-        f'"""The best of {len(search.trials)} trials ({search.algorithm} search, trial {trial.id}): '
-        f"{search.objective} {trial.score:.4f} on validation.\n\n"
-        "Command:\n"
-        f'    python -m pep_tf.experiments.main --config={path}\n"""\n\n'
+    text = (  # comments: whatever is in the name of a folder is not executed
+        f"# The best of {len(search.trials)} trials ({search.algorithm} search, trial {trial.id}):\n"
+        f"# {search.objective} {trial.score:.4f} on validation.\n"
+        f"# python -m pep_tf.experiments.main --config={quoted(path)}\n\n"
         f"CONFIG = {{\n{lines}}}\n"
     )
     save_text(path, text)

@@ -18,6 +18,7 @@ from pep_tf.experiments.config import Config, load_study, make_config
 from pep_tf.experiments.load_data import fallback_line, load_for_seed
 from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.placement import devices
+from pep_tf.experiments.report.commands import quoted
 from pep_tf.experiments.report.search import STUDY
 from pep_tf.experiments.run_folder import next_run_dir
 from pep_tf.experiments.terminal import TerminalReporter
@@ -158,7 +159,7 @@ def _show(search: Search, path: pathlib.Path, used_up: str) -> None:
     if used_up:
         print(used_up)
     print(f"{shown(path / 'search.json')}: all trials")
-    print(f"python -m pep_tf.experiments.main --config={shown(path / STUDY)}")
+    print(f"python -m pep_tf.experiments.main --config={quoted(path / STUDY)}")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def test_damaged_files_are_an_error_not_a_fallback(dataset, folder, monkeypatch)
     with pytest.raises(DataError, match="all of MovieLens-1M.*truncated.*Received: 378 ratings"):
         load(dataset, data_dir=folder)
     (folder / "users.dat").unlink()
-    with pytest.raises(DataError, match="Missing in .*users.dat"):
+    with pytest.raises(DataError, match="Missing: .*users.dat"):
         load(dataset, data_dir=folder)
 
 

@@ -137,7 +137,7 @@ def test_truncation_names_the_last_line(folder):
 def test_missing_files_are_listed(folder):
     (folder / "users.dat").unlink()
     (folder / "movies.dat").unlink()
-    with pytest.raises(DataError, match=r"Missing in '.*': users.dat, movies.dat\.$"):
+    with pytest.raises(DataError, match=r"Missing: users.dat, movies.dat\.$"):
         read_files(folder)
 
 

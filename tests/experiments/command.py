@@ -1,9 +1,16 @@
-"""Runs the command line as a subprocess on the bundled data set, with little training."""
+"""Runs commands on the bundled data set, with little training: as a process, or within this one."""
 
+import contextlib
+import io
 import json
 import pathlib
 import subprocess
 import sys
+import time
+from types import ModuleType
+from unittest import mock
+
+from pep_tf.experiments import main
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MAIN = [sys.executable, "-m", "pep_tf.experiments.main"]
@@ -35,6 +42,22 @@ def run(*flags: str, module: list[str] = MAIN) -> tuple[int, str, str]:
     process = start(*flags, module=module)
     out, err = process.communicate(timeout=600)
     return process.returncode, out, err
+
+
+def called(*flags: str, module: ModuleType = main) -> tuple[int, str, str]:
+    """The same of a command that is called in this process, which spares it the start of TensorFlow."""
+    out, err = io.StringIO(), io.StringIO()
+    unset = mock.patch.object(module, "use_memory_pool")  # it sets the environment
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), unset:
+        code = module.main(list(flags))
+    return code, out.getvalue(), err.getvalue()
+
+
+def wait_for(path: pathlib.Path, since: float = 0.0) -> None:
+    """Waits for a file to be written since a time of the clock; in vain at most two minutes."""
+    until = time.time() + 120
+    while not (path.exists() and path.stat().st_mtime >= since) and time.time() < until:
+        time.sleep(0.02)
 
 
 def rows_without_times(run_dir: pathlib.Path) -> list[dict]:

@@ -43,7 +43,7 @@ def test_a_store_of_synthetic_rows_is_named_by_the_first_seed(tmp_path):
     given = {"num_features": 500, "first_seed": 3}
     first, second = (loaded("synthetic-avazu", tmp_path / "out", s, **given) for s in (3, 4))
     assert first.identity == second.identity
-    with pytest.raises(DataError, match="`seed`=4"):
+    with pytest.raises(DataError, match="seed=4"):
         loaded("synthetic-avazu", tmp_path / "out", 4, num_features=500)
 
 

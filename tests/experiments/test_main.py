@@ -1,4 +1,4 @@
-"""The command line from end to end, as a subprocess."""
+"""The command line from end to end."""
 
 import html
 import json
@@ -11,10 +11,12 @@ import sys
 import textwrap
 import time
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from pep_tf.export.inspect import inspect, render
-from tests.experiments.command import SHORT, rows_without_times, run, start
+from tests.experiments.command import SHORT, called, rows_without_times, run, start, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def test_every_form_of_export(tmp_path):
     pytest.importorskip("ai_edge_litert", reason="needs requirements-export.txt")
     flags = ["--no_retrain", "--export_format=both", "--export_dtype=int8", "--budgets=1000"]
     flags += ["--prune_linear"]
-    code, _, err = run(*SHORT, "--epochs=1", "--prune_epochs=1", *flags, f"--run_dir={tmp_path}")
+    code, _, err = called(*SHORT, "--epochs=1", "--prune_epochs=1", *flags, f"--run_dir={tmp_path}")
     assert code == 0, err
     assert err.count("int8 changes a probability by at most") == 4  # baseline and ticket
     assert (tmp_path / "export/ticket_1000/1/saved_model.pb").exists()
@@ -89,11 +91,11 @@ def test_every_form_of_export(tmp_path):
 def test_a_finished_run_is_not_overwritten(finished):
     folder, _, _ = finished
     before = (folder / "results.json").read_bytes()
-    code, _, err = run(*SHORT, f"--run_dir={folder}")
+    code, _, err = called(*SHORT, f"--run_dir={folder}")
     assert code == 1
     assert "already holds this run" in err
     assert "Traceback" not in err
-    code, _, err = run(*SHORT, f"--run_dir={folder}", "--resume", "--l2=0.5")
+    code, _, err = called(*SHORT, f"--run_dir={folder}", "--resume", "--l2=0.5")
     assert code == 1
     assert "configuration: l2 1e-05, here 0.5." in err
     assert (folder / "results.json").read_bytes() == before
@@ -105,7 +107,9 @@ def kill_and_resume(tmp_path, kills, seconds):
     flags = [*SHORT, f"--run_dir={folder}"]
     for _ in range(kills):
         resume = ["--resume"] if (folder / "config.json").exists() else []
+        begun = time.time()
         process = start(*flags, *resume)
+        wait_for(folder / ".lock", begun)
         time.sleep(random.uniform(*seconds))
         process.kill()
         process.communicate()
@@ -116,12 +120,12 @@ def kill_and_resume(tmp_path, kills, seconds):
 
 
 def test_killed_twice_ends_with_the_same_results(finished, tmp_path):
-    assert kill_and_resume(tmp_path, 2, (12, 25)) == rows_without_times(finished[0])
+    assert kill_and_resume(tmp_path, 2, (0, 10)) == rows_without_times(finished[0])
 
 
 @pytest.mark.slow
 def test_killed_ten_times_ends_with_the_same_results(finished, tmp_path):
-    assert kill_and_resume(tmp_path, 10, (8, 30)) == rows_without_times(finished[0])
+    assert kill_and_resume(tmp_path, 10, (0, 20)) == rows_without_times(finished[0])
 
 
 @pytest.mark.parametrize(
@@ -207,6 +211,11 @@ def test_a_users_mistake_is_one_line(flags, message, tmp_path, monkeypatch, caps
         ({"mlp_widths": [8]}, ["--model=deepfm", "--run_dir=gone", "--resume"], "holds no run"),
         ({"budgets": ["101%"]}, ["--budgets=5%", "--run_dir=gone", "--resume"], "holds no run"),
         ({"embedding_dim": 8, "baseline_dims": [4]}, ["--embedding_dim=4"], "must be different"),
+        (
+            {"baseline_dims": [64, 16]},
+            ["--embedding_dim=128", "--run_dir=gone", "--resume"],
+            "holds no run",
+        ),
     ],
     ids=str,
 )
@@ -228,14 +237,14 @@ def test_a_study_and_flags_are_checked_together(
 
 def test_quiet_prints_results_alone(finished):
     folder, out, _ = finished
-    code, quiet, err = run(*SHORT, f"--run_dir={folder}", "--resume", "--quiet")
+    code, quiet, err = called(*SHORT, f"--run_dir={folder}", "--resume", "--quiet")
     assert code == 0
     assert quiet == out
     assert "ticket" not in err
 
 
 def test_a_dry_run_says_what_to_expect(tmp_path):
-    code, out, err = run(*SHORT, "--dry_run", f"--run_dir={tmp_path / 'r'}")
+    code, out, err = called(*SHORT, "--dry_run", f"--run_dir={tmp_path / 'r'}")
     assert code == 0, err
     for word in ("steps", "memory", "time", "movielens-small"):
         assert word in out
@@ -250,16 +259,21 @@ def test_bfloat16(tmp_path, monkeypatch, instructions, model):
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     if instructions:
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", instructions)
-    folder = tmp_path / "run"
-    flags = [*SHORT, "--epochs=1", "--prune_epochs=1", "--budgets=1000", f"--model={model}"]
+    folder, rng = tmp_path / "run", np.random.default_rng(0)
+    rows = pd.DataFrame({"user": rng.integers(0, 30, 1500), "item": rng.integers(0, 40, 1500)})
+    rows["clicked"] = (rng.random(len(rows)) < 0.2 + 0.6 * (rows["user"] % 2)).astype(int)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    flags = [f"--dataset={tmp_path / 'rows.csv'}", "--label=clicked", "--embedding_dim=8"]
+    flags += ["--features=user=vocabulary,item=vocabulary", "--batch_size=64", "--epochs=1"]
+    flags += ["--learning_rate=0.01", "--prune_epochs=1", "--budgets=100", f"--model={model}"]
     flags += ["--precision=bfloat16", "--export_dtype=float16", f"--run_dir={folder}"]
     code, _, err = run(*flags)
     assert code == 0, err
     rows = json.loads((folder / "results.json").read_text("utf-8"))
     assert all(0.5 < row["test_auc"] < 1 for row in rows)
-    assert b"mixed_bfloat16" in (folder / "tickets" / "ticket_1000.safetensors").read_bytes()
-    assert (folder / "export/ticket_1000/1/saved_model.pb").exists()
-    assert "computes in bfloat16" in render(inspect(folder / "export/ticket_1000"))
+    assert b"mixed_bfloat16" in (folder / "tickets" / "ticket_100.safetensors").read_bytes()
+    assert (folder / "export/ticket_100/1/saved_model.pb").exists()
+    assert "computes in bfloat16" in render(inspect(folder / "export/ticket_100"))
 
 
 def test_options_of_a_model(tmp_path):

@@ -1,5 +1,6 @@
 """The folder of a run: what may be begun and taken up in it, by one process, whatever state it is in."""
 
+import dataclasses
 import fcntl
 import json
 
@@ -8,8 +9,10 @@ import pytest
 from pep_tf.errors import RunError
 from pep_tf.experiments.run_folder import RunFolder
 from tests import tiny
+from tests.experiments.report import folders
 
 CONFIG = {"l2": 0.5}
+WHOLE = dataclasses.asdict(folders.row())
 
 
 @pytest.fixture
@@ -76,7 +79,24 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
         pytest.fail("it was opened")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"stage": 1}', '"text"', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "3", '{"stage": 1}', '"text"', "[" * 100_000),
+        *(
+            json.dumps({**WHOLE, **changes})
+            for changes in (
+                {"nnz": "5"},
+                {"test_auc": None},
+                {"seed": True},
+                {"split_md5": {"train": 1}},
+                {"colour": "red"},
+            )
+        ),
+        json.dumps(WHOLE)[:-9],
+    ],
+    ids=lambda text: text[-12:],
+)
 def test_a_damaged_row_is_named(begun, text):
     path = begun.path / "stages" / "ticket_5.json"
     path.parent.mkdir()

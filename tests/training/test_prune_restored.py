@@ -1,10 +1,18 @@
 """Pruning in the `fit` of a model that another callback restores."""
 
+import json
+import re
+import shutil
+
 import keras
+import numpy as np
 import pytest
 
 import pep_tf
-from pep_tf.errors import RunError
+from pep_tf.errors import RunError, TicketError
+from pep_tf.training.prune_folder import PruneFolder
+from pep_tf.training.state import load_state, save_state
+from pep_tf.training.weights import snapshot
 from tests import any_model
 from tests.training.interrupted import Diary, assert_same
 from tests.training.test_prune_callback import EPOCHS, fitted, start
@@ -80,6 +88,73 @@ def test_other_budgets_than_those_of_the_folder(tmp_path):
         run([5], 1)
     with pytest.raises(RunError, match=r"has the budgets \[5\].*Received: \[6\]"):
         run([6], None)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """The folder of a pruning that was killed, and the weights of its model."""
+    folder, model = tmp_path_factory.mktemp("begun"), start()
+    told = {"callbacks": [KillAt(1)]}
+    with pytest.raises(Kill):
+        fitted(model, [100, 5], threshold_init=-4.0, folder=folder, fit=told)
+    return folder, snapshot(model)
+
+
+def changed(**facts):
+    """Puts other facts into the file of the beginning; None takes one out."""
+
+    def damage(folder):
+        arrays, own = load_state(folder / "start.safetensors", "a beginning")
+        own = {name: value for name, value in {**own, **facts}.items() if value is not None}
+        save_state(folder / "start.safetensors", arrays, own)
+
+    return damage
+
+
+def cut_off(name, size):
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size])
+
+
+def progress(history):
+    told = json.dumps({"history": history, "warned": False, "finished": False})
+    return lambda folder: (folder / "progress.json").write_text(told)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(lambda folder: (folder / "start.safetensors").unlink(),),
+        *(lambda folder: (folder / "progress.json").unlink(),),
+        *(lambda folder: save_state(folder / "start.safetensors", {}, [1]),),
+        *(lambda folder: (folder / "progress.json").write_text("[]"),),
+        *(cut_off("start.safetensors", size) for size in (0, 100, 900)),
+        *(cut_off("progress.json", size) for size in (0, 20)),
+        cut_off("ticket_100.safetensors", 50),
+        *(changed(plan=plan) for plan in (None, "x", {"start": "high"}, {"colour": 1})),
+        *(changed(first=first) for first in (None, "x", -1, 99)),
+        *(changed(steps=steps) for steps in (None, 0, 1.5)),
+        *(progress(history) for history in ("x", None, [1], [{"nnz": 1}], [{"step": "1"}])),
+        lambda folder: save_state(
+            folder / "start.safetensors",
+            {"another": np.zeros(2)},
+            load_state(folder / "start.safetensors", "a beginning")[1],
+        ),
+    ],
+)
+def test_what_is_damaged_is_named_in_a_line(damage, begun, tmp_path):
+    folder, weights = begun
+    shutil.copytree(folder, tmp_path / "cut")
+    kept = PruneFolder(tmp_path / "cut")
+
+    def read():
+        found = kept.beginning([100, 5], weights, 4)
+        return found.first, kept.progress(4)[0][-1]["step"], len(kept.tickets([100, 5], 4))
+
+    assert read() == (0, 4, 1)
+    damage(kept.path)
+    with pytest.raises((RunError, TicketError), match=re.escape(str(kept.path))) as error:
+        read()
+    assert "\n" not in str(error.value)
 
 
 def test_killed_when_the_last_epoch_was_done(tmp_path):

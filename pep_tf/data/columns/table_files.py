@@ -88,9 +88,7 @@ def _paths(files: Files) -> list[pathlib.Path]:
         pattern = str(resolve(asked))
         paths = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
         if not paths:
-            raise DataError(
-                f"`files` must name files. Received: {str(asked)!r}, which none matches"
-            )
+            raise DataError(f"{asked}: there is no such file.")
         found += map(pathlib.Path, paths)
     if not found:
         raise DataError("`files` must name files. Received: none")

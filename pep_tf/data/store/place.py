@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import pathlib
 import shutil
@@ -14,10 +13,10 @@ from absl import logging
 from pep_tf.data.identity import Identity
 from pep_tf.data.store.manifest import FILE
 from pep_tf.errors import DataError
+from pep_tf.files import lock
 
 _UNFINISHED = ".unfinished"
 _REPLACED = "replaced"  # in `_UNFINISHED`: the earlier store, while the new one takes its place
-_LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -31,15 +30,12 @@ def writing_to(out: pathlib.Path, bytes_needed: int) -> Iterator[pathlib.Path]:
         DataError: a folder that cannot be written to, another preparation there, too little room.
     """
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / _LOCK).open("w")
+        held = lock(out)
+    except BlockingIOError as error:
+        raise DataError(f"{out}: another preparation is writing there.") from error
     except OSError as error:
         raise DataError(f"{out}: cannot be written to ({error.strerror}).") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"{out}: another preparation is writing there.") from error
+    with held:
         _clear(out)
         if (free := shutil.disk_usage(out).free) < bytes_needed:
             raise DataError(

@@ -59,8 +59,8 @@ def synthetic_store(
     clicks, best = _scores(source, rows, seed_of_split)
     if bad or clicks != found:
         raise DataError(
-            f"{store}: does not hold {rows} synthetic rows of `shape`={shape!r}, `num_features`="
-            f"{num_features} and `seed`={seed}: they have {clicks} clicks in {', '.join(SPLITS)}, "
+            f"{store}: does not hold {rows} rows of synthetic-{shape} with num_features={num_features} and "
+            f"seed={seed}: they have {clicks} clicks in {', '.join(SPLITS)}, "
             f"the store {found}, with {bad} bad lines."
         )
     details = {

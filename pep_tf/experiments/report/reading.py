@@ -4,14 +4,13 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 from pep_tf.errors import PepError, RunError
 from pep_tf.experiments.report.sizes import Sizes, read_sizes
-from pep_tf.experiments.report.text import clean, is_number
+from pep_tf.experiments.report.text import clean
 from pep_tf.experiments.results import Row
-from pep_tf.numbers import type_name
+from pep_tf.numbers import is_number
 
 History = dict[str, list[dict[str, float]]]
 
@@ -107,6 +106,7 @@ def _read_part(part: pathlib.Path, record: Record) -> list[str]:
             record.sizes.append(sizes)
             used += [f"tickets/ticket_{ticket.budget}.safetensors" for ticket in sizes.tickets]
             used += [] if sizes.bins is None else ["feature_counts.safetensors"]
+            notes += _passed_by_far(sizes, history.get("prune", []))
     except PepError as error:
         notes.append(f"Learned sizes are not shown: {error}")
     done = read_object(part / "tickets" / "done.json", [])
@@ -115,6 +115,18 @@ def _read_part(part: pathlib.Path, record: Record) -> list[str]:
         used.append("tickets/done.json")
     record.inputs += [str(part.relative_to(record.path) / name) for name in used]
     return notes
+
+
+def _passed_by_far(sizes: Sizes, checks: list[dict[str, float]]) -> list[str]:
+    """Which tickets were cut where the thresholds had left a tenth of their entries at most."""
+    left = {check["step"]: check["nnz"] for check in checks if "nnz" in check}
+    return [
+        f"The ticket of {ticket.budget:,} entries was cut where the thresholds had left "
+        f"{left[ticket.step]:,.0f}: what it keeps beyond them was 0 until it was retrained. "
+        "To cut nearer the budget, lower --check_every or --threshold_learning_rate."
+        for ticket in sizes.tickets
+        if not ticket.forced and left.get(ticket.step, math.inf) <= ticket.budget // 10
+    ]
 
 
 def _rows(path: pathlib.Path, parts: list[pathlib.Path], record: Record) -> list[Row]:
@@ -151,36 +163,19 @@ def read_json(path: pathlib.Path) -> Any:
         raise RunError(f"{path} is damaged: {error}") from error
 
 
-_CHECKS: dict[str, Callable[[Any], bool]] = {
-    "int": lambda v: is_number(v) and isinstance(v, int),
-    "float": lambda v: is_number(v) or (isinstance(v, float) and math.isnan(v)),
-    "str": lambda v: isinstance(v, str),
-    "bool": lambda v: isinstance(v, bool),
-    "dict[str, str]": lambda v: isinstance(v, dict) and all(isinstance(x, str) for x in v.values()),
-}
-
-
 def _row(found: Any, path: pathlib.Path, notes: list[str]) -> Row:
     """A row with every value of its type: what is drawn and printed can rely on it."""
-    if not isinstance(found, dict):
-        raise RunError(f"{path} is damaged or of another version: a row must be an object.")
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(Row):
-        kind = type_name(field)
-        optional = kind.endswith(" | None")
-        value = found.get(field.name)
-        if not (optional and value is None) and not _CHECKS[kind.removesuffix(" | None")](value):
-            raise RunError(
-                f"{path} is damaged or of another version: `{field.name}` must be {kind}. "
-                f"Received: {clean(repr(value))}"
-            )
-        values[field.name] = value
-    if unknown := sorted(set(found) - set(values)):
+    known = {field.name for field in dataclasses.fields(Row)}
+    if isinstance(found, dict) and (unknown := sorted(set(found) - known)):
         notes.append(
             f"Results of another version: {', '.join(map(clean, unknown))} are not known here and "
             "are left out."
         )
-    return Row(**values)
+        found = {name: value for name, value in found.items() if name in known}
+    try:
+        return Row.read(found)
+    except ValueError as error:
+        raise RunError(f"{path} is damaged or of another version: {error}") from error
 
 
 def _history(path: pathlib.Path, notes: list[str]) -> History:

@@ -14,7 +14,8 @@ from sklearn.model_selection import KFold
 
 from pep_tf.errors import RunError
 from pep_tf.experiments.report.reading import read_json, read_object
-from pep_tf.experiments.report.text import clean, is_number
+from pep_tf.experiments.report.text import clean
+from pep_tf.numbers import is_number
 
 SEARCH = "search.json"
 STUDY = "best.py"  # the best configuration, for `--config`

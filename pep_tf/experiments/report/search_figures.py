@@ -9,6 +9,7 @@ import numpy as np
 
 from pep_tf.experiments.report import drawing, text
 from pep_tf.experiments.report.search import Importance, Search, Trial
+from pep_tf.numbers import is_number
 
 _MOST_PANELS = 8
 _MOST_TICKS = 8
@@ -35,7 +36,7 @@ def _pareto(search: Search, folder: pathlib.Path) -> drawing.Picture:
     with drawing.canvas(3.9) as (figure, axes):
         axes.set_xscale("log")
         front = sorted(search.pareto, key=lambda p: p["parameters"])
-        tested = [p for p in front if text.is_number(p.get("test_auc"))]
+        tested = [p for p in front if is_number(p.get("test_auc"))]
         default, others = search.trials[0].curve, [p for t in search.trials[1:] for p in t.curve]
         blue, orange, green, pink = map(drawing.series_colour, range(4))
         hollow = {"markerfacecolor": drawing.colour("paper")}
@@ -201,7 +202,7 @@ def _by_parameter(
 def _panel(axes: Any, search: Search, trials: Sequence[Trial], name: str) -> None:
     trials = [t for t in trials if name in t.values]
     values = [t.values[name] for t in trials]
-    numeric = all(text.is_number(v) for v in values)
+    numeric = all(is_number(v) for v in values)
     if numeric:
         places: Any = values
         if min(values) > 0 and max(values) / min(values) > 30:
@@ -223,7 +224,7 @@ def _number_ticks(axes: Any, values: Sequence[float], choices: Any) -> None:
     """Ticks at the choices where a number was chosen from few, else round ones, whole for integers."""
     log = axes.get_xscale() == "log"
     if isinstance(choices, list) and len(choices) <= _MOST_TICKS:
-        places = [c for c in choices if text.is_number(c) and (c > 0 or not log)]
+        places = [c for c in choices if is_number(c) and (c > 0 or not log)]
         axes.set_xticks(places, [f"{place:.4g}" for place in places])
         axes.set_xticks([], minor=True)
     elif log:

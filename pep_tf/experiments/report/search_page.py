@@ -10,6 +10,7 @@ from pep_tf.experiments.report.reading import Record
 from pep_tf.experiments.report.search import STUDY, Search, Trial, importance
 from pep_tf.experiments.report.search_figures import as_cut, draw_search
 from pep_tf.experiments.report.tables import Cell, Table, settings_table, splits, versions_table
+from pep_tf.numbers import is_number
 
 
 def search_page(search: Search, figures: pathlib.Path) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def _front(search: Search) -> Table:
             Cell(text.count(p["parameters"]), repr(p["parameters"])),
         ]
         for p in front
-        for retrained in [text.is_number(p.get("test_auc"))]
+        for retrained in [is_number(p.get("test_auc"))]
     ]
     columns = ["trial", "entries kept", "test AUC", "validation AUC", "validation AUC as cut"]
     caption = (
@@ -137,7 +138,7 @@ def _front(search: Search) -> Table:
 
 
 def _auc(value: Any) -> Cell:
-    return Cell(text.auc(value), repr(value)) if text.is_number(value) else Cell("-")
+    return Cell(text.auc(value), repr(value)) if is_number(value) else Cell("-")
 
 
 def _trials(search: Search) -> Table:

@@ -10,6 +10,7 @@ from pep_tf.experiments.report import drawing, text
 from pep_tf.experiments.report.reading import Record
 from pep_tf.experiments.report.same_rows import spread_over
 from pep_tf.experiments.report.summary import Line
+from pep_tf.numbers import is_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _origin(record: Record) -> dict[str, str]:
         if isinstance(found.get(part), dict):
             facts |= found[part]
     memory: Any = facts.get("memory")
-    if text.is_number(memory):
+    if is_number(memory):
         facts["memory"] = drawing.short_bytes(memory)
     facts |= {name: found[name] for name in ("device", "started") if name in found}
     return {text.clean(name): _shown(value) for name, value in facts.items()}

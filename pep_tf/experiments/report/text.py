@@ -4,10 +4,9 @@ import dataclasses
 import math
 import unicodedata
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 _LONGEST = 200
-_LARGEST = 1e18
 _STARS = "***"
 
 
@@ -52,11 +51,6 @@ def duration(seconds: float | None) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a JSON value is a number, finite and of a size that a page has a use for."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def shorter(text: str, longest: int = 18) -> str:

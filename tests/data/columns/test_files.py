@@ -86,7 +86,7 @@ BAD = {
     "cut.csv.gz": (gzip.compress(TEXT)[:-20], "cut.csv.gz.* cannot be read"),
     "text.csv.gz": (TEXT, "text.csv.gz.* cannot be read"),
     "text.parquet": (TEXT, "text.parquet: cannot be read"),
-    "none-*.csv": (None, r"`files` must name files. Received: '.*none-\*.csv', which none matches"),
+    "none-*.csv": (None, r"none-\*.csv: there is no such file"),
 }
 
 

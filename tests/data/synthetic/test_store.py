@@ -71,7 +71,7 @@ def test_what_is_planted_in_rows_that_are_made(store):
 
 def test_other_rows_are_refused(store, tmp_path: pathlib.Path):
     shape, folder = store
-    with pytest.raises(DataError, match="does not hold 9000 synthetic rows.*`seed`=1"):
+    with pytest.raises(DataError, match="does not hold 9000 rows of synthetic-.*seed=1"):
         load(f"synthetic-{shape}", data_dir=folder, num_features=N[shape], seed=1)
     with pytest.raises(DataError, match="leave `rows` out"):
         load(f"synthetic-{shape}", data_dir=folder, rows=ROWS)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pep_tf.errors import RunError
 from pep_tf.experiments.report import __main__ as command
 from pep_tf.experiments.report import commands, write_report
+from pep_tf.experiments.report.reading import read_run
 from pep_tf.experiments.report.text import clean
 from tests.browser import chromium, opened  # noqa: F401
 from tests.experiments.report import folders
@@ -78,6 +79,16 @@ def test_unfinished_shows_the_stages_that_are_done(tmp_path):
     words = words_of(folder)
     assert "has not finished: 3 of its tables are done" in words
     assert "One budget only" in words
+
+
+def test_tickets_that_thresholds_had_passed_by_far(tmp_path):
+    folder = folders.write_run(tmp_path)
+    told = json.loads((folder / "history.json").read_text())
+    told["prune"] = [{"step": 20, "nnz": 140}, {"step": 40, "nnz": 2}]
+    (folder / "history.json").write_text(json.dumps(told))
+    notes = [note for note in read_run(folder).notes if "thresholds had left 2:" in note]
+    assert [note.split(" entries")[0] for note in notes] == ["The ticket of 76", "The ticket of 30"]
+    assert "2: what it keeps beyond them was 0 until it was retrained." in notes[0]
 
 
 def test_what_one_seed_lacks_is_said_of_that_seed(tmp_path):

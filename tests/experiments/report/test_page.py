@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.browser import DESKTOP, PHONE, chromium, opened  # noqa: F401
-from tests.experiments.command import SHORT, rows_without_times, run
+from tests.experiments.command import SHORT, called, rows_without_times
 
 FLAGS = ["--seeds=2", "--baseline_dims=2", "--log_format=json", "--notensorboard"]
 
@@ -35,7 +35,7 @@ COLUMNS = {
 def finished(tmp_path_factory):
     """The folder of a run, and what it printed."""
     folder = tmp_path_factory.mktemp("run") / "two seeds"
-    code, out, err = run(*SHORT, *FLAGS, f"--run_dir={folder}")
+    code, out, err = called(*SHORT, *FLAGS, f"--run_dir={folder}")
     assert code == 0, err
     return folder, out, err
 
@@ -187,7 +187,7 @@ def test_a_lost_stage_of_one_seed_is_made_up_for(finished, tmp_path):
     (folder / "results.json").unlink()
     (folder / "seeds/1/results.json").unlink()
     (folder / "seeds/1/stages/ticket_1000.json").unlink()
-    code, out, err = run(*SHORT, *FLAGS, "--resume", f"--run_dir={folder}")
+    code, out, err = called(*SHORT, *FLAGS, "--resume", f"--run_dir={folder}")
     assert code == 0, err
     assert rows_without_times(folder) == rows_without_times(whole)
     started = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
