@@ -78,7 +78,8 @@ def joined_lists(
     Raises:
         DataError: a separator inside a value, or a value of a list that is no single one.
     """
-    if separator is None or column.dtype.kind != "O":
+    texts = isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind != "O"
+    if separator is None or texts:
         return column
     joined = column.astype(object)
     mark = separator.encode()

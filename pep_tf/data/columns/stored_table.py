@@ -84,6 +84,7 @@ class StoredTable:
         """The place in `SPLITS` of each row that is kept, uint8 [n]."""
         declared, drop = self._declared, Drop(self._declared.drop)
         declared.check_names(self._table.names)
+        self._table.check(declared.columns(self._table.names))  # before a row is read
         self.stamps = {_stamped(path): stamp(path) for path in self._table.paths}
         values, labels = [], []
         for _, _, rows in self._read(drop=drop):

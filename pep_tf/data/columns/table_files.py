@@ -50,6 +50,11 @@ class TableFiles:
         """The files in a few words."""
         return ", ".join(map(str, self.paths[:3])) + (", ..." if len(self.paths) > 3 else "")
 
+    def check(self, columns: Sequence[str]) -> None:
+        """Raises DataError if a file has not each of these columns once."""
+        for path in self.paths:
+            _File(path).check(columns)
+
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, Place]]:
         """Yields rows, and what tells where a row of these is.
 

@@ -87,7 +87,8 @@ def texts_of(column: pd.Series, name: str, place: Place = row_of_frame) -> Texts
 
 def _joined(name: str, codes: np.ndarray, values: list[Any], place: Place) -> Texts:
     """The column whose row i has the value `values[codes[i]]`, none where that is -1."""
-    texts = [*(_text(value) for value in values), MISSING]
+    own = values if set(map(type, values)) == {bytes} else [_text(value) for value in values]
+    texts = [*own, MISSING]
     if (bad := next((i for i, text in enumerate(texts) if text is None), None)) is not None:
         row, value = int(np.argmax(codes == bad)), values[bad]
         raise DataError(

@@ -97,6 +97,15 @@ def test_a_bad_row_leaves_no_store(tmp_path):
     assert not list((tmp_path / "store").glob("**/manifest.json"))
 
 
+def test_every_file_is_looked_at_before_a_row_is_read(tmp_path, monkeypatch):
+    files = files_of(tmp_path, "csv")
+    frame = pd.read_csv(tmp_path / "b.csv").drop(columns="views")
+    frame.to_csv(tmp_path / "b.csv", index=False)
+    monkeypatch.setattr(table_files.TableFiles, "batches", None)
+    with pytest.raises(DataError, match="b.csv: must have one column 'views'. Received: none"):
+        from_files(files, "clicked", FEATURES, store=tmp_path / "store")
+
+
 def test_a_kind_may_learn_from_a_sample(tmp_path, monkeypatch):
     monkeypatch.setattr(stored_table, "SAMPLE", 80)
     options = {"label": "clicked", "features": {"user": "vocabulary", "price": "bins:4"}}
