@@ -126,8 +126,3 @@ def test_fields_of_their_own_widths_are_served(tmp_path):
     served = tf.saved_model.load(version).signatures["ids"](ids=tf.constant(IDS, tf.int32))
     expected = tf.sigmoid(model(IDS))[:, 0]
     np.testing.assert_allclose(served["probability"], expected, rtol=0, atol=1e-6)
-
-
-def test_litert(tmp_path):
-    pytest.importorskip("ai_edge_litert", reason="needs requirements-export.txt")
-    assert pep_tf.export(model_of(), tmp_path / "lite", data=data(), format="litert").is_dir()

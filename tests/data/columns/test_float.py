@@ -22,9 +22,10 @@ def table() -> pd.DataFrame:
     )
 
 
-def data_of(frame: pd.DataFrame) -> CTRData:
+def data_of(frame: pd.DataFrame, **more: str) -> CTRData:
     names = ["train"] * 40 + ["validation", "test"] * 10
-    return from_dataframe(frame, "clicked", {"price": "float", "user": "vocabulary"}, split=names)
+    kinds = {"price": "float", "user": "vocabulary", **more}
+    return from_dataframe(frame, "clicked", kinds, split=names)
 
 
 def numbers(data: CTRData, rows: int) -> np.ndarray:
@@ -58,7 +59,8 @@ def test_a_factorization_machine_takes_the_number_as_its_formula_has_it():
 
 
 def test_what_serves_ids_takes_the_numbers_beside_them(tmp_path):
-    data = data_of(table())
+    pytest.importorskip("ai_edge_litert", reason="needs requirements-export.txt")
+    data = data_of(table().assign(tags=np.resize(["hot|sweet", "cold", ""], 60)), tags="multi:|")
     model = pep_tf.build_model("fm", data.schema.size_by_name, embedding_dim=2, threshold_init=-3.0)
     ids, values = all_ids(data, 60)[:, 1:], numbers(data, 60)[:, None]
     expected = tf.sigmoid(model(all_ids(data, 60)))[:, 0]
