@@ -34,8 +34,8 @@ class _Arrays:
         self._data, self._clicks = data, dict.fromkeys(SPLITS, 0)
         self.num_columns = len(data.schema.column_fields)
         rows = sum(split.num_rows for split in data.splits.values())
-        self.bytes_needed = rows * (4 * self.num_columns + 2)
-        self.weighted = False
+        self.bytes_needed = rows * (4 * self.num_columns + 6)
+        self.weighted = len(data.train.batches(1).element_spec) > 2
         self.stamps: dict[str, Stamp] = {}
 
     def shards(self, folder: pathlib.Path) -> Shards:
@@ -46,10 +46,9 @@ class _Arrays:
     def _blocks(self, name: str) -> Iterator[Example]:
         batches = self._data.splits[name].batches(BLOCK_ROWS).as_numpy_iterator()
         for index, (ids, labels, *weights) in enumerate(batches):
-            if weights:
-                raise DataError("A store keeps no weights: leave them out of the data.")
             self._clicks[name] += int(labels.sum())
-            yield index, {"ids": ids, "label": labels.astype("uint8")}
+            block = {"ids": ids, "label": labels.astype("uint8")}
+            yield index, block | ({"weight": weights[0]} if self.weighted else {})
 
     def facts(self) -> dict[str, Any]:
         data, splits = self._data, {}
@@ -64,6 +63,7 @@ class _Arrays:
         return {
             "dataset": data.name,
             "version": STORE_VERSION,
+            "weighted": self.weighted,
             "details": data.details,
             "identity": stored(data.identity).get_config(),
             "schema": data.schema.get_config(),

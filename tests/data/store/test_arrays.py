@@ -13,27 +13,31 @@ from pep_tf.data.store.splits import StoreSplit
 from pep_tf.errors import DataError
 
 
-def made_up():
+def made_up(weighted=False):
     rng = np.random.default_rng(0)
     splits = []
     for first, count in ((0, 9000), (9000, 5), (9005, 7)):
         ids = rng.integers(0, 4, (count, 2))
-        splits.append(ArraySplit(ids, rng.integers(0, 2, count), np.arange(first, first + count)))
+        labels, numbers = rng.integers(0, 2, count), np.arange(first, first + count)
+        weights = np.arange(count) % 3 + 1 if weighted else None
+        splits.append(ArraySplit(ids, labels, numbers, weights=weights))
     schema = FeatureSchema.of({"a": 4, "b": 5})
     return CTRData("made-up", schema, *splits, details={"source": "x"})
 
 
-def test_round_trip_and_damage(tmp_path):
-    data = made_up()
+@pytest.mark.parametrize("weighted", [False, True])
+def test_round_trip_and_damage(weighted, tmp_path):
+    data = made_up(weighted)
     folder = pathlib.Path(write_store(data, tmp_path)["folder"])
     back = read_store(folder)
     assert (back.name, back.schema, back.details["source"]) == ("made-up", data.schema, "x")
     for name in ("train", "validation", "test"):
         ours, theirs = getattr(data, name), getattr(back, name)
         assert (ours.num_rows, ours.md5) == (theirs.num_rows, theirs.md5)
-        for (x, y), (u, v) in zip(ours.batches(512), theirs.batches(512), strict=True):
-            np.testing.assert_array_equal(x, u)
-            np.testing.assert_array_equal(y, v)
+        for batch, stored in zip(ours.batches(512), theirs.batches(512), strict=True):
+            assert len(batch) == len(stored) == 2 + weighted
+            for part, kept in zip(batch, stored, strict=True):
+                np.testing.assert_array_equal(part, kept)
     shard = next(folder.glob("*test.tfrecord*"))
     shard.write_bytes(shard.read_bytes()[::-1])
     with pytest.raises(DataError, match=f"{shard.name}: damaged"):
