@@ -22,6 +22,7 @@ from pep_tf.training.budgets import ByteBudget, check_budgets, resolve_table_bud
 from pep_tf.training.methods import PEP
 from pep_tf.training.settings import UPDATES
 from pep_tf.training.stored_size import StoredSize
+from pep_tf.training.ticket import INITS
 
 AUTO = "auto"
 GPU, CPU = "gpu", "cpu"  # devices for tables
@@ -53,6 +54,7 @@ class Config:
     prune_linear: bool = False
     budgets: tuple[str, ...] = ("50%", "20%", "10%", "5%", "1%")
     ticket_init: str = "original"
+    retrain_learning_rate: float | None = None
     no_retrain: bool = False
     batch_size: int = 1024
     learning_rate: float = 1e-3
@@ -105,11 +107,20 @@ class Config:
                 f"`prune_linear` needs first-order weights, which `model={self.model}` has not. "
                 f"Choose one of {', '.join(LINEAR_AND_MORE)}."
             )
+        if self.retrain_learning_rate is not None and self.retrain_learning_rate <= 0:
+            raise RunError(
+                f"`retrain_learning_rate` must be above 0. Received: {self.retrain_learning_rate}"
+            )
         self.settings()
 
     def entries(self, num_features: int, dim: int | None = None) -> int:
         """How many entries a budget is a part of: N x d, with first-order weights N x (d + 1)."""
         return num_features * ((dim or self.embedding_dim) + self.prune_linear)
+
+    def retraining(self, settings: Settings) -> Settings:
+        """Those settings as tickets are retrained."""
+        rate = self.retrain_learning_rate
+        return settings if rate is None else dataclasses.replace(settings, learning_rate=rate)
 
     def storage(self, schema: FeatureSchema) -> StoredSize:
         """What counts the bytes of the run's tables."""
@@ -180,7 +191,7 @@ CHOICES = {
     "updates": UPDATES,
     "table_device": (AUTO, GPU, CPU),
     "precision": tuple(PRECISIONS),
-    "ticket_init": ("original", "random"),
+    "ticket_init": INITS,
     "export_dtype": DTYPES,
     "export_format": (*FORMATS, BOTH, NONE),
 }

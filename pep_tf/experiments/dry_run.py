@@ -12,6 +12,7 @@ from pep_tf.models import build_model
 from pep_tf.training.forecast import described
 from pep_tf.training.loop import Loop
 from pep_tf.training.memory_pool import machine_memory
+from pep_tf.training.methods import PEP
 
 _STEPS = 30
 
@@ -31,7 +32,9 @@ def describe(config: Config, data: CTRData) -> str:
         budgets = [str(error)]
     epoch = -(-data.train.num_rows // config.batch_size)
     fits = 1 + len(config.baseline_dims) + (0 if config.no_retrain else len(budgets))
-    most = (config.prune_epochs + config.epochs * fits) * epoch * config.seeds
+    trainings = {"magnitude": 1, "magnitude_rounds": len(budgets)}.get(config.method, 0)
+    choosing = config.prune_epochs if config.method == PEP else trainings * config.epochs
+    most = (choosing + config.epochs * fits) * epoch * config.seeds
     memory, has = memory_of(config, data.schema, data.train.num_rows), machine_memory()
     if memory.total > has:
         spent = "not measured: the machine cannot hold it"

@@ -45,12 +45,12 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[Values], bool], str], ...] = (
         "updates={updates}, which updates every table whole",
     ),
     (
-        ("prune_linear", "ticket_init", "no_retrain"),
+        ("prune_linear", "ticket_init", "no_retrain", "retrain_learning_rate"),
         lambda c: c["method"] in METHODS,
         "method={method}, which has no tickets",
     ),
     (
-        ("ticket_init",),
+        ("ticket_init", "retrain_learning_rate"),
         lambda c: not c["no_retrain"],
         "no_retrain, which leaves tickets as they were cut",
     ),

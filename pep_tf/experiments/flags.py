@@ -60,7 +60,8 @@ GROUPS = {
         "budgets": "entries to keep: counts (26425), fractions (0.1), percentages (10%)",
         "prune_linear": f"prune the first-order weights ({_LINEAR}) too: budgets then cover both tables, "
         "N x (d + 1) entries",
-        "ticket_init": "retrain from the original or from random initial weights",
+        "ticket_init": "retrain from the original weights, from those at the cut (trained), or from random ones",
+        "retrain_learning_rate": "learning rate of the retraining, if not the common one",
         "no_retrain": "report the tickets as they were cut, without retraining",
     },
     "Training": {

@@ -211,7 +211,7 @@ class Run:
             ticket.retrain(
                 self.data,
                 init=self.config.ticket_init,
-                settings=self.settings,
+                settings=self.config.retraining(self.settings),
                 checkpoint=self.folder.checkpoint(stage),
                 reporter=self.reporter,
             )

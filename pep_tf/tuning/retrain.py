@@ -66,7 +66,7 @@ def retrain(
     ticket = Ticket.load(run_dir / f"trial_{trial}" / f"ticket_{nnz}.safetensors")
     result = ticket.retrain(
         data,
-        settings=run_of(config, data).settings,
+        settings=config.retraining(run_of(config, data).settings),
         init=config.ticket_init,
         checkpoint=stem.with_suffix(".safetensors"),
         reporter=reporter,

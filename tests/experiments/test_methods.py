@@ -1,16 +1,19 @@
 """Methods side by side: runs that choose what tables keep otherwise than by thresholds."""
 
+import dataclasses
+
 import pytest
 
 import pep_tf
 from pep_tf.errors import RunError
+from pep_tf.experiments import dry_run
 from pep_tf.experiments.config import make_config
 from pep_tf.experiments.report import write_report
 from pep_tf.experiments.run import Run
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.experiments.table_text import table_text
 from pep_tf.export.model_card import read_card
-from pep_tf.training import Silent
+from pep_tf.training import Silent, Ticket
 from tests import tiny
 
 OPTIONS = {"model": "fm", "embedding_dim": 4, "epochs": 1}
@@ -74,3 +77,25 @@ def test_small_tables_are_trained_exported_and_reported(method, tmp_path):
 def test_a_size_that_a_method_cannot_reach_is_refused_with_the_nearest(method, tmp_path):
     with pytest.raises(RunError, match=rf"'{method}' takes at least \d+ numbers .* of 6 numbers"):
         run(tmp_path, method=method, budgets=["10%"])
+
+
+def test_tickets_may_be_retrained_at_a_rate_and_from_a_start_of_their_own(tmp_path):
+    options = {"method": "random", "budgets": [16], "export_format": "none", "epochs": 1}
+    options |= {"ticket_init": "trained", "retrain_learning_rate": 0.05}
+    results = run(tmp_path, **options)
+    row = results.rows[1]
+    assert "(trained start)" in table_text(results)
+    ticket = Ticket.load(tmp_path / "tickets" / "ticket_16.safetensors")
+    settings = dataclasses.replace(make_config("tiny", 200, OPTIONS).settings(), learning_rate=0.05)
+    assert row.test_auc == ticket.retrain(tiny.DATA, init="trained", settings=settings).test.auc
+    with pytest.raises(RunError, match="`retrain_learning_rate` must be above 0"):
+        make_config("tiny", 200, {**OPTIONS, "retrain_learning_rate": 0})
+
+
+@pytest.mark.parametrize(("method", "epochs"), [("pep", 60), ("magnitude_rounds", 8), ("qr", 0)])
+def test_a_dry_run_counts_what_a_method_trains(method, epochs, monkeypatch):
+    monkeypatch.setattr(dry_run, "_measured", lambda *_: (0.001, 0.0))
+    config = make_config("tiny", 200, {**OPTIONS, "epochs": 4, "method": method})
+    config = dataclasses.replace(config, budgets=("50%", "25%"), prune_epochs=60, batch_size=100)
+    told = dry_run.describe(config, tiny.DATA)
+    assert f"at most {2 * (epochs + 4 * 3):,} in all" in told

@@ -81,8 +81,8 @@ def _label(row: Row) -> str:
         "ticket": clean(other or "ticket"),
         "pruned": f"{clean(other or '')} as cut,".strip(),
     }
-    random = " (random start)" if row.init == "random" else ""
-    return f"{kinds.get(row.stage, clean(row.stage))} {percent(row.fraction)}{random}"
+    start = f" ({row.init} start)" if row.init in ("random", "trained") else ""
+    return f"{kinds.get(row.stage, clean(row.stage))} {percent(row.fraction)}{start}"
 
 
 @dataclasses.dataclass(frozen=True)
