@@ -70,7 +70,11 @@ def test_small_tables_are_trained_exported_and_reported(method, tmp_path):
     assert row.table_bytes == card["table"]["bytes"] + card["first_order"]["bytes"]
     if method == "hash":
         assert results.rows[2].table_bytes <= 0.25 * 4 * 16 * 5
-        assert f"method {method}" in write_report([tmp_path]).read_text()
+        page = write_report([tmp_path]).read_text()
+        assert f"method {method}" in page
+        assert f"Serve {method}_" in page
+        assert "this small table" in page
+        assert "No tickets in the folder" not in page
 
 
 @pytest.mark.parametrize("method", ["qr", "mde"])

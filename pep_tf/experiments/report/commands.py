@@ -69,7 +69,8 @@ def serve(record: Record, budget: int | None) -> list[Command]:
     exports = exports_of(record.path)
     if not exports:
         return []
-    chosen = next((e for e in exports if e.parent.name == f"ticket_{budget}"), exports[0])
+    named = (e for e in exports if e.parent.name.rpartition("_")[2] == str(budget))
+    chosen = next(named, exports[0])
     folder = chosen.parent
     request = chosen / "assets.extra" / "requests" / "serving_default.json"
     found = [

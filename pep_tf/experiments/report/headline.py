@@ -42,11 +42,11 @@ def _how_small(choice: Choice, ticket: Line) -> Card:
     points = []
     if choice.within:
         points.append(
-            f"The smallest ticket whose validation AUC is within {TOLERANCE} of the uniform table's."
+            f"The smallest {ticket.noun} whose validation AUC is within {TOLERANCE} of the uniform table's."
         )
     elif choice.baseline is not None:
         points.append(
-            f"No ticket is within {TOLERANCE} of the uniform table's validation AUC: this is the best one."
+            f"No {ticket.noun} is within {TOLERANCE} of the uniform table's validation AUC: this is the best one."
         )
     if choice.baseline is None:
         points.append(
@@ -95,7 +95,7 @@ def _times(record: Record, baseline: Line, ticket: Line) -> str:
     parts = [f"uniform table {text.duration(baseline.mean('seconds'))}"]
     if record.prune_seconds:
         parts.append(f"pruning {text.duration(statistics.fmean(record.prune_seconds))}")
-    parts.append(f"this ticket {text.duration(ticket.mean('seconds'))}")
+    parts.append(f"this {ticket.noun} {text.duration(ticket.mean('seconds'))}")
     return ", ".join(parts)
 
 
@@ -109,12 +109,12 @@ def _why_believe(record: Record, lines: Sequence[Line], ticket: Line) -> Card:
         ]
     else:
         figure, unit = f"± {deviation:.4f}", f"over {seeds} seeds"
-        points = [f"Standard deviation of the ticket's test AUC; {_paired(lines, ticket)}"]
+        points = [f"Standard deviation of the {ticket.noun}'s test AUC; {_paired(lines, ticket)}"]
         points.append(spread_over(ticket.rows))
     points.append(
         "Chosen on the validation split; each table was scored on the test split once, at the end."
     )
-    points.append(_same_protocol(record))
+    points.append(_same_protocol(record, f"Uniform tables and {ticket.noun}s"))
     if rival := _rival(lines, ticket):
         points.append(
             f"A uniform table with {text.count(rival.mean('nnz'))} numbers "
@@ -125,13 +125,13 @@ def _why_believe(record: Record, lines: Sequence[Line], ticket: Line) -> Card:
     return Card("Why believe it?", figure, unit, tuple(points))
 
 
-def _same_protocol(record: Record) -> str:
+def _same_protocol(record: Record, these: str) -> str:
     """Whether what is compared, seed by seed, was trained on the same rows."""
     by_seed = ([row for row in record.rows if row.seed == seed] for seed in record.seeds)
     if any(distinct_rows(rows) > 1 for rows in by_seed):
-        return "Uniform tables and tickets of a seed were NOT trained on the same rows."
+        return f"{these} of a seed were NOT trained on the same rows."
     each = "" if len(record.seeds) == 1 else ", seed by seed"
-    return f"Uniform tables and tickets were trained by the same protocol, on the same rows{each}."
+    return f"{these} were trained by the same protocol, on the same rows{each}."
 
 
 def _paired(lines: Sequence[Line], ticket: Line) -> str:

@@ -102,7 +102,8 @@ def _read_part(part: pathlib.Path, record: Record) -> list[str]:
         record.histories.append(history)
         used.append("history.json")
     try:
-        if sizes := read_sizes(part, notes):
+        small = any(row.stage == "small" for row in record.rows)  # of a method without tickets
+        if sizes := None if small else read_sizes(part, notes):
             record.sizes.append(sizes)
             used += [f"tickets/ticket_{ticket.budget}.safetensors" for ticket in sizes.tickets]
             used += [] if sizes.bins is None else ["feature_counts.safetensors"]

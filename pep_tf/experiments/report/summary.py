@@ -30,6 +30,11 @@ class Line:
         return self.rows[0].stage in ("baseline", "uniform")
 
     @property
+    def noun(self) -> str:
+        """What it is in a sentence."""
+        return "small table" if self.rows[0].stage == "small" else "ticket"
+
+    @property
     def baseline(self) -> bool:
         """Whether it is the table that was pruned, before pruning."""
         return self.rows[0].stage == "baseline"
