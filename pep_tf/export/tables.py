@@ -10,7 +10,7 @@ import tensorflow as tf
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.table_variables import TableVariables
 from pep_tf.tables.packed import Entries, FieldTable, StoredTable
-from pep_tf.tables.packed.octets import look
+from pep_tf.tables.packed.octets import take
 from pep_tf.tables.packed.packed_table import Found
 from pep_tf.tables.packed.pair import Form, SharedWeights, pack_pair
 
@@ -92,7 +92,7 @@ class PackedTables(tf.Module):
         weights = self._first_order.read()
         if isinstance(weights, SharedWeights):
             assert found is not None, "they share the index of a PackedTable"
-            return numbers, look(weights.at(found.weights), batch.different[1])
+            return numbers, take(weights.at(found.weights), batch.different[1])
         return numbers, batch.look_up(weights)[0]
 
 

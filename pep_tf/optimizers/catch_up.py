@@ -13,7 +13,7 @@ base 4, into stages of 1 to 4, 4 to 16 and 16 to 64 steps, then, in base 16, of 
 compiled. Where a step may move an entry by much of itself (`Columns.cut`) the first 16 steps are the
 recurrence and the base is 2.
 
-**Map** (stages below about 64 steps, until the momentum of the touch has died). With
+**Map** (stages below about 64 steps, until the momentum of the update has died). With
 eta = a / (sqrt(n) + b) frozen at the middle of the stage, a step is linear in (v, m): a 2 x 2 map of
 determinant b1 and trace 1 + b1 - kappa, kappa = eta l2 (1-b1). Its power A**h = S_h A - b1 S_{h-1} I
 needs no root, exponential or cosine: with trace(A**h) = 1 + b1**h - tau and
@@ -41,7 +41,7 @@ and m = n = 0 a step is no step; a learning rate that changes from step to step 
 and `Hyper` takes none.
 
 **Error**, `python -m benchmarks.catch_up_error --rows=100 --steps=6000` (seed 0, 25,560 entries a
-case, errors adding up from touch to touch, gaps log-uniform in 1..5000, |p - dense| /
+case, errors adding up from update to update, gaps log-uniform in 1..5000, |p - dense| /
 max(initial scale, 10 lr)):
 
 | case | p99 | max |
@@ -53,10 +53,10 @@ max(initial scale, 10 lr)):
 | lr 1e-2, l2 1e-3, gradients 1e-6..1e-4 | 0.70 % | 6.4 % (8.7 % with `--seed=1`) |
 | epsilon = 0 / l2 = 0 | 0.09 / 0.17 % | 0.7 / 0.30 % |
 
-The fifth is chaotic: a touch throws v by up to 28 lr and v then makes its own n, more than the data
+The fifth is chaotic: an update throws v by up to 28 lr and v then makes its own n, more than the data
 did. Thresholds, |s - dense| in the same runs: from -15 p50 0.0017, p99 0.0083, max 0.0087; from -5
 p50 0.0020, p99 0.057, max 0.066. In 1,900 steps with gaps up to 1,000, 0.12 % of the entries change
-sides of |V| > sigmoid(s): no common drift need be kept beside them. Rows never touched: p99 1.2 %.
+sides of |V| > sigmoid(s): no common drift need be kept beside them. Rows never looked up: p99 1.2 %.
 
 **Cost**: `python -m benchmarks.catch_up_error --parts=speed` prints it (the fine cut takes about twice
 the time of the coarse one), and `python -m benchmarks.step_time` that of a whole step. Compiling
@@ -72,8 +72,8 @@ rate at the middle alone: p99 7.4 % for N = 2 million; begun after 5 steps inste
 Weights of one row as states of their own, or put side by side within the compiled tile, or v, m and
 n in one tensor: more passes over memory. A table of moments for each weight: no copies side by side,
 more reads; 2 to 4 % more of a step. A compiled loop over tiles for few sizes of batch: as fast, but
-a compilation for each size. Moments gathered, touched and stored tile by tile: as fast. Exact steps
-unrolled instead of looped: up to twice as slow. A shared table of rows never touched: 3e-5 % for
+a compilation for each size. Moments gathered, updated and stored tile by tile: as fast. Exact steps
+unrolled instead of looped: up to twice as slow. A shared table of rows never looked up: 3e-5 % for
 them, but one more state to keep and to save.
 """
 

@@ -11,7 +11,7 @@ from pep_tf.optimizers.columns import Columns
 
 # Stages of fewer steps gain nothing from looking ahead.
 PREDICTED_FROM = 4
-# Below sqrt of the smallest normal float32: keeps 0 / 0 at 0 without touching a value in range.
+# Below sqrt of the smallest normal float32: keeps 0 / 0 at 0 without changing a value in range.
 TINY = 1e-19
 
 

@@ -176,7 +176,7 @@ class CoupledAdam(keras.optimizers.Optimizer):
         """
         if pull is None:
             return learning_rate, self.l2, 0.0
-        pull.settle()
+        pull.fix()
         rate = _first(self.threshold_learning_rate, pull.learning_rate, learning_rate)
         l2 = _first(self.threshold_l2, pull.strength, self.l2)
         return rate, l2, _first(self.threshold_target, pull.target)

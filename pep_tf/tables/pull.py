@@ -33,7 +33,7 @@ class Pull:
         own = {"pull": strength, "target": target, "learning_rate": learning_rate}
         read = [None if x is None else real(f"threshold_{n}", x) for n, x in own.items()]
         self._constants = dict(zip(("strength", "target", "learning_rate"), read, strict=True))
-        self._settled = False
+        self._fixed = False
         self._in_a_gradient = False
         with tf.init_scope():  # a graph traced before the optimizer was built must see the switch
             self._on = tf.Variable(1.0, trainable=False)
@@ -54,23 +54,23 @@ class Pull:
         """Sets constants by name, which must be before the first step with them.
 
         Raises:
-            ValueError: an optimizer has settled on others.
+            ValueError: an optimizer was built with others.
         """
         changed = {name: to for name, to in constants.items() if self._constants[name] != to}
-        if changed and self._settled:
+        if changed and self._fixed:
             raise ValueError(
                 "The pull of thresholds cannot change once an optimizer has trained them: compile "
                 f"the model with a new optimizer. Received: {changed}"
             )
         self._constants |= changed
 
-    def settle(self) -> None:
+    def fix(self) -> None:
         """Holds the constants from here on: an optimizer has compiled them."""
-        self._settled = True
+        self._fixed = True
 
     def switch(self, on: bool) -> None:
-        """Whether thresholds are pulled by their gradient; a new optimizer may settle anew."""
-        self._settled = False
+        """Whether thresholds are pulled by their gradient; a new optimizer may have others."""
+        self._fixed = False
         with tf.init_scope():
             self._on.assign(float(on))
 

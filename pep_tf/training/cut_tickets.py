@@ -11,7 +11,7 @@ from pep_tf.layers import PEPEmbedding
 from pep_tf.training.budgets import ByteBudget, total
 from pep_tf.training.kept_table import KeptTable, ticket_layer
 from pep_tf.training.layer_state import own_files, walk
-from pep_tf.training.pruned_tables import Budget, Look, pruned_tables
+from pep_tf.training.pruned_tables import Budget, EntryScores, pruned_tables
 from pep_tf.training.stored_size import StoredSize
 from pep_tf.training.swap import Blueprint
 from pep_tf.training.ticket import BYTE_BUDGET, STORED_DTYPE, Ticket
@@ -35,11 +35,11 @@ def cut_tickets(
         initial: weights from before pruning, by `snapshot`.
         budgets: by `resolve_table_budgets`.
         step, forced, facts: see `Ticket`.
-        scores: see `Look`.
+        scores: see `EntryScores`.
         storage: counts the bytes of tickets, where budgets are in bytes.
     """
     tables = pruned_tables(model)
-    look, tower = Look(tables, scores), snapshot(model, without=list(tables.values()))
+    by_entry, tower = EntryScores(tables, scores), snapshot(model, without=list(tables.values()))
     blueprint = Blueprint.of(model, tables)
     paths = {id(layer): path for path, layer in walk(model)}
     files = {path: found for path, layer in walk(model) if (found := own_files(layer))}
@@ -48,7 +48,7 @@ def cut_tickets(
             key: KeptTable(
                 bits, tables[key].output_dim, paths[id(tables[key])], config_of(tables[key])
             )
-            for key, bits in look.masks(budget, storage).items()
+            for key, bits in by_entry.masks(budget, storage).items()
         }
         nnz = sum(table.nnz for table in kept.values())
         told = dict(facts)
@@ -67,7 +67,7 @@ def cut_tickets(
             initial={name: initial[name] for name in tower}
             | {table.weight: table.entries(initial[table.weight]) for table in kept.values()},
             trained=tower
-            | {table.weight: table.entries(look.entries[key]) for key, table in kept.items()},
+            | {table.weight: table.entries(by_entry.entries[key]) for key, table in kept.items()},
             blueprint=blueprint,
             facts=told,
             files=files,

@@ -88,8 +88,8 @@ def fit(
     while loop.epoch < settings.epochs and loop.epoch - best_epoch < settings.patience:
         every = settings.checkpoint_every
         before = loop.step
-        look = min(settings.check_every, every - loop.step % every)
-        loss = loop.run(look)
+        steps = min(settings.check_every, every - loop.step % every)
+        loss = loop.run(steps)
         losses.add(loss, loop.step - before)
         reporter.update(loop.step, loss=loss)
         if loop.batch == 0 or loop.step % every == 0:

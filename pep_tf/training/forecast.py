@@ -168,4 +168,4 @@ def described(budget: Budget) -> str:
 
 
 def _means(seen: Mapping[str, Seen]) -> dict[str, float]:
-    return {name: float(np.mean(look.thresholds)) for name, look in seen.items()}
+    return {name: float(np.mean(one.thresholds)) for name, one in seen.items()}

@@ -144,13 +144,15 @@ class _Run:
     def _check(self, loss: float) -> None:
         """Looks at the table, and cuts the tickets whose budget is reached."""
         pruning, step = self.pruning, self.loop.step
-        look = pruning.count(step, _CHECKS)[pruning.main]
+        counted = pruning.count(step, _CHECKS)[pruning.main]
         seen = pruning.history[-1]
-        low, high = np.percentile(_some_rows(look.thresholds), [10, 90])
+        low, high = np.percentile(_some_rows(counted.thresholds), [10, 90])
         seen |= {"loss": loss, "threshold_low": float(low), "threshold_high": float(high)}
         if self.loop.batch == 0:
             seen["validation_auc"] = self.evaluate(self.data.validation).auc
-            self.reporter.histograms(step, thresholds=look.thresholds, weights=look.table.ravel())
+            self.reporter.histograms(
+                step, thresholds=counted.thresholds, weights=counted.table.ravel()
+            )
         hidden = ("step", "threshold_low", "threshold_high")
         shown: dict[str, Any] = {key: value for key, value in seen.items() if key not in hidden}
         if pruning.pending:

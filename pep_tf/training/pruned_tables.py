@@ -68,7 +68,7 @@ def entries_of(tables: Mapping[str, PEPEmbedding]) -> dict[str, int]:
     return {name: layer.input_dim * layer.output_dim for name, layer in tables.items()}
 
 
-class Look:
+class EntryScores:
     """Score and value of all entries at one moment.
 
     A walk over a table that is updated lazily makes up for the skipped steps of every row; a cut

@@ -83,7 +83,7 @@ class Pruning:
     def look_ahead(self, optimizer: Any, step: int, given: bool = False) -> None:
         """Begins to judge from here whether budgets will be reached; `given` if it was said before."""
         self._optimizer = optimizer
-        self._forecast = Forecast(self.pruned(), optimizer, self._look(), step)
+        self._forecast = Forecast(self.pruned(), optimizer, self._counted(), step)
         self._forecast.given = given
 
     @property
@@ -99,17 +99,17 @@ class Pruning:
             advice: what to lower for cuts nearer their budgets.
 
         Returns:
-            The looks.
+            What was found in each table.
         """
-        looks = self._look()
-        nnz = {name: look.nnz for name, look in looks.items()}
-        threshold = float(np.mean(looks[self.main].thresholds))
+        seen = self._counted()
+        nnz = {name: one.nnz for name, one in seen.items()}
+        threshold = float(np.mean(seen[self.main].thresholds))
         self.history.append({"step": step, "nnz": sum(nnz.values()), "threshold": threshold})
         reached = [budget for budget in self.pending if is_reached(budget, nnz)]
         if told := passed_by_far(reached, nnz, step, advice):
             self._reporter.note(told)
         self.cut(reached, step, forced=False)
-        return looks
+        return seen
 
     def cut(
         self,
@@ -118,7 +118,7 @@ class Pruning:
         forced: bool,
         scores: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Cuts a ticket for each of the budgets from the model as it stands; see `Look` for `scores`."""
+        """Cuts a ticket for each of the budgets from the model as it stands; see `EntryScores` for `scores`."""
         if not budgets:
             return
         told = (step, forced, self._facts, scores, self._storage)
@@ -148,9 +148,9 @@ class Pruning:
 
     def look_on(self, step: int, steps: int, advice: str) -> None:
         """Says, once, where thresholds will not get as far as the budgets ask in `steps`."""
-        told = self._forecast.at(self._look(), step, steps, self.pending)
+        told = self._forecast.at(self._counted(), step, steps, self.pending)
         if told is not None:
             self._reporter.note(f"{told} {advice}")
 
-    def _look(self) -> dict[str, Seen]:
+    def _counted(self) -> dict[str, Seen]:
         return {name: count() for name, count in self._counts.items()}

@@ -102,7 +102,7 @@ def test_thresholds_are_pulled_to_their_target(granularity):
 def test_constants_of_the_pull_hold_once_an_optimizer_took_them():
     layer = PEPEmbedding(N, D)
     layer.pull.change(target=15.0)
-    layer.pull.settle()
+    layer.pull.fix()
     layer.pull.change(target=15.0)
     with pytest.raises(ValueError, match="cannot change once an optimizer .* {'target': 3.0}"):
         layer.pull.change(target=3.0)

@@ -10,7 +10,7 @@ from pep_tf.export.model_card import read_card
 from pep_tf.layers import TicketEmbedding
 from pep_tf.training import Ticket
 from pep_tf.training.cut_tickets import cut_tickets
-from pep_tf.training.pruned_tables import Look, entries_of, pruned_tables
+from pep_tf.training.pruned_tables import EntryScores, entries_of, pruned_tables
 from pep_tf.training.state import load_state, save_state
 from pep_tf.training.weights import snapshot
 from tests import tiny
@@ -32,17 +32,17 @@ def ticket(request):
     return ticket
 
 
-def test_a_look_at_each_table():
+def test_scores_and_values_of_each_table():
     model = start(granularity="feature")
     tables = pruned_tables(model)
     assert entries_of(tables) == {"embedding": 64, "first_order": 16}
-    look = Look(tables)
+    by_entry = EntryScores(tables)
     gate = 1 / (1 + np.exp(4.0))
     for name, layer in tables.items():
         table = layer.table.numpy()
-        np.testing.assert_allclose(look.scores[name], np.abs(table) - gate, atol=1e-6)
+        np.testing.assert_allclose(by_entry.scores[name], np.abs(table) - gate, atol=1e-6)
         expected = np.sign(table) * np.maximum(np.abs(table) - gate, 0)
-        np.testing.assert_allclose(look.entries[name], expected, atol=1e-6)
+        np.testing.assert_allclose(by_entry.entries[name], expected, atol=1e-6)
 
 
 def test_the_cut_keeps_the_highest_scores_of_both():
@@ -55,7 +55,7 @@ def test_the_cut_keeps_the_highest_scores_of_both():
         "first_order": (16, 1),
     }
     assert ticket.nnz == sum(mask.sum() for mask in masks.values()) == BUDGET
-    found = np.concatenate(list(Look(pruned_tables(model)).scores.values()), axis=1)
+    found = np.concatenate(list(EntryScores(pruned_tables(model)).scores.values()), axis=1)
     kept = np.concatenate(list(masks.values()), axis=1)
     assert found[kept].min() > found[~kept].max()
     assert 0 < masks["first_order"].sum() < 16
@@ -131,4 +131,4 @@ def test_a_disk_without_room(monkeypatch):
 
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(RunError, match="Cannot write 320 bytes .*No space left.*set TMPDIR"):
-        Look(pruned_tables(start()))
+        EntryScores(pruned_tables(start()))

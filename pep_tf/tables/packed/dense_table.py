@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.tables.packed.bound import bound_bytes, count_histogram
-from pep_tf.tables.packed.octets import look
+from pep_tf.tables.packed.octets import take
 from pep_tf.tables.packed.stored_table import StoredTable
 
 
@@ -27,7 +27,7 @@ class DenseTable(StoredTable):
         return cls({"values": rows}, facts)
 
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
-        return look(self.arrays["values"], rows)
+        return take(self.arrays["values"], rows)
 
     def parts(self) -> dict[str, int]:
         return {"values": self._bytes("values")}

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pep_tf.tables.packed.entries import Entries
 from pep_tf.tables.packed.flags import Flags
-from pep_tf.tables.packed.octets import Octets, look, number_of_ones, ones, pack_bits, steps
+from pep_tf.tables.packed.octets import Octets, number_of_ones, ones, pack_bits, steps, take
 from pep_tf.tables.packed.row_index import RowIndex
 from pep_tf.tables.packed.stored_table import Arrays, StoredTable, facts_of
 from pep_tf.tables.packed.values import Values
@@ -160,7 +160,7 @@ class PackedTable(StoredTable):
         """
         if found.octet is None:  # an empty row is as cheap as a full one
             assert self._whole is not None
-            return look(self._whole.at(found.whole), order)
+            return take(self._whole.at(found.whole), order)
         at = tf.where(found.octet)  # that are not zero
         rows = self._decoded(tf.gather_nd(found.start, at), tf.gather_nd(found.octet, at))
         # A row of zeros comes first: 0 stays the number of all that is empty.
@@ -178,7 +178,7 @@ class PackedTable(StoredTable):
             default_value=0,
             validate_indices=False,  # that they are sorted; each is there once
         )
-        return look(rows, look(numbers, order))
+        return take(rows, take(numbers, order))
 
     def _decoded(self, start: tf.Tensor, octet: tf.Tensor) -> tf.Tensor:
         """float32 [n, d] of rows that are not whole, from `start` and `octet` [n] of `Found`."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.tables.packed.octets import look
+from pep_tf.tables.packed.octets import take
 from pep_tf.tables.packed.stored_table import Arrays
 
 DTYPES = ("float32", "float16", "int8")
@@ -74,7 +74,7 @@ class Values:
         if self._scales is None:
             return found
         first = at if first is None else first
-        scales = look(self._scales, first // _places_of_scale(self._stored))
+        scales = take(self._scales, first // _places_of_scale(self._stored))
         return tf.cast(found, tf.float32) * scales
 
 
