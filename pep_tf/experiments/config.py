@@ -68,7 +68,7 @@ class Config:
     cross_layers: int = 3
     cross_rank: int | None = None
     updates: str = Settings.updates
-    dense_below: int = Settings.dense_below
+    dense_below: int | None = Settings.dense_below
     table_device: str = AUTO
     precision: str = "float32"
     seed: int = 0

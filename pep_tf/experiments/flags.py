@@ -76,7 +76,8 @@ GROUPS = {
         "MovieLens set, and smaller tables: 40; click logs, and tables from a million training rows on: 10",
         "updates": "rowwise: large tables only at the rows of the batch, the same up to a small error; "
         "dense: the paper's update of every entry at each step",
-        "dense_below": "rowwise: tables of fewer entries are updated densely all the same",
+        "dense_below": "rowwise: tables of fewer entries are updated densely all the same; by default what "
+        "costs less: 2^20 on a CPU, 2^25 on a GPU",
         "table_device": "where tables and their moments are kept: gpu, cpu (the GPU receives the rows of "
         "a batch), or auto: on the GPU if there is one and they fit",
         "check_every": "steps between two reports of the loss, while pruning also of the non-zeros",

@@ -14,6 +14,7 @@ from pep_tf.layers.pep_embedding import share_rows as share_rows
 from pep_tf.layers.small_embedding import SmallEmbedding as SmallEmbedding
 from pep_tf.layers.table_layer import COMBINERS as COMBINERS
 from pep_tf.layers.table_layer import TableLayer as TableLayer
+from pep_tf.layers.table_layer import build_optimizer as build_optimizer
 from pep_tf.layers.ticket_embedding import TicketEmbedding as TicketEmbedding
 from pep_tf.tables import GRANULARITIES as GRANULARITIES
 from pep_tf.tables import Granularity as Granularity

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.device import dense_below, on_gpu
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.numbers import real
 from pep_tf.tables import THRESHOLDS, Found, Granularity, RowTable, RowVariable, soft_threshold
@@ -116,8 +117,9 @@ class PEPEmbedding(TableLayer):
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
         self.pull = Pull(threshold_pull, threshold_target, threshold_learning_rate)
-        # Only a number of rows that is known in advance can be compiled; that of a batch is not.
-        self.supports_jit = False
+        # Only a number of rows that is known in advance can be compiled: that of the table, but not
+        # that of a batch.
+        self.supports_jit = on_gpu() and self.input_dim * self.output_dim < dense_below()
         self.table: RowVariable
         self.thresholds: keras.Variable | None = None
         if weights is not None:

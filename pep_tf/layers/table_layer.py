@@ -115,13 +115,11 @@ class TableLayer(keras.layers.Layer):
         if in_stateless_scope():  # where no variable can be made
             return
         model = self._get_call_context().entry_layer
-        optimizer = getattr(model, "optimizer", None)
-        own: Any = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
-        keeps = getattr(own, "keeps_tables", False)
-        if optimizer is None or not keeps or own.built or not model.built:
+        own = _own_optimizer(model)
+        if own is None or own.built or not model.built:
             return
         with tf.init_scope():
-            optimizer.build(model.trainable_variables)
+            build_optimizer(model)
 
     def call(self, inputs: Any, weights: Any = None) -> Any:
         self.meet_optimizer()
@@ -175,6 +173,20 @@ class TableLayer(keras.layers.Layer):
             "combiner": self.combiner,
             "field_sizes": self.field_sizes,
         }
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Builds the optimizer of a model, one of this package knowing whether XLA compiles the steps."""
+    if (own := _own_optimizer(model)) is not None:
+        own.compiled = bool(model.jit_compile)
+    model.optimizer.build(model.trainable_variables)
+
+
+def _own_optimizer(model: Any) -> Any:
+    """The optimizer of this package that a model was compiled with, or None."""
+    optimizer = getattr(model, "optimizer", None)
+    own = getattr(optimizer, "inner_optimizer", optimizer)  # of one that scales the loss
+    return own if getattr(own, "keeps_tables", False) else None
 
 
 def _integers(ids: Any) -> tf.Tensor:

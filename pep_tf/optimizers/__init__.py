@@ -2,5 +2,4 @@
 
 from pep_tf.optimizers.coupled_adam import CoupledAdam as CoupledAdam
 from pep_tf.optimizers.hyper import Hyper as Hyper
-from pep_tf.optimizers.rowwise_adam import DENSE_BELOW as DENSE_BELOW
 from pep_tf.optimizers.rowwise_adam import RowwiseAdam as RowwiseAdam

@@ -5,14 +5,16 @@ from typing import Any, TypeVar
 import keras
 import tensorflow as tf
 
+from pep_tf import device
 from pep_tf.numbers import whole
 from pep_tf.optimizers.coupled_adam import CoupledAdam
 from pep_tf.optimizers.hyper import Hyper
 from pep_tf.optimizers.lazy_table import LazyTable, MomentVariable, Pending, StepVariable
 from pep_tf.tables import RowTable, RowVariable
 
-DENSE_BELOW = 1 << 20  # entries of a table for which the dense update costs less than finding rows
-_OF_A_TICKET = 4  # as many times more among a ticket's, each of which would be a row to find
+_OF_A_TICKET = (
+    4  # as many times more entries among a ticket's, each of which would be a row to find
+)
 _ROWS = "rows_{}_{}"  # in a weight file: the stored rows of a table's variable
 _State = TypeVar("_State", bound=MomentVariable)
 _REFUSED = {
@@ -40,8 +42,9 @@ class RowwiseAdam(CoupledAdam):
     table more, so that training goes on from them bit for bit.
 
     These tables are updated whole at each step, too, which is right but costs O(N d): one with a
-    regularizer or a constraint, one that is trained under a `tf.distribute` strategy, and one that a
-    function reads which was traced before the optimizer was built (a warning says so).
+    regularizer or a constraint, one that is trained under a `tf.distribute` strategy or compiled by XLA
+    (`jit_compile` of `compile`, which small tables allow on a GPU), and one that a function reads which
+    was traced before the optimizer was built (a warning says so).
 
     Args:
         learning_rate: a number.
@@ -49,7 +52,8 @@ class RowwiseAdam(CoupledAdam):
             `gradient_accumulation_steps`.
         dense_below: tables of fewer entries are updated whole, which is exact, and so are the
             entries of a ticket below four times as many. Layers that a model always looks up with
-            the same rows count as one table.
+            the same rows count as one table. None: what costs less on the device at hand
+            (`pep_tf.device.DENSE_BELOW`): 2^20 on a CPU, 2^25 on a GPU.
 
     Raises:
         ValueError: a schedule or another learning rate later on, an argument of Keras's optimizers
@@ -61,7 +65,9 @@ class RowwiseAdam(CoupledAdam):
         >>> model.compile(RowwiseAdam(1e-3), keras.losses.BinaryCrossentropy(from_logits=True))
     """
 
-    def __init__(self, *args: Any, dense_below: int = DENSE_BELOW, **kwargs: Any) -> None:
+    compiled = False  # whether XLA compiles all of a step, which has no distinct rows then
+
+    def __init__(self, *args: Any, dense_below: int | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("name", "rowwise_adam")
         for name, reason in _REFUSED.items():
             if kwargs.get(name):
@@ -74,7 +80,8 @@ class RowwiseAdam(CoupledAdam):
                 "`learning_rate` must be a number: a row's skipped steps are made up for later, at "
                 f"one rate. Received: {self._learning_rate!r}. Use CoupledAdam for a schedule."
             )
-        self.dense_below = whole("dense_below", dense_below, least=0)
+        own = device.dense_below() if dense_below is None else dense_below
+        self.dense_below = whole("dense_below", own, least=0)
         self._lazy: list[LazyTable] = []
 
     @property
@@ -103,7 +110,7 @@ class RowwiseAdam(CoupledAdam):
 
     def _large_tables(self, variables: list[keras.Variable]) -> list[RowTable]:
         """Tables that cost less by rows than whole, and can be updated so."""
-        if tf.distribute.has_strategy():
+        if tf.distribute.has_strategy() or self.compiled:
             return []
         own = {id(variable) for variable in variables}
         tables = {v.row_table: None for v in variables if isinstance(v, RowVariable)}

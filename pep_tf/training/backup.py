@@ -11,6 +11,7 @@ from keras.src.backend.common import global_state
 
 from pep_tf.differences import differences, one_line
 from pep_tf.errors import ModelError, RunError, reading
+from pep_tf.layers import build_optimizer
 from pep_tf.numbers import whole
 from pep_tf.paths import resolve
 from pep_tf.training.first_batch import is_built
@@ -123,7 +124,7 @@ class Backup(keras.callbacks.Callback):
     def _variables(self) -> dict[str, keras.Variable]:
         optimizer = self.model.optimizer
         if not optimizer.built:
-            optimizer.build(self.model.trainable_variables)
+            build_optimizer(self.model)
         return stored_variables(self.model, optimizer)
 
     def _metric_variables(self) -> dict[str, keras.Variable]:

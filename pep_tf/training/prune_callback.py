@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from pep_tf.errors import RunError
+from pep_tf.layers import build_optimizer
 from pep_tf.numbers import real, whole
 from pep_tf.training.first_batch import before_first_step, is_built
 from pep_tf.training.progress import Printed, Reporter
@@ -162,7 +163,7 @@ class PruneCallback(keras.callbacks.Callback):
         restored = self._updates() != self._seen_at
         warned = self._go_on(pruning) if restored else self._start_anew(pruning)
         if (optimizer := self.model.optimizer) is not None and not optimizer.built:
-            optimizer.build(self.model.trainable_variables)  # it knows of rows that are counted
+            build_optimizer(self.model)  # it knows of rows that are counted
         if getattr(self.model, "train_function", None) is not None:
             self.model.make_train_function(force=True)  # one that was traced knows other constants
         self._pruning, self._counted = pruning, self._step()

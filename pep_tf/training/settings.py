@@ -6,9 +6,10 @@ from typing import Any
 
 import keras
 
+from pep_tf.device import dense_below
 from pep_tf.errors import RunError
 from pep_tf.numbers import read_fields
-from pep_tf.optimizers import DENSE_BELOW, CoupledAdam, RowwiseAdam
+from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 
 UPDATES = ("rowwise", "dense")
 _LEAST = {
@@ -39,7 +40,8 @@ class Settings:
         updates: `"rowwise"`: only the rows of the batch at each step, the others made up for when
             they come; `"dense"`: every entry of the table at each step.
         dense_below: tables of fewer entries are updated densely all the same: it is exact, and
-            costs less there. Tickets count by a quarter of their entries.
+            costs less there. Tickets count by a quarter of their entries. None: by the device at
+            hand, as in `RowwiseAdam`.
         seed: of shuffling, and of dropout and new weights when a ticket is retrained.
         check_every: steps between two reports of the loss, and while pruning between two counts of the
             non-zeros.
@@ -59,7 +61,7 @@ class Settings:
     threshold_l2: float | None = None
     threshold_target: float = 15.0
     updates: str = "rowwise"
-    dense_below: int = DENSE_BELOW
+    dense_below: int | None = None
     seed: int = 0
     check_every: int = 50
     checkpoint_every: int = 1000
@@ -75,7 +77,7 @@ class Settings:
             )
         if self.updates not in UPDATES:
             raise RunError(f"`updates` must be one of {list(UPDATES)}. Received: {self.updates!r}")
-        if self.updates == "dense" and self.dense_below != DENSE_BELOW:
+        if self.updates == "dense" and self.dense_below is not None:
             raise RunError(
                 "`dense_below` has no effect with updates=dense, which updates every table whole. "
                 f"Received: {self.dense_below}"
@@ -102,8 +104,11 @@ class Settings:
         return epochs >= self.epochs and epochs - best_epoch < self.patience
 
     def get_config(self) -> dict[str, Any]:
-        """The settings as JSON-ready values."""
-        return dataclasses.asdict(self)
+        """The settings as JSON-ready values, those that depend on the device as they are on this one."""
+        own = dataclasses.asdict(self)
+        if self.updates == "rowwise" and self.dense_below is None:
+            own["dense_below"] = dense_below()
+        return own
 
     def difference(self, other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
         """What steps depend on and `other`, a `get_config`, has otherwise: {name: (here, there)}.

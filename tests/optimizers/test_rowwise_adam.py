@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import pep_tf
+from pep_tf.device import GPU, traced_for
 from pep_tf.layers import GRANULARITIES, PEPEmbedding, TicketEmbedding, share_rows
 from pep_tf.models import build_model
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
@@ -200,6 +202,27 @@ def test_small_tables_are_updated_densely():
     (lazy,) = exactly.tables()
     assert [variable.shape for variable in lazy.table.variables] == [(125, 4), (125, 4), (125, 1)]
     assert RowwiseAdam.from_config(exactly.get_config()).dense_below == 625
+
+
+def test_a_fit_that_xla_compiles_on_a_gpu_updates_tables_whole():
+    """As it is traced for one; Keras compiles small tables there, with `jit_compile="auto"` too."""
+    ids = np.random.default_rng(0).integers(0, 50, (64, 2))
+
+    def fitted(optimizer, **options):
+        layer = PEPEmbedding(50, 3, threshold_init=-3.0, embeddings_initializer="ones")
+        layers = [keras.Input((2,), dtype="int32"), layer, keras.layers.GlobalAveragePooling1D()]
+        model = keras.Sequential(layers)
+        model.compile(optimizer, "mse", **options)
+        cut = pep_tf.PruneCallback(budgets=["50%"])
+        model.fit(ids, np.ones((64, 3)), batch_size=16, verbose=0, callbacks=[cut])
+        assert model.jit_compile == options["jit_compile"]
+        return [layer.table.numpy(), layer.thresholds.numpy()]
+
+    with traced_for(GPU):
+        assert not PEPEmbedding(1 << 20, 1 << 10).supports_jit
+        compiled = fitted(lazy_adam(), jit_compile=True)
+    for one, other in zip(compiled, fitted(CoupledAdam(), jit_compile=False), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def ticket_model(seed=0):
