@@ -24,6 +24,8 @@ _WIDEST, _COLUMN = 100, 27  # characters of a line of help, and of a flag's name
 _REFUSED = (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
 
+_ON_THE_HOST = ". --table_device=cpu keeps tables and their moments on the host"
+
 
 class UsageError(PepError):
     """A command line that cannot be understood."""
@@ -269,7 +271,9 @@ class Command:
         except PepError as error:
             return _refuse(error)
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-            return _refuse(f"out of memory: {error}".splitlines()[0])
+            told = f"out of memory: {error}".splitlines()[0]
+            on_gpu = "GPU" in told and "table_device" in self.values
+            return _refuse(told + (_ON_THE_HOST if on_gpu else ""))
         except OSError as error:
             if not error.filename or not (isinstance(error, _REFUSED) or error.errno in _FULL):
                 raise

@@ -74,7 +74,7 @@ def op_by_op() -> Iterator[None]:
         _xla = before
 
 
-def settle_arithmetic(tf32: bool = False) -> None:
+def settle_arithmetic(tf32: bool = False, deterministic: bool = True) -> None:
     """Has TensorFlow give the same bits each time, and float32 mean float32; call it before the first step.
 
     On a GPU rows are written by TensorFlow's ordinary kernel all the same: the rows of a step are
@@ -84,7 +84,10 @@ def settle_arithmetic(tf32: bool = False) -> None:
 
     Args:
         tf32: whether a GPU may round what matrix products of float32 multiply to 11 bits.
+        deterministic: False leaves the order of sums to the device: faster, and not the same bits each
+            time.
     """
-    os.environ.setdefault("TF_DISABLE_SCATTER_OP_DETERMINISM", "1")
-    tf.config.experimental.enable_op_determinism()
+    if deterministic:
+        os.environ.setdefault("TF_DISABLE_SCATTER_OP_DETERMINISM", "1")
+        tf.config.experimental.enable_op_determinism()
     tf.config.experimental.enable_tensor_float_32_execution(tf32)

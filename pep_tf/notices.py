@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import tensorflow as tf
 from absl import logging
 
+from pep_tf.driver import why_no_gpu
+
 # CUDA's code 303: there is no driver. TensorFlow logs it as an error on every machine without a GPU.
 _NO_DRIVER = (
     b"failed call to cuInit: INTERNAL: CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)"
@@ -18,10 +20,13 @@ _NO_DRIVER = (
 def find_devices() -> None:
     """Has TensorFlow look for its devices, which commands do before all else.
 
-    That there is no GPU is no error: only the line that says so is left out.
+    That there is no GPU is no error: only the line that says so is left out. That TensorFlow cannot
+    use one is said in a line.
     """
     with lines_without(_NO_DRIVER):
         tf.config.list_physical_devices()
+    if reason := why_no_gpu():
+        print(f"warning: {reason}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -71,6 +71,7 @@ class Config:
     dense_below: int | None = Settings.dense_below
     table_device: str = AUTO
     precision: str = "float32"
+    deterministic: bool = True
     seed: int = 0
     seeds: int = 1
     check_every: int = 50

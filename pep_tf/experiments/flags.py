@@ -80,6 +80,7 @@ GROUPS = {
         "costs less: 2^20 on a CPU, 2^25 on a GPU",
         "table_device": "where tables and their moments are kept: gpu, cpu (the GPU receives the rows of "
         "a batch), or auto: on the GPU if there is one and they fit",
+        "deterministic": "the same command gives the same bits; off it is faster",
         "check_every": "steps between two reports of the loss, while pruning also of the non-zeros",
         "checkpoint_every": "steps between two checkpoints",
     },

@@ -85,7 +85,7 @@ class _Main:
         data = self.load(self.asked.seed)
         check_data(data)  # before a folder is made for the run
         config = self._config(data.name, data.train.num_rows)
-        settle_arithmetic(tf32=config.precision == TF32)
+        settle_arithmetic(config.precision == TF32, config.deterministic)
         where = devices(config, data.schema.num_features)
         if options.dry_run:
             print(describe(config, data))

@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 from tensorflow.python.client import device_lib
 
+from pep_tf.driver import why_no_gpu
 from pep_tf.errors import RunError
 from pep_tf.experiments.config import AUTO, CPU, GPU, Config
 from pep_tf.experiments.environment import device
@@ -23,8 +24,8 @@ def table_device(config: Config, num_features: int) -> str | None:
     memory, needed = gpu_memory(), table_bytes(config, num_features)
     if config.table_device == GPU and memory is None:
         raise RunError(
-            "--table_device=gpu: TensorFlow sees no GPU. Leave the flag out, or see the installation "
-            "for a GPU in BUILD.md."
+            f"--table_device=gpu: {why_no_gpu() or 'TensorFlow sees no GPU'}. Leave the flag out, or see "
+            "the installation for a GPU in BUILD.md."
         )
     if config.table_device == GPU and memory is not None and needed > memory:
         raise RunError(

@@ -206,7 +206,7 @@ class SearchRun:
 
     def __call__(self, resume: bool) -> Search:
         """Searches, or goes on with it."""
-        settle_arithmetic(tf32=self.config.precision == TF32)
+        settle_arithmetic(self.config.precision == TF32, self.config.deterministic)
         trials = PruningTrials(
             self.hypermodel,
             self.data,

@@ -1,6 +1,8 @@
 import pytest
+import tensorflow as tf
 
 from pep_tf.errors import RunError
+from pep_tf.experiments import main as main_module
 from pep_tf.experiments import placement
 from pep_tf.experiments.config import Config
 from tests.experiments.command import SHORT, run
@@ -59,3 +61,12 @@ def test_command_line(tmp_path):
     code, _, err = run(*flags, "--table_device=cpu")
     assert code == 0, err
     assert ", tables on the host;" in err
+
+
+def test_a_gpu_that_runs_out_of_memory(capsys):
+    def run_out(_: list[str]) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM on GPU:0 by GPU_0_bfc\nmore")
+
+    assert main_module._command().run(run_out, []) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: out of memory: OOM on GPU:0 by GPU_0_bfc. --table_device=cpu")
