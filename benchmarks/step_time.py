@@ -59,6 +59,7 @@ _COMMAND.whole("warmup", 10, "steps before them", least=1)
 _COMMAND.choice(
     "cut", AUTO, (AUTO, *_CUTS), "of the step: that for a CPU or for a GPU, on any device"
 )
+_COMMAND.switch("deterministic", True, "the same bits each time, at the cost of speed")
 _COMMAND.switch("hlo", False, "also counts what XLA made of the step that is cut for a GPU")
 _COMMAND.switch("parts", False, "also says where the time goes that is not the tower's")
 _COMMAND.text(
@@ -103,6 +104,7 @@ def measure() -> Iterator[dict[str, Any]]:
             "ms_per_step_in_a_loop": _ms_in_a_loop(loop, _batches(source, rng, FLAGS.steps)),
             "ms_quartiles": np.quantile(timed, [0.25, 0.75]).round(2).tolist(),
             "examples_per_s": round(FLAGS.batch_size / float(np.median(timed)) * 1e3),
+            "gpu_memory_mb": _gpu_memory_mb(),
             "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             **facts,
             "settings": {name: FLAGS[name].value for name in _SETTINGS},
@@ -154,6 +156,14 @@ def _ms_in_a_loop(loop: Callable[..., tf.Tensor], batches: Batches) -> float:
     return round((time.perf_counter() - started) / len(batches) * 1e3, 2)
 
 
+def _gpu_memory_mb() -> dict[str, int] | None:
+    """What is taken of the first GPU now, and was at most; None without one."""
+    if not tf.config.list_physical_devices("GPU"):
+        return None
+    found = tf.config.experimental.get_memory_info("GPU:0")
+    return {name: size >> 20 for name, size in found.items()}
+
+
 _SETTINGS = (
     "updates",
     "kept",
@@ -164,7 +174,7 @@ _SETTINGS = (
     "dim",
     "granularity",
 )
-_SETTINGS += ("batch_size", "steps", "warmup", "seed", "cut")
+_SETTINGS += ("batch_size", "steps", "warmup", "seed", "cut", "deterministic")
 
 
 def _ticket_embedding(source: RowSource) -> TicketEmbedding:
@@ -250,7 +260,7 @@ def _floor_step(model: CTRModel) -> Callable[..., tf.Tensor]:
     embedded = tf.constant(rng.normal(0, 0.01, shape).astype(np.float32))
     first_order = tf.zeros([*shape[:2], 1])
 
-    @tf.function
+    @tf.function(jit_compile=on_gpu())
     def step(_: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch([embedded, first_order])
@@ -268,11 +278,11 @@ def _floor_step(model: CTRModel) -> Callable[..., tf.Tensor]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     use_memory_pool()  # as the command line does
-    settle_arithmetic()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
 
     def run(_: list[str]) -> None:
         _check(_COMMAND.given())
+        settle_arithmetic(deterministic=FLAGS.deterministic)
         if FLAGS.compare:
             common = [a for a in arguments if not a.startswith(("--compare", "--pairs"))]
             settings = [[*common, *part.split()] for part in FLAGS.compare.split(";;")]

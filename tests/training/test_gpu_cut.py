@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.device import CPU, GPU, traced_for
+from pep_tf.device import CPU, GPU, traced_for, uses_xla
 from pep_tf.layers import GRANULARITIES, PEPEmbedding, look_up_together
 from pep_tf.models import CTRModel
 from pep_tf.optimizers import RowwiseAdam
@@ -245,6 +245,7 @@ def test_what_xla_cannot_compile_is_trained_without_it() -> None:
         with pytest.warns(UserWarning, match="XLA cannot compile the steps of stage 'fit'") as told:
             loss = loop.run(3)
         loop.run(2)
+        assert not uses_xla()  # nor for what is read or evaluated
     assert len(told) == 1
     assert 0.1 < loss < 1
     assert int(optimizer.iterations) == loop.step == loop.batch == 5
