@@ -30,10 +30,10 @@ part() { # NAME COMMAND...
 }
 step() { part "step_$1" "$python" -m benchmarks.step_time "${steps[@]}" "${@:2}"; }
 run() { part "$1" "$python" "${main[@]}" --run_dir="$out/run_${1%%.*}" "${@:2}"; }
-stopped() { # RUN_DIR COMMAND...: as Ctrl-C does, at the first checkpoint
+stopped() { # RUN_DIR COMMAND...: killed at the first checkpoint
   "${@:2}" & local own=$!
   while kill -0 $own 2> /dev/null && [ -z "$(ls "$1/work" 2> /dev/null)" ]; do sleep 0.2; done
-  kill -INT $own; wait $own
+  kill $own; wait $own
   [ -n "$(ls "$1/work")" ]
 }
 export -f stopped
@@ -49,7 +49,7 @@ step 2m_not_deterministic --num_features=$rows --nodeterministic
 part parity "$python" -m pytest -q ${small:+-k fm} tests/test_reference_parity.py
 # Two runs alike, then one that is stopped at its first checkpoint and resumed: the same tables to the last digit.
 for name in a b; do run $name "${movielens[@]}" "${short[@]}"; done
-part c_stopped bash -mc 'stopped "$@"' - "$out/run_c" "$python" "${main[@]}" --run_dir="$out/run_c" "${movielens[@]}" "${short[@]}"
+part c_stopped bash -c 'stopped "$@"' - "$out/run_c" "$python" "${main[@]}" --run_dir="$out/run_c" "${movielens[@]}" "${short[@]}"
 run c "${movielens[@]}" "${short[@]}" --resume
 for name in b c; do part "same_as_a_$name" diff -r --exclude=done.json "$out/run_a/tickets" "$out/run_$name/tickets"; done
 run criteo "${criteo[@]}" --model=deepfm "${short[@]}"
