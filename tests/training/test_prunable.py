@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import pep_tf
 from pep_tf.errors import ModelError
@@ -332,3 +333,34 @@ def test_functions_that_do_not_do():
         pep_tf.prunable(lambda embedding: [embedding(3, 2, name="a"), embedding(3, 2, name="a")])
     with pytest.raises(ModelError, match="must be a keras.Model, or a function.*Received: 'fm'"):
         pep_tf.prunable("fm")
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OwnStep(keras.Model):
+    """A functional model with a `train_step` of its own, which counts its calls."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return {"loss": loss}
+
+
+def test_a_step_of_ones_own_prunes_ragged_bags():
+    given = keras.Input((None,), dtype="int32", name="tags", ragged=True)
+    table = PEPEmbedding(20, 4, combiner="mean", name="tags_table")
+    model = pep_tf.prunable(OwnStep(given, keras.layers.Dense(1)(table(given))))
+    assert type(model) is OwnStep
+    bags = tf.RaggedTensor.from_row_lengths(np.arange(60) % 20, [0, 1, 2, 3] * 10)
+    labels = np.arange(40, dtype=np.float32)[:, None] % 2
+    model.compile(pep_tf.RowwiseAdam(1e-2), "mse")
+    cut = pep_tf.PruneCallback(["25%"], reporter=pep_tf.training.Silent())
+    model.fit(bags, labels, epochs=2, verbose=0, callbacks=[cut])
+    small = cut.tickets[0].model()
+    assert type(small) is OwnStep
+    small.compile(pep_tf.RowwiseAdam(1e-2), "mse")
+    small.fit(bags, labels, verbose=0)
+    assert small.get_layer("tags_table").nnz() == cut.tickets[0].nnz == 20
+    np.testing.assert_allclose(pep_tf.packed(small)(bags), small(bags), atol=1e-6)
