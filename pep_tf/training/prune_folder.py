@@ -53,6 +53,7 @@ class PruneFolder:
         self.path = resolve(path)
         self._start, self._progress = self.path / "start.safetensors", self.path / "progress.json"
         self.checkpoint = self.path / "checkpoint.safetensors"
+        self._cut: dict[str, int] = {}  # the step of each ticket, by the name of its file
 
     def begin(self, beginning: Beginning) -> None:
         """Writes the beginning of a new pruning.
@@ -73,6 +74,7 @@ class PruneFolder:
             "first": beginning.first,
             "steps": beginning.steps,
         }
+        self._cut = {}
         self.note([], False, False)  # before the beginning, beside which it is never missing
         save_state(self._start, beginning.initial, facts)
 
@@ -109,7 +111,7 @@ class PruneFolder:
 
     def note(self, history: Sequence[Mapping[str, float]], warned: bool, finished: bool) -> None:
         """Writes how far the pruning has come."""
-        told = {"history": list(history), "warned": warned, "finished": finished}
+        told = {"history": list(history), "warned": warned, "finished": finished, "cut": self._cut}
         save_text(self._progress, json.dumps(told) + "\n")
 
     def progress(self, step: int) -> tuple[list[dict[str, float]], bool]:
@@ -129,11 +131,24 @@ class PruneFolder:
 
     def save(self, ticket: Ticket, budgets: Sequence[Budget]) -> None:
         """Keeps a ticket that was cut for one of the budgets."""
-        ticket.save(self.ticket(budgets, budget_of(ticket)))
+        path = self.ticket(budgets, budget_of(ticket))
+        ticket.save(path)
+        self._cut[path.name] = ticket.step
 
     def tickets(self, budgets: Sequence[Budget], step: int) -> list[tuple[Budget, Ticket]]:
-        """The tickets that were cut up to a step."""
+        """The tickets that were cut up to a step.
+
+        Raises:
+            RunError, TicketError: a file that is missing, or damaged.
+        """
         found = []
+        with reading(self._progress, RunError, _ANOTHER):
+            self._cut = dict(self._told().get("cut", {}))
+            gone = [
+                n for n, cut in self._cut.items() if cut <= step and not (self.path / n).exists()
+            ]
+        if gone:
+            raise RunError(f"{self.path / gone[0]} is missing; {_ANOTHER}.")
         for budget in budgets:
             path = self.ticket(budgets, budget)
             if path.exists() and (ticket := Ticket.load(path)).step <= step and not ticket.forced:

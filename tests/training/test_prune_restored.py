@@ -125,6 +125,7 @@ def progress(history):
     [
         *(lambda folder: (folder / "start.safetensors").unlink(),),
         *(lambda folder: (folder / "progress.json").unlink(),),
+        *(lambda folder: (folder / "ticket_100.safetensors").unlink(),),
         *(lambda folder: save_state(folder / "start.safetensors", {}, [1]),),
         *(lambda folder: (folder / "progress.json").write_text("[]"),),
         *(cut_off("start.safetensors", size) for size in (0, 100, 900)),
