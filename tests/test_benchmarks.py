@@ -24,7 +24,7 @@ def printed(capsys) -> dict:
 )
 def test_step_time(flags, capsys, monkeypatch):
     for name in ("use_memory_pool", "settle_arithmetic"):  # which are for the whole process
-        monkeypatch.setattr(step_time, name, lambda: None)
+        monkeypatch.setattr(step_time, name, lambda **_: None)
     assert step_time.main([*SMALL, *flags]) == 0
     assert printed(capsys)["ms_per_step"] > 0
 

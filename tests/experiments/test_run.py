@@ -3,6 +3,7 @@
 import pytest
 
 from pep_tf import Ticket
+from pep_tf.errors import RunError
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.run import Run
@@ -51,7 +52,7 @@ def test_a_run_in_bfloat16(tmp_path):
     assert len(told) == 2
 
 
-def test_tickets_are_found_again_whatever_is_written_beside_them(tmp_path):
+def test_tickets_are_cut_anew_where_what_stands_beside_them_is_damaged(tmp_path):
     changes = {"model": "fm", "budgets": ["50%", 5], "no_retrain": True, "export_format": "none"}
     config = make_config(
         "tiny", 200, {**changes, "embedding_dim": 4, "epochs": 1, "prune_epochs": 1}
@@ -59,7 +60,13 @@ def test_tickets_are_found_again_whatever_is_written_beside_them(tmp_path):
     rows = run(tmp_path, config)().rows
     for path in (tmp_path / "stages").glob("ticket_*"):
         path.unlink()
-    (tmp_path / "tickets" / "done.json").write_text("{")
+    done = tmp_path / "tickets" / "done.json"
+    done.write_text("{")
+    with pytest.raises(
+        RunError, match="done.json is damaged .*delete it, and the tickets are cut anew"
+    ):
+        run(tmp_path, config)()
+    done.unlink()
     again = run(tmp_path, config)().rows
     assert [(row.budget, row.test_auc) for row in again] == [
         (row.budget, row.test_auc) for row in rows

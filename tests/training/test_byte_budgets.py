@@ -12,6 +12,7 @@ from pep_tf.export.inspect import inspect
 from pep_tf.numbers import read_size
 from pep_tf.training import Silent, Ticket
 from pep_tf.training.budgets import ByteBudget, check_budgets, resolve_table_budgets
+from pep_tf.training.state import load_state
 from pep_tf.training.stored_size import StoredSize
 from tests import tiny
 
@@ -108,7 +109,8 @@ def test_a_model_of_ones_own_and_a_folder_that_goes_on(tmp_path):
         assert 0.95 * most < ticket.facts["stored_bytes"] <= most
     names = sorted(path.name for path in tmp_path.glob("ticket_*"))
     assert names == ["ticket_25600B.safetensors", "ticket_40000B.safetensors"]
-    beginning = cut.folder.beginning(cut._pruning.budgets)
+    weights = load_state(tmp_path / "start.safetensors", "a beginning")[0]
+    beginning = cut.folder.beginning(cut._pruning.budgets, weights, 0)
     assert all(isinstance(budget, ByteBudget) for budget in beginning.budgets)
     with pytest.raises(pep_tf.PepError, match=re.escape("`dtype` must be one of ['float32'")):
         pep_tf.prune(tiny.model("fm"), tiny.DATA, budgets=["2KB"], dtype="int3")

@@ -64,7 +64,9 @@ def test_a_choice_by_name(choice, expected):
     copy = pep_tf.prunable(model, **choice)
     assert set(tables(copy)) == expected
     x, _ = any_model.batch(model)
-    np.testing.assert_allclose(copy(x), model(x), atol=1e-6)
+    np.testing.assert_allclose(
+        copy(x), model(x), atol=1e-5
+    )  # thresholds of -15 take 3e-7 of each entry
 
 
 def test_names_that_are_not_unique_are_paths():

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.data.clicklogs import build, load_criteo, process, raw
+from pep_tf.data.clicklogs import load_criteo, process, raw
 from pep_tf.data.clicklogs.formats import CRITEO, default_features
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.dataset import Split, check_data
 from pep_tf.data.store import bins as bins_lib
-from pep_tf.data.store import windows
+from pep_tf.data.store import deal, windows
 from pep_tf.errors import DataError
 from tests.data.clicklogs.rows_for_tests import criteo_lines, write
 
@@ -25,7 +25,7 @@ def train(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     text = write(folder / "train.txt", criteo_lines(1500))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bins_lib, "ROWS_PER_BIN", 300)
-        patch.setattr(build, "BLOCK_ROWS", 20)
+        patch.setattr(deal, "BLOCK_ROWS", 20)
         for module in (windows, raw, __import__("pep_tf.data.store.splits", fromlist=["store"])):
             patch.setattr(module, "WINDOW_BLOCKS", 3)
         patch.setattr(process.RawFile, "block_bytes", 8000)
