@@ -1,7 +1,10 @@
 """The site: `sphinx-build -W docs site`; every command's flags and every docstring are read here."""
 
+import contextlib
+import importlib
+import io
+import os
 import pathlib
-import subprocess
 import sys
 from typing import Any
 
@@ -44,7 +47,7 @@ html_show_sphinx = False
 COMMANDS = {
     "train": "pep_tf.experiments.main",
     "search": "pep_tf.tuning.search",
-    "report": "pep_tf.experiments.report",
+    "report": "pep_tf.experiments.report.__main__",
     "inspect": "pep_tf.export.inspect",
     "prepare": "data_prep.criteo.prepare",
 }
@@ -54,17 +57,11 @@ def write_help(app: Any) -> None:
     """Every command's `--help`, as it prints it, for the page on commands."""
     folder = ROOT / "docs" / "commands"
     folder.mkdir(exist_ok=True)
+    os.environ["COLUMNS"] = "100"
     for name, module in COMMANDS.items():
-        done = subprocess.run(
-            [sys.executable, "-m", module, "--help"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if not done.stdout:
-            raise RuntimeError(f"{module} --help printed nothing: {done.stderr}")
-        (folder / f"{name}.txt").write_text(done.stdout, encoding="utf-8")
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            importlib.import_module(module).main(["--help"])
+        (folder / f"{name}.txt").write_text(told.getvalue(), encoding="utf-8")
 
 
 def as_rst(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
