@@ -16,13 +16,14 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Hands the rest of a command line to the command that it names; returns its exit code."""
-    name, *rest = [*(sys.argv[1:] if arguments is None else arguments), ""]
+    arguments = sys.argv[1:] if arguments is None else arguments
+    name = arguments[0] if arguments else "help"
     if name not in COMMANDS:
         print(
             "usage: pep-tf COMMAND [--flag=value ...]    (pep-tf COMMAND --help lists the flags)\n"
         )
         print("\n".join(f"  {name:<10}{about}" for name, (_, about) in COMMANDS.items()))
-        if name in ("", "help", "-h", "--help"):
+        if name in ("help", "-h", "--help"):
             return 0
         print(f"error: no such command: {name}", file=sys.stderr)
         return 1
@@ -32,4 +33,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MissingExtra as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return command.main(rest[:-1])
+    return command.main(arguments[1:])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from pep_tf.errors import RunError
-from pep_tf.extras import require
+from pep_tf.extras import missing
 from pep_tf.numbers import is_number, type_name
 from pep_tf.paths import resolve
 from pep_tf.training.state import save_text
@@ -146,9 +146,10 @@ class Results:
         Raises:
             MissingExtra: pandas is not installed.
         """
-        require("Results.to_pandas", "data")
-        import pandas as pd
-
+        try:
+            import pandas as pd
+        except ModuleNotFoundError as error:
+            raise missing(error, "Results.to_pandas") from None
         return pd.DataFrame([dataclasses.asdict(row) for row in self.rows])
 
 
