@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pep_tf.data import checks
 from pep_tf.data.identity import Identity
+from pep_tf.data.prefetch import prefetch
 from pep_tf.data.raw import Examples, RawTransform
 from pep_tf.data.row_digest import RowDigest
 from pep_tf.data.schema import FeatureSchema
@@ -234,8 +235,5 @@ class ArraySplit:
             taken = rows[index * batch_size : (index + 1) * batch_size]
             return tuple(tf.gather(part, taken) for part in held)
 
-        return (
-            tf.data.Dataset.range(start, -(-self.num_rows // batch_size))
-            .map(batch, num_parallel_calls=2, deterministic=True)
-            .prefetch(4)
-        )
+        numbers = tf.data.Dataset.range(start, -(-self.num_rows // batch_size))
+        return prefetch(numbers.map(batch, num_parallel_calls=2, deterministic=True), 4)

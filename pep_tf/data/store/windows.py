@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.prefetch import prefetch
+
 WINDOW_BLOCKS = 16
 
 
@@ -69,4 +71,4 @@ def mix_rows(
 
 def into_batches(windows: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     """Cuts a data set of windows (rows first) into batches."""
-    return windows.rebatch(batch_size).prefetch(8)
+    return prefetch(windows.rebatch(batch_size), 8)

@@ -16,6 +16,7 @@ import tensorflow as tf
 from pep_tf.data.checks import classes_of
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
+from pep_tf.data.prefetch import prefetch
 from pep_tf.data.synthetic.row_source import BLOCK_ROWS, RowSource
 from pep_tf.data.synthetic.text import tokens
 from pep_tf.data.synthetic.transform import SyntheticTransform
@@ -181,12 +182,10 @@ class SyntheticSplit:
             labels.set_shape([None])
             return ids, labels
 
-        return (
-            tf.data.Dataset.from_tensor_slices((blocks, skip))
-            .map(block_rows, num_parallel_calls=self.workers, deterministic=True)
-            .rebatch(batch_size)
-            .prefetch(4)
+        rows = tf.data.Dataset.from_tensor_slices((blocks, skip)).map(
+            block_rows, num_parallel_calls=self.workers, deterministic=True
         )
+        return prefetch(rows.rebatch(batch_size), 4)
 
     def best_scores(self) -> tuple[float | None, float]:
         """Exact AUC (None for one class only) and log loss, in nats, of the true probability."""

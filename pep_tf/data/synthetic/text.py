@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.prefetch import prefetch
 from pep_tf.data.synthetic.row_source import BLOCK_ROWS, RowSource
 from pep_tf.data.synthetic.shape import Column, get_shape
 from pep_tf.errors import DataError
@@ -176,7 +177,7 @@ def _blocks_of_text(source: RowSource, rows: int) -> Iterator[bytes]:
         num_parallel_calls=min(os.cpu_count() or 1, 8),
         deterministic=True,
     )
-    return blocks.prefetch(2).as_numpy_iterator()
+    return prefetch(blocks, 2).as_numpy_iterator()
 
 
 def _text(source: RowSource, block: int, rows: int) -> bytes:
