@@ -12,9 +12,8 @@ from pep_tf.data.columns import ENDINGS, is_own, load_own, own_store
 from pep_tf.data.columns.stored_table import read_table_store
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
-from pep_tf.data.movielens import is_store, load_movielens, load_movielens_1m
-from pep_tf.data.movielens_others import FORMS, movielens_loader
-from pep_tf.data.movielens_small import load_movielens_small
+from pep_tf.data.movielens import LOADERS as MOVIELENS
+from pep_tf.data.movielens import is_store
 from pep_tf.data.store.manifest import read_manifest
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
@@ -81,10 +80,7 @@ def _paper_only(dataset: str, features: str) -> None:
 # A new data set is one line here. A loader takes `data_dir`, `features`, `seed` and options of its
 # own, `verify` among them if it reads a store; it raises DataError for whatever the user can mend.
 LOADERS: dict[str, Callable[..., CTRData]] = {
-    "movielens": load_movielens,
-    "movielens-1m": load_movielens_1m,
-    "movielens-small": load_movielens_small,
-    **{name: movielens_loader(name) for name in FORMS},
+    **MOVIELENS,
     **{name: _click_log(fmt) for name, fmt in FORMATS.items()},
     "synthetic-criteo": _synthetic("criteo"),
     "synthetic-avazu": _synthetic("avazu"),

@@ -8,7 +8,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from pep_tf.data.clicklogs import AVAZU, CRITEO, HashEncoding, Transform, VocabularyEncoding
 from pep_tf.data.clicklogs.formats import default_features
-from pep_tf.data.movielens_transform import MovieLensTransform
+from pep_tf.data.movielens.transform import MovieLensTransform
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.synthetic.shape import get_shape
 from pep_tf.data.synthetic.transform import SyntheticTransform

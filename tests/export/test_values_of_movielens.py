@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pep_tf.data.movielens import FEATURES
-from pep_tf.data.movielens_features import rated_data, time_bucket
-from pep_tf.data.movielens_files import FILES, read_files
+from pep_tf.data.movielens.forms import ONE_MILLION
+from pep_tf.data.movielens.paper import rated_data, time_bucket
 from pep_tf.data.raw import UNKNOWN
 from pep_tf.errors import DataError
 from tests.export.served import REFUSED, Served
@@ -41,10 +41,10 @@ class Movies:
     vocabularies: dict[str, list]
 
     def read(self, users: list[str], movies: list[str], ratings: list[str]):
-        for name, lines in zip(FILES, (ratings, users, movies), strict=True):
+        for name, lines in zip(ONE_MILLION.files, (ratings, users, movies), strict=True):
             text = "".join(line + "\n" for line in lines)
             (self.folder / name).write_bytes(text.encode("latin-1"))
-        return read_files(self.folder)[0]
+        return ONE_MILLION.read(self.folder)[0]
 
     def trained(self, column: str, value: int | bytes) -> np.ndarray | str:
         """The ids of a rating in files that hold a value, none for the signs of a missing one."""

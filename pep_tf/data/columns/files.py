@@ -9,13 +9,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from pep_tf.data.columns.declaration import Declaration
 from pep_tf.data.columns.from_dataframe import build
 from pep_tf.data.columns.stored_table import read_table_store, write_table_store
-from pep_tf.data.columns.table_files import Files, TableFiles, frame_of, stem_of
+from pep_tf.data.columns.table_files import Files, TableFiles, stem_of
 from pep_tf.data.dataset import CTRData
 
 
@@ -61,12 +58,5 @@ def from_files(
     if store is not None:
         manifest = write_table_store(table, declared, store, name=name, overwrite=overwrite)
         return dataclasses.replace(read_table_store(manifest["folder"]), name=name)
-    batches, places = zip(*table.batches(declared.columns(table.names)), strict=True)
-    ends = np.cumsum([batch.num_rows for batch in batches])
-
-    def place(row: int) -> str:
-        batch = int(np.searchsorted(ends, row, side="right"))
-        return places[batch](row - int(ends[batch] - batches[batch].num_rows))
-
-    frame = frame_of(pa.Table.from_batches(batches))
+    frame, place = table.read(declared.columns(table.names))
     return build(frame, label, features, **options, name=name, place=place, source=table.source)

@@ -11,6 +11,7 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -71,6 +72,17 @@ class TableFiles:
                 _check_types(first, batch.schema, self.paths[0], path)
                 yield batch, functools.partial(_place_in, file, start)
                 start += batch.num_rows
+
+    def read(self, columns: Sequence[str]) -> tuple[pd.DataFrame, Place]:
+        """All rows, and what tells where a row is; see `batches`."""
+        batches, places = zip(*self.batches(columns), strict=True)
+        ends = np.cumsum([batch.num_rows for batch in batches])
+
+        def place(row: int) -> str:
+            batch = int(np.searchsorted(ends, row, side="right"))
+            return places[batch](row - int(ends[batch] - batches[batch].num_rows))
+
+        return frame_of(pa.Table.from_batches(batches)), place
 
 
 def _place_in(file: "_File", start: int, row: int) -> str:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pep_tf.data.movielens_features import encode, rated_data, time_bucket
+from pep_tf.data.movielens.paper import encode, rated_data, time_bucket
 from pep_tf.errors import DataError
 
 

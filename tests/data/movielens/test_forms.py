@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pep_tf.data import load, movielens_others
+from pep_tf.data import load
+from pep_tf.data.movielens.forms import FORMS
 from pep_tf.errors import DataError
 
 ROWS = 120
@@ -50,8 +51,8 @@ def write(folder, name: str):
 
 @pytest.fixture(params=["movielens-100k", "movielens-10m", "movielens-25m"])
 def name(request, monkeypatch):
-    form = dataclasses.replace(movielens_others.FORMS[request.param], rows=ROWS)
-    monkeypatch.setitem(movielens_others.FORMS, request.param, form)
+    form = dataclasses.replace(FORMS[request.param], rows=ROWS)
+    monkeypatch.setitem(FORMS, request.param, form)
     return request.param
 
 
@@ -74,12 +75,12 @@ def test_every_form_gives_the_rows_that_are_in_it(name, tmp_path):
 
 def test_what_is_wrong_is_named_by_its_line(name, tmp_path):
     write(tmp_path, name)
-    form = movielens_others.FORMS[name]
-    path = tmp_path / form.ratings
+    form = FORMS[name]
+    path = tmp_path / form.ratings.name
     good = path.read_bytes()
     mark = b"\t" if name == "movielens-100k" else b"::" if name == "movielens-10m" else b","
     for row, message in (
-        (mark.join([b"1", b"9", b"4", b"978300000"]), "`movie` must be in .*'9' in .*line"),
+        (mark.join([b"1", b"9", b"4", b"978300000"]), "`movie` must be a movie of .*'9' in .*line"),
         (mark.join([b"1", b"2", b"x", b"978300000"]), "`rating` must be a number.*'x' in .*line"),
     ):
         lines = good.split(b"\n")
@@ -88,10 +89,10 @@ def test_what_is_wrong_is_named_by_its_line(name, tmp_path):
         with pytest.raises(DataError, match=f"{message} 51$"):
             load(name, data_dir=tmp_path)
     path.write_bytes(good[: len(good) // 2].rpartition(b"\n")[0] + b"\n")
-    with pytest.raises(DataError, match=f"{form.ratings} must hold the 120 ratings of {name}"):
+    with pytest.raises(DataError, match=f"{form.ratings.name} must hold the 120 ratings of {name}"):
         load(name, data_dir=tmp_path)
-    (tmp_path / form.movies).unlink()
-    with pytest.raises(DataError, match=f"{form.movies}: cannot be read"):
+    (tmp_path / form.movies.name).unlink()
+    with pytest.raises(DataError, match=f"Missing: {form.movies.name}"):
         load(name, data_dir=tmp_path)
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from pep_tf.data import load
 from pep_tf.data.datasets import has_own_split
 from pep_tf.data.movielens import FEATURES
-from pep_tf.data.movielens_features import rated_data
+from pep_tf.data.movielens.paper import rated_data
 from pep_tf.data.store.arrays import write_store
 from pep_tf.errors import DataError
 from pep_tf.experiments.load_data import load_for_seed

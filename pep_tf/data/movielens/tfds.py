@@ -21,25 +21,13 @@ import pandas as pd
 import tensorflow as tf
 from absl import logging
 
-from pep_tf.data.movielens_files import check_complete, join, read_files, year_of
+from pep_tf.data.movielens.forms import ONE_MILLION
 from pep_tf.errors import DataError
 from pep_tf.notices import told_from
 
 NAME = "movielens/1m-ratings"
 _PROBE_SECONDS = 5  # without a network TFDS's own retries take minutes to give up
 _BATCH = 8192
-_COLUMNS = (
-    "user_id",
-    "movie_id",
-    "user_rating",
-    "timestamp",
-    "movie_title",
-    "movie_genres",
-    "user_gender",
-    "bucketized_user_age",
-    "user_occupation_text",
-    "user_zip_code",
-)
 # In the order of the numbers that users.dat has for them (ml-1m-README.txt).
 _OCCUPATIONS = (
     "other/not specified",
@@ -66,6 +54,26 @@ _OCCUPATIONS = (
 )
 
 
+def _genres(names: bytes) -> str:
+    genres = names.decode().split("|")
+    return "|".join("Children's" if genre == "Children" else genre for genre in genres)
+
+
+# Each column by that of TFDS, and what it makes of a value.
+_COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "user": ("user_id", int),
+    "movie": ("movie_id", int),
+    "rating": ("user_rating", int),
+    "timestamp": ("timestamp", int),
+    "gender": ("user_gender", lambda male: "M" if male else "F"),
+    "age": ("bucketized_user_age", int),
+    "occupation": ("user_occupation_text", lambda text: _OCCUPATIONS.index(text.decode())),
+    "zip": ("user_zip_code", bytes.decode),
+    "year": ("movie_title", lambda title: int(title.decode().rstrip()[-5:-1])),
+    "genres": ("movie_genres", _genres),
+}
+
+
 def read_tfds(tfds_dir: Path | None = None) -> tuple[pd.DataFrame, str]:
     """Reads the copy of TFDS, downloading it when it is not there.
 
@@ -74,7 +82,7 @@ def read_tfds(tfds_dir: Path | None = None) -> tuple[pd.DataFrame, str]:
             `~/tensorflow_datasets`).
 
     Returns:
-        The table that `movielens_files.read_files` returns, row for row, and where it came from.
+        The table that `Form.read` returns, row for row, and where it came from.
 
     Raises:
         DataError: there is no copy and none can be downloaded, or it is damaged or incomplete.
@@ -91,12 +99,12 @@ def read_tfds(tfds_dir: Path | None = None) -> tuple[pd.DataFrame, str]:
         else:
             folder = _download(builder)
             source = f"TFDS download {folder}"
-            frame, _ = read_files(folder)
+            frame, _ = ONE_MILLION.read(folder)
     except DataError:
         raise
     except Exception as error:  # whatever TFDS, the network or the disk may raise
         raise DataError(f"TFDS {NAME} cannot be had: {_one_line(error)}") from error
-    check_complete(frame, source)
+    ONE_MILLION.check_rows(frame, source)
     return frame, source
 
 
@@ -109,23 +117,19 @@ def read_prepared(builder: Any) -> pd.DataFrame:
     columns = _read_columns(builder)
     order = file_order(len(columns["user_id"]))
     columns = {name: values[order] for name, values in columns.items()}
-    ratings = pd.DataFrame(
-        {
-            "user": columns["user_id"].astype(np.int64),
-            "movie": columns["movie_id"].astype(np.int64),
-            "rating": columns["user_rating"].astype(np.int64),
-            "timestamp": columns["timestamp"],
-        }
-    )
-    if not ratings["user"].is_monotonic_increasing:  # as they are in ratings.dat
+    if (np.diff(columns["user_id"].astype(np.int64)) < 0).any():  # as they are in ratings.dat
         raise DataError(
             f"{builder.data_path} must be shuffled as TFDS does it, or the rows of ratings.dat "
             "cannot be put back in order. Received: another order; give the original files with "
             "`data_dir`"
         )
-    user_rows, users = _distinct(ratings["user"], columns, _user)
-    movie_rows, movies = _distinct(ratings["movie"], columns, _movie)
-    return join(ratings, (users, user_rows), (movies, movie_rows))
+    frame = {}
+    for name, (column, read) in _COLUMNS.items():
+        values, rows = np.unique(columns[column], return_inverse=True)
+        own = pd.Series([read(value) for value in values])
+        own = own if own.dtype == np.int64 else own.astype("category")
+        frame[name] = own.take(rows).reset_index(drop=True)
+    return pd.DataFrame(frame)
 
 
 def file_order(num_rows: int) -> np.ndarray:
@@ -157,7 +161,7 @@ def _read_columns(builder: Any) -> dict[str, np.ndarray]:
     spec = {
         name: tf.io.RaggedFeature(tf.int64) if name == "movie_genres" else feature
         for name, feature in builder.info.features.tf_example_spec.items()
-        if name in _COLUMNS
+        if name in dict(_COLUMNS.values())
     }
     records = tf.data.TFRecordDataset([str(p) for p in builder.info.splits["train"].filepaths])
     genres = builder.info.features["movie_genres"].feature.names
@@ -169,38 +173,7 @@ def _read_columns(builder: Any) -> dict[str, np.ndarray]:
         return {**batch, "movie_genres": joined}
 
     batches = list(records.batch(_BATCH).map(parse, 2).as_numpy_iterator())
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in _COLUMNS}
-
-
-def _distinct(
-    ids: pd.Series,
-    columns: dict[str, np.ndarray],
-    row: Callable[[dict[str, Any]], dict[str, Any]],
-) -> tuple[np.ndarray, pd.DataFrame]:
-    """The row of each id in a table of the distinct ids, and that table, made by `row`."""
-    values, first, rows = np.unique(ids.to_numpy(), return_index=True, return_inverse=True)
-    table = [
-        {"id": value} | row({name: column[i] for name, column in columns.items()})
-        for value, i in zip(values, first, strict=True)
-    ]
-    return rows, pd.DataFrame(table)
-
-
-def _user(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "gender": "M" if row["user_gender"] else "F",
-        "age": int(row["bucketized_user_age"]),
-        "occupation": _OCCUPATIONS.index(row["user_occupation_text"].decode()),
-        "zip": row["user_zip_code"].decode(),
-    }
-
-
-def _movie(row: dict[str, Any]) -> dict[str, Any]:
-    genres = row["movie_genres"].decode().split("|")
-    return {
-        "year": year_of(row["movie_title"].decode()),
-        "genres": "|".join("Children's" if genre == "Children" else genre for genre in genres),
-    }
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in spec}
 
 
 def _download(builder: Any) -> Path:
