@@ -15,6 +15,7 @@ from pep_tf.data.dataset import require_data
 from pep_tf.errors import ModelError, RunError
 from pep_tf.export.any_model import export_any
 from pep_tf.export.check import FORMATS, Check
+from pep_tf.export.keys import export_keys
 from pep_tf.export.litert import export_litert
 from pep_tf.export.precision import in_float32, whole_products
 from pep_tf.export.saved_model import export_saved_model
@@ -187,7 +188,7 @@ def export(
         return export_saved_model(folder, **arguments)
 
 
-Ticket.exporter = export
+Ticket.exporter, Ticket.key_exporter = export, export_keys
 
 
 def _answers(model: keras.Model, data: CTRData, format: str) -> tuple[Check, dict[str, Any]]:

@@ -10,8 +10,12 @@ import sys
 
 import matplotlib.image
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
+
+from pep_tf.data import from_dataframe
+from tests.export.test_keys import ticket_on, whole_table
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -27,12 +31,13 @@ def python_examples() -> list[str]:
 
 # The example of each test below, by a text that it alone holds.
 MAIN, OWN_DATA = 'data.load("movielens-small")\nmodel', "from_dataframe("
-OWN_MODEL, SEARCH = "pep_tf.prunable(", "tuning.tune("
+OWN_MODEL, SEARCH, KEYS = "pep_tf.prunable(", "tuning.tune(", "schema.json"
+ALL = (MAIN, OWN_DATA, OWN_MODEL, SEARCH, KEYS)
 
 
 def test_every_example_is_run_by_a_test_below():
-    held = [[m for m in (MAIN, OWN_DATA, OWN_MODEL, SEARCH) if m in c] for c in python_examples()]
-    assert sorted(held) == sorted([[MAIN], [OWN_DATA], [OWN_MODEL], [SEARCH]])
+    held = [[mark for mark in ALL if mark in code] for code in python_examples()]
+    assert sorted(held) == sorted([mark] for mark in ALL)
 
 
 def test_the_readme_is_one_to_be_read():
@@ -119,3 +124,12 @@ def test_the_example_with_a_keras_model_of_ones_own_runs(run_example):
 def test_the_search_example_runs(tmp_path, run_example):
     assert "threshold_learning_rate" in run_example(SEARCH)
     assert (tmp_path / "runs/search/best.py").exists()
+
+
+def test_the_example_that_reads_keys_runs(tmp_path, run_example):
+    frame = pd.DataFrame({"user": [f"u{k % 20}" for k in range(99)], "clicked": np.arange(99) % 2})
+    ticket = ticket_on(from_dataframe(frame, "clicked", {"user": "vocabulary"}), 20)
+    ticket.export_keys(tmp_path / "keys")
+    vector = json.loads(run_example(KEYS, "\nprint(vector.tolist())"))
+    row = sorted(f"u{k}" for k in range(20)).index("u17") + 2
+    np.testing.assert_array_equal(np.float32(vector), whole_table(ticket.retrained)[row])

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.data.field_keys import FieldKeys
 from pep_tf.data.schema import FeatureSchema
 
 UNKNOWN = -1  # the id of a value that has none
@@ -65,6 +66,10 @@ class RawTransform(Protocol):
 
     def raw_columns(self) -> dict[str, RawColumn]:
         """The columns that it reads, each a tensor [B]."""
+        ...
+
+    def field_keys(self) -> list[FieldKeys]:
+        """What the ids of each field stand for, in the order of the fields."""
         ...
 
 

@@ -78,6 +78,7 @@ class Config:
     checkpoint_every: int = 1000
     export_dtype: str = "float32"
     export_format: str = "savedmodel"
+    export_keys: bool = False
 
     def __post_init__(self) -> None:
         """Raises RunError for a value that its field cannot have."""

@@ -45,7 +45,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[Values], bool], str], ...] = (
         "updates={updates}, which updates every table whole",
     ),
     (
-        ("prune_linear", "ticket_init", "no_retrain", "retrain_learning_rate"),
+        ("prune_linear", "ticket_init", "no_retrain", "retrain_learning_rate", "export_keys"),
         lambda c: c["method"] in METHODS,
         "method={method}, which has no tickets",
     ),

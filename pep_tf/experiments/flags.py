@@ -87,6 +87,7 @@ GROUPS = {
     "Export": {
         "export_dtype": "how an export stores the surviving numbers",
         "export_format": "savedmodel (TF Serving), litert (a .tflite), both, none",
+        "export_keys": "write the tickets for other systems as well, by key: a safetensors file a field",
     },
 }
 

@@ -221,6 +221,10 @@ class Run:
         init = kind if self.config.no_retrain else self.config.ticket_init
         self.folder.note_history(stage, ticket.result.history)
         row = self._row(kind, init, ticket.budget, ticket.retrained, ticket.result)
+        if self.config.export_keys:
+            folder = self.folder.path / "keys" / stage
+            shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
+            ticket.export_keys(folder, metadata={"metrics": dataclasses.asdict(row)})
         return self._export(stage, row, ticket.export)
 
     def _export(self, stage: str, row: Row, export: Callable[..., pathlib.Path]) -> Row:

@@ -27,6 +27,7 @@ class RunFolder:
         work/            checkpoints of the stage that is under way
         tickets/         one file a ticket
         export/          one SavedModel a trained table
+        keys/            the tickets by key, for other systems
         environment.json the command, machine and versions
         history.json     loss, nnz, thresholds and validation AUC over the steps of each stage
         feature_counts.safetensors  occurrences of each feature in the training rows

@@ -1,10 +1,11 @@
-"""TF Serving's layout: `<folder>/1`, `<folder>/2`, ...; a version appears whole or not at all."""
+"""Folders that appear whole or not at all, such as TF Serving's versions: `<folder>/1`, `<folder>/2`, ..."""
 
 import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import safetensors
 import tensorflow as tf
 
 from pep_tf.errors import RunError
@@ -30,14 +31,38 @@ def publish_version(folder: str | Path, write: Callable[[Path], None]) -> Path:
     Raises:
         RunError: the folder cannot be written or the disk is full. Nothing stays behind.
     """
+    return _publish(resolve(folder), resolve(folder), write, _rename_to_next)
+
+
+def publish_folder(folder: str | Path, write: Callable[[Path], None]) -> Path:
+    """Writes a folder that is new or empty; `write` and what it raises are those of `publish_version`.
+
+    Raises:
+        RunError: a folder with something in it.
+    """
     folder = resolve(folder)
-    draft = folder / f".draft-{secrets.token_hex(8)}"
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"`folder` must be new or empty. Received: {folder}")
+
+    def rename(draft: Path) -> Path:
+        draft.rename(folder)
+        sync(folder.parent)
+        return folder
+
+    return _publish(folder, folder.parent, write, rename)
+
+
+def _publish(
+    folder: Path, beside: Path, write: Callable[[Path], None], rename: Callable[[Path], Path]
+) -> Path:
+    """Has a hidden folder filled, which is then renamed."""
+    draft = beside / f".draft-{secrets.token_hex(8)}"
     try:
         draft.mkdir(parents=True)
         write(draft)
         _flush(draft)
-        return _rename_to_next(draft)
-    except (OSError, tf.errors.OpError) as error:
+        return rename(draft)
+    except (OSError, tf.errors.OpError, safetensors.SafetensorError) as error:
         raise RunError(
             f"Could not write the model to {folder}: {_reason(error)}. Nothing was left there; free"
             " some space or name another folder."

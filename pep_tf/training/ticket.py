@@ -68,6 +68,9 @@ class Ticket:
     data: CTRData | None = None
     # `pep_tf.export`, which stands above this package and puts itself here.
     exporter: ClassVar[Callable[..., pathlib.Path]]
+    key_exporter: ClassVar[
+        Callable[..., pathlib.Path]
+    ]  # `pep_tf.export.keys.export_keys`, likewise
 
     def masks(self) -> dict[str, np.ndarray]:
         """The masks by table, bool [N, d]."""
@@ -255,10 +258,30 @@ class Ticket:
         Raises:
             RunError: before `retrain`.
         """
+        dtype = dtype or self.facts.get(STORED_DTYPE, "float32")
+        model, told = self._to_export(metadata)
+        return type(self).exporter(model, folder, dtype=dtype, format=format, **told)
+
+    def export_keys(
+        self, folder: pathlib.Path | str, *, metadata: Mapping[str, Any] | None = None
+    ) -> pathlib.Path:
+        """Writes the retrained tables for other systems, by key: a safetensors file a field, `schema.json`.
+
+        The arrays are told in `pep_tf/export/keys.py`.
+
+        Args:
+            folder: new or empty.
+            metadata: JSON-ready facts for `schema.json`.
+
+        Raises:
+            RunError: before `retrain`, or a folder that is not empty or cannot be written.
+        """
+        model, told = self._to_export(metadata)
+        return type(self).key_exporter(model, folder, **told)
+
+    def _to_export(self, metadata: Mapping[str, Any] | None) -> tuple[keras.Model, dict[str, Any]]:
+        """The retrained model, and what there is to tell of it."""
         if self.retrained is None:
             raise RunError("A ticket must be retrained before it is exported: call `retrain`.")
-        dtype = dtype or self.facts.get(STORED_DTYPE, "float32")
         card = {"budget": self.budget, "nnz": self.nnz, **self.facts, **(metadata or {})}
-        return type(self).exporter(
-            self.retrained, folder, data=self.data, dtype=dtype, format=format, metadata=card
-        )
+        return self.retrained, {"data": self.data, "metadata": card}

@@ -1,5 +1,7 @@
 """A run made from Python."""
 
+import json
+
 import pytest
 
 from pep_tf import Ticket
@@ -54,10 +56,11 @@ def test_a_run_in_bfloat16(tmp_path):
 
 def test_tickets_are_cut_anew_where_what_stands_beside_them_is_damaged(tmp_path):
     changes = {"model": "fm", "budgets": ["50%", 5], "no_retrain": True, "export_format": "none"}
-    config = make_config(
-        "tiny", 200, {**changes, "embedding_dim": 4, "epochs": 1, "prune_epochs": 1}
-    )
+    changes |= {"embedding_dim": 4, "epochs": 1, "prune_epochs": 1, "export_keys": True}
+    config = make_config("tiny", 200, changes)
     rows = run(tmp_path, config)().rows
+    keys = json.loads((tmp_path / "keys" / "ticket_5" / "schema.json").read_text())
+    assert keys["metadata"]["metrics"]["test_auc"] == rows[-1].test_auc
     for path in (tmp_path / "stages").glob("ticket_*"):
         path.unlink()
     done = tmp_path / "tickets" / "done.json"

@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.backends import NUMPY, TENSORFLOW, Backend
+from pep_tf.data.clicklogs.keys import code_of, texts_of_keys
+from pep_tf.data.field_keys import FieldKeys, hash_encoding
 from pep_tf.data.hashing import buckets_of, mix, salts
 from pep_tf.errors import DataError
 from pep_tf.numbers import INT32_MAX
@@ -48,6 +50,14 @@ class HashEncoding:
     def ids(self, ops: Backend, keys: Any) -> Any:
         """int32 [n, F] of keys uint64 [n, F]."""
         return buckets_of(ops, keys, salts(self.seed, len(self.sizes)), np.array(self.sizes))
+
+    def field_keys(self, kinds: Sequence[str]) -> list[FieldKeys]:
+        """What the ids of fields of these kinds stand for."""
+        named = zip(kinds, salts(self.seed, len(self.sizes)), self.sizes, strict=True)
+        return [
+            FieldKeys({**hash_encoding(self.seed, salt, size), "code": code_of(kind)})
+            for kind, salt, size in named
+        ]
 
     def config(self) -> dict[str, Any]:
         return {"name": self.encoding_name, "sizes": list(self.sizes), "seed": self.seed}
@@ -136,6 +146,17 @@ class VocabularyEncoding(tf.Module):
         place = tf.minimum(tf.searchsorted(table, signed, side="left"), tf.size(table) - 1)
         found = tf.where(tf.gather(table, place) == signed, tf.gather(ids, place), 0)
         return tf.reshape(found, tf.shape(keys))
+
+    def field_keys(self, kinds: Sequence[str]) -> list[FieldKeys]:
+        """What the ids of fields of these kinds stand for; see `texts_of_keys` for the texts."""
+        found = []
+        for kind, keys in zip(kinds, self._kept, strict=True):
+            missing = 1 if len(keys) and not keys[0] else 0  # key 0 is a missing value
+            told = {"name": self.encoding_name, "code": code_of(kind)}
+            codes = np.append(np.uint64(0), keys)
+            texts = [b"", *texts_of_keys(kind, keys)]
+            found.append(FieldKeys({**told, "missing": missing, "unknown": 0}, texts, codes))
+        return found
 
     def config(self) -> dict[str, Any]:
         return {"name": self.encoding_name, "min_count": self.min_count, "count_on": self.count_on}

@@ -21,6 +21,7 @@ import numpy as np
 
 from pep_tf.data.backends import NUMPY, Backend
 from pep_tf.data.clicklogs.tokens import KEEP, WORD, Tokens
+from pep_tf.data.field_keys import CODE
 from pep_tf.data.hashing import mix
 
 KINDS = ("category", "integer", "hour_of_day", "weekday")
@@ -79,6 +80,33 @@ def _short_number_keys(kind: str) -> np.ndarray:
     words = np.arange(1 << (8 * _SHORT), dtype=np.uint64)
     lengths = (words > 0).astype(np.int64) + (words > 0xFF)
     return _number_keys(NUMPY, kind, Tokens([words], lengths))
+
+
+def code_of(kind: str) -> str:
+    """How a value of a kind becomes its key, in words for another system."""
+    numbers = {
+        "integer": "int(ln(v)^2) of a number v > 2, else v - 2",
+        "hour_of_day": "HH of YYMMDDHH",
+        "weekday": "the day of YYMMDDHH, 0 is Monday",
+    }
+    return f"2^32 + {numbers[kind]}; 0 where missing" if kind in numbers else CODE
+
+
+def texts_of_keys(kind: str, keys: np.ndarray) -> list[bytes]:
+    """The text of each key: of a number its decimal, of a category the token, where that is UTF-8.
+
+    The key of a token of more than 8 bytes has none, unless it reads as a text by chance.
+    """
+    if kind != "category":
+        return [str(k - _NUMBER).encode() if k else b"" for k in keys.astype(np.int64).tolist()]
+    return [_printable(key) for key in keys.astype("<u8").view("S8").tolist()]
+
+
+def _printable(token: bytes) -> bytes:
+    try:
+        return token if token.decode().isprintable() else b""
+    except UnicodeDecodeError:
+        return b""
 
 
 def category_keys(ops: Backend, tokens: Tokens) -> Any:

@@ -16,6 +16,7 @@ from pep_tf.data.clicklogs.feature_keys import FeatureKeys
 from pep_tf.data.clicklogs.formats import FORMATS, Feature
 from pep_tf.data.clicklogs.request_rows import RequestRows
 from pep_tf.data.clicklogs.tokens import tokens_of_strings
+from pep_tf.data.field_keys import FieldKeys
 from pep_tf.data.raw import RawColumn
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import DataError
@@ -81,6 +82,17 @@ class Transform(tf.Module):
     def raw_columns(self) -> dict[str, RawColumn]:
         """The columns that `__call__` reads: strings [B], as the log has them."""
         return self._requests.columns
+
+    def field_keys(self) -> list[FieldKeys]:
+        """See `RawTransform.field_keys`."""
+        found = self.encoding.field_keys([f.kind for f in self.features])
+        named = zip(self.features, found, strict=True)
+        return [
+            dataclasses.replace(
+                keys, encoding={**keys.encoding, "column": f.column, "kind": f.kind}
+            )
+            for f, keys in named
+        ]
 
     def without(self, empty: np.ndarray) -> "Transform":
         """See `RawTransform.without`; a hash has nothing to leave out."""

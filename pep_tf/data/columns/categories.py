@@ -9,6 +9,7 @@ from pep_tf.data.backends import TENSORFLOW
 from pep_tf.data.clicklogs.tokens import WORD
 from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.columns.texts import plain
+from pep_tf.data.field_keys import hash_encoding, texts_of
 from pep_tf.data.hashing import buckets_of, mix, salts
 from pep_tf.data.lookup import TextLookup
 from pep_tf.errors import DataError
@@ -70,6 +71,12 @@ class Vocabulary(_Category):
         lookup = self._lookup.without(empty[FIRST:] & empty[UNSEEN])
         return Vocabulary(self._values, self._field, lookup)
 
+    def encoding(self) -> dict[str, Any]:
+        return {"name": "vocabulary", "missing": 0, "unknown": UNSEEN}
+
+    def key_texts(self) -> list[bytes]:
+        return texts_of(self._values.tolist(), before=FIRST)
+
     def state(self) -> list[Any]:
         return self._values.tolist()
 
@@ -96,6 +103,9 @@ class Hash(_Category):
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
         keys = text_keys(plain(texts))
         return buckets_of(TENSORFLOW, keys, self._salt, np.array(self.size))
+
+    def encoding(self) -> dict[str, Any]:
+        return hash_encoding(0, self._salt, self.size)
 
     def state(self) -> list[Any]:
         return [self.size, int(self._salt)]

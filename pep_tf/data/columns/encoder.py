@@ -95,6 +95,14 @@ class Encoder(tf.Module):
         """Everything that decides an id: JSON-ready values and arrays."""
         raise NotImplementedError
 
+    def encoding(self) -> dict[str, Any]:
+        """How a value becomes an id; see `FieldKeys`."""
+        raise NotImplementedError
+
+    def key_texts(self) -> list[bytes] | None:
+        """By id, the UTF-8 of the value that it stands for; None where `encoding` tells it."""
+        return None
+
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         return tf.where(texts == MISSING, 0, self.encode(texts))
 

@@ -66,6 +66,12 @@ class Multi(Encoder):
         assert self.combiner is not None
         return Multi(smaller, self.separator, self.width, self.combiner)
 
+    def encoding(self) -> dict[str, Any]:
+        return {**self._values.encoding(), "separator": self.separator}
+
+    def key_texts(self) -> list[bytes] | None:
+        return self._values.key_texts()
+
     def state(self) -> list[Any]:
         return [self.separator, self.width, self.combiner, self._values.fingerprint]
 

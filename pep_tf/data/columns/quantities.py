@@ -12,6 +12,7 @@ from pep_tf.data.clicklogs.whole_numbers import DIGITS, ZEROS
 from pep_tf.data.columns.categories import FIRST, UNSEEN
 from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.columns.texts import plain
+from pep_tf.data.field_keys import texts_of
 from pep_tf.data.lookup import NumberLookup
 from pep_tf.data.schema import FLOAT
 
@@ -53,6 +54,13 @@ class LogInteger(Encoder):
     def without(self, empty: np.ndarray) -> "LogInteger":
         lookup = self._lookup.without(empty[FIRST:] & empty[UNSEEN])
         return LogInteger(self._results, self._field, lookup)
+
+    def encoding(self) -> dict[str, Any]:
+        what = "int(ln(v)^2) of a number v > 2, else v - 2"
+        return {"name": "vocabulary", "of": what, "missing": 0, "unknown": UNSEEN}
+
+    def key_texts(self) -> list[bytes]:
+        return texts_of(self._results.tolist(), before=FIRST)
 
     def state(self) -> list[Any]:
         return [self._results]
@@ -101,6 +109,10 @@ class Bins(_Number):
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
         return 1 + tf.searchsorted(tf.constant(self._edges), _numbers(texts), side="left")
 
+    def encoding(self) -> dict[str, Any]:
+        function = "1 + the number of edges below the value"
+        return {"name": "bins", "function": function, "edges": self._edges.tolist(), "missing": 0}
+
     def state(self) -> list[Any]:
         return [self._edges]
 
@@ -141,6 +153,14 @@ class Float(_Number):
         values = tf.cast((values - mean) / deviation, tf.float32)
         values = tf.where(tf.abs(values) < np.finfo(np.float32).tiny, 0.0, values)
         return tf.bitcast(values, tf.int32)
+
+    def encoding(self) -> dict[str, Any]:
+        what = ("low", "high", "scale", "mean", "deviation")
+        return {
+            "name": "float",
+            "function": "id 0 counts times (clip(v, low, high) / scale - mean) / deviation; missing: times 0",
+            **dict(zip(what, (*self._range, *self._standard), strict=True)),
+        }
 
     def state(self) -> list[Any]:
         return [*self._range, *self._standard]

@@ -5,6 +5,7 @@ from typing import Any, Self
 import tensorflow as tf
 
 from pep_tf.data.columns.encoder import Encoder, Seen
+from pep_tf.data.field_keys import texts_of
 
 _SECONDS = r"-?[0-9]{1,10}(?:\.[0-9]*)?"
 _MONTH_AND_DAY = (
@@ -32,6 +33,12 @@ class _PartOfTime(Encoder):
     @classmethod
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:
         return ~tf.strings.regex_full_match(texts, f"(?:{_SECONDS}|{_WRITTEN})?")
+
+    def encoding(self) -> dict[str, Any]:
+        return {"name": "vocabulary", "of": type(self).__name__.lower() + ", from 0", "missing": 0}
+
+    def key_texts(self) -> list[bytes]:
+        return texts_of(range(self.size - 1), before=1)
 
     def state(self) -> list[Any]:
         return []

@@ -12,6 +12,7 @@ import tensorflow as tf
 from pep_tf.data.columns.encoder import Encoder
 from pep_tf.data.columns.multi import joined_lists
 from pep_tf.data.columns.texts import texts_of
+from pep_tf.data.field_keys import FieldKeys
 from pep_tf.data.raw import RawColumn, refuse
 from pep_tf.data.schema import FeatureSchema, Field
 from pep_tf.errors import DataError
@@ -62,6 +63,13 @@ class ColumnTransform(tf.Module):
             columns.setdefault(column, own)
             columns[column] = own if own.must_be not in columns[column].must_be else columns[column]
         return columns
+
+    def field_keys(self) -> list[FieldKeys]:
+        """See `RawTransform.field_keys`."""
+        return [
+            FieldKeys({"column": self._columns[name], **encoder.encoding()}, encoder.key_texts())
+            for name, encoder in self.encoders.items()
+        ]
 
     def texts(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
         """Rows of a table as a request has them: `{column: texts, object [n]}`.

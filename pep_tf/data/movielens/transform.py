@@ -12,6 +12,7 @@ import tensorflow as tf
 from pep_tf.data.clicklogs.keys import log_steps
 from pep_tf.data.columns.encoder import Encoder
 from pep_tf.data.columns.transform import ColumnTransform
+from pep_tf.data.field_keys import texts_of
 from pep_tf.data.lookup import NumberLookup, TextLookup
 from pep_tf.data.movielens.rules import RULES
 from pep_tf.data.raw import UNKNOWN, RawColumn
@@ -110,6 +111,12 @@ class _Known(_OfRule):
     def without(self, empty: np.ndarray) -> "_Known":
         return _Known(self.name, self._values, self._lookup.without(empty))
 
+    def encoding(self) -> dict[str, Any]:
+        return {"name": "vocabulary"}  # what has no id adds nothing
+
+    def key_texts(self) -> list[bytes]:
+        return texts_of(self._values.tolist())
+
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         if self.name == "year":
             texts = tf.where(texts < 0, np.int64(NO_YEAR), texts)
@@ -127,6 +134,10 @@ class _TimeBucket(_OfRule):
         # Buckets -2, -1, 0 start 0, 1 and 2 seconds after the first time, see `time_bucket`.
         starts = np.concatenate([[0, 1, 2], log_steps()])[buckets + 2]
         self._starts = tf.Variable(starts + first_time, trainable=False, name="bucket_starts")
+
+    def encoding(self) -> dict[str, Any]:
+        function = "the last start that is not later than the time, in seconds; else the first"
+        return {"name": "time", "function": function, "starts": self._starts.numpy().tolist()}
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         place = tf.searchsorted(self._starts.read_value(), texts, side="right") - 1

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pep_tf.data.clicklogs.column_rules import HOUR, HOUR_WORDS
 from pep_tf.data.clicklogs.whole_numbers import ZEROS, without_zeros
+from pep_tf.data.field_keys import FieldKeys
 from pep_tf.data.lookup import TextLookup
 from pep_tf.data.raw import UNKNOWN, RawColumn, refuse
 from pep_tf.data.schema import FeatureSchema
@@ -45,7 +46,7 @@ class SyntheticTransform(tf.Module):
 
     def __init__(self, shape: str, schema: FeatureSchema) -> None:
         super().__init__(name="synthetic")
-        self.schema = schema
+        self.schema, self._shape = schema, shape
         self._columns = columns = get_shape(shape).columns
         with tf.device("CPU"):
             self._fields = [
@@ -65,6 +66,18 @@ class SyntheticTransform(tf.Module):
         return {
             c.name: RawColumn(tf.string, _WRITTEN[c.kind][1], missing="") for c in self._columns
         }
+
+    def field_keys(self) -> list[FieldKeys]:
+        """See `RawTransform.field_keys`; a text that spells no id adds nothing."""
+        return [
+            FieldKeys(
+                {"name": "vocabulary", "column": column.name},
+                tokens(self._shape, field, np.arange(size)).tolist(),
+            )
+            for field, (column, size) in enumerate(
+                zip(self._columns, self.schema.sizes, strict=True)
+            )
+        ]
 
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """int32 [B, F], per-field ids or `UNKNOWN`, of `{column: string [B]}`."""
