@@ -78,7 +78,9 @@ class Blueprint:
             config = replaced(self.config, self.places, lambda key, node: told[key])
             model = deserialized(config, safe_mode=not self.trusted)
         elif self.build_fn is not None:
-            model, asked = build_with(self.build_fn, lambda key, old: layers.get(key, old))
+            model, asked = build_with(
+                self.build_fn, lambda key, old: _replacement(key, old, layers)
+            )
             if missing := sorted(set(layers) - set(asked)):
                 raise ModelError(f"`build_fn` asks for {sorted(asked)}, not for {missing}.")
         else:
@@ -96,6 +98,18 @@ class Blueprint:
             raise ModelError(
                 f"{type(model).__name__} {model.name!r} comes out as another model: {error}. {BOTH_WAYS}"
             ) from error
+
+
+def _replacement(key: str, old: keras.layers.Embedding, layers: Layers) -> keras.layers.Layer:
+    """The layer of a key in place of an embedding; raises ModelError unless their tables are of a size."""
+    new = layers.get(key, old)
+    asked, given = ((x.input_dim, x.output_dim) for x in (old, new))
+    if asked != given:
+        raise ModelError(
+            f"`build_fn` makes the embedding {key!r} of {asked[0]} x {asked[1]} numbers, which had "
+            f"{given[0]} x {given[1]}."
+        )
+    return new
 
 
 def swap_layers(

@@ -358,6 +358,12 @@ def test_a_model_that_a_function_makes(tmp_path):
     with pytest.raises(TicketError, match=r"comes out as another model: .*\['dense_"):
         again.model(build_fn=other)
 
+    def longer(embedding):
+        return any_model.build_fn(lambda rows, dim, **named: embedding(rows + 1, dim, **named))
+
+    with pytest.raises(TicketError, match=r"'users' of 13 x 4 numbers, which had 12 x 4\."):
+        again.model(build_fn=longer)
+
 
 def test_a_custom_loop():
     model = pep_tf.prunable(any_model.functional())
