@@ -140,7 +140,7 @@ def _speed(dim: int, hyper: Hyper) -> dict[str, Any]:
     wall, cpu = (np.array(times) * 1e3 / calls).T
     return {
         "dim": dim,
-        "exact_steps": columns.cut.exact,
+        "exact_steps": columns.stages.exact,
         "ms": float(np.median(wall)),
         "best_ms": float(wall.min()),
         "cpu_ms": float(np.median(cpu)),

@@ -145,7 +145,7 @@ class ServingModule(tf.Module):
         if values is not None:
             places = np.maximum(np.cumsum(self._is_float) - 1, 0).astype(np.int32)
             weights = tf.where(self._is_float, tf.gather(values, places, axis=1), weights)
-        embedded, first_order = self.tables.spread(rows, check)
+        embedded, first_order = self.tables.look_up(rows, check)
         linear = None if first_order is None else by_field(first_order)
         logit = self.tower(by_field(embedded), linear)
         return {"probability": tf.sigmoid(logit), "logit": logit}

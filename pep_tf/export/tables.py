@@ -11,7 +11,7 @@ from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.table_variables import TableVariables
 from pep_tf.tables.packed import Entries, FieldTable, StoredTable
 from pep_tf.tables.packed.octets import take
-from pep_tf.tables.packed.packed_table import Found
+from pep_tf.tables.packed.packed_table import FoundRows
 from pep_tf.tables.packed.pair import Form, SharedWeights, pack_pair
 
 
@@ -28,7 +28,7 @@ class Tables(Protocol):
     first_order: StoredTable | None
     occupied: np.ndarray
 
-    def spread(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def look_up(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
         """float32 [B F, d] and [B F, 1] (or None) of `rows` int32 [B, F] that `check` has passed."""
         ...
 
@@ -46,7 +46,7 @@ class SeparateTables(tf.Module):
         self.first_order = self._first_order and self._first_order.table
         self.occupied = np.ones(table.num_rows, bool)  # each row is stored, zeros too
 
-    def spread(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def look_up(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
         with tf.control_dependencies([check]):
             rows = tf.reshape(rows, [-1])
         linear = None if self._first_order is None else self._first_order.read().lookup(rows)
@@ -83,7 +83,7 @@ class PackedTables(tf.Module):
         self.table = self._table.table
         self.first_order = self._first_order and self._first_order.table
 
-    def spread(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def look_up(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
         batch = _Batch(rows, self._middle, check)
         table = self._table.read()
         numbers, found = batch.look_up(table)
@@ -100,7 +100,7 @@ class _Batch:
     """Rows int32 [B, F] that `check` has passed, looked up in one table or two.
 
     Args:
-        rows, check: see `Tables.spread`.
+        rows, check: see `Tables.look_up`.
         middle: see `_different`.
     """
 
@@ -118,7 +118,7 @@ class _Batch:
         with tf.control_dependencies([self._check]):
             return tf.identity(self._rows)
 
-    def look_up(self, table: Form) -> tuple[tf.Tensor, Found | None]:
+    def look_up(self, table: Form) -> tuple[tf.Tensor, FoundRows | None]:
         """float32 [B F, d], and where the different rows were found, entry by entry."""
         if isinstance(table, FieldTable):
             rows, columns = self.checked, table.num_fields
@@ -127,7 +127,7 @@ class _Batch:
             return table.by_field(rows), None
         different, order = self.different
         found = table.find(different)
-        return table.spread(found, order), found
+        return table.expand(found, order), found
 
 
 def _different(rows: tf.Tensor, middle: int, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor]:

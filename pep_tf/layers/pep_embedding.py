@@ -11,7 +11,7 @@ from pep_tf.device import dense_below, on_gpu
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.numbers import real
 from pep_tf.tables import THRESHOLDS, Found, Granularity, RowTable, RowVariable, soft_threshold
-from pep_tf.tables.distinct import spread
+from pep_tf.tables.distinct import expand
 from pep_tf.tables.pull import Pull
 from pep_tf.tables.row_table import is_exported
 
@@ -188,7 +188,7 @@ class PEPEmbedding(TableLayer):
             fused = rows.places is not None
             values = soft_threshold(values, rows.thresholds, self.gate, fused=fused)
         if rows.places is not None:
-            return spread(values, rows.places, self.compute_dtype, found.order)
+            return expand(values, rows.places, self.compute_dtype, found.order)
         return tf.cast(values, self.compute_dtype)
 
     def _rows(self, found: Found) -> Rows:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.tables import BLOCK_ENTRIES, RowTable, RowVariable
-from pep_tf.tables.distinct import spread
+from pep_tf.tables.distinct import expand
 from pep_tf.tables.small import SCHEMES
 from pep_tf.tables.small.small_table import SmallTable
 
@@ -79,7 +79,7 @@ class SmallEmbedding(TableLayer):
     def _at(self, name: str, places: tf.Tensor) -> tf.Tensor:
         found = self.tables[name].row_table.lookup(places)
         values = found.values[0]
-        return values if found.places is None else spread(values, found.places, values.dtype)
+        return values if found.places is None else expand(values, found.places, values.dtype)
 
     @property
     def embeddings(self) -> tf.Tensor:

@@ -11,7 +11,7 @@ from pep_tf.device import on_gpu
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.numbers import INT32_MAX
 from pep_tf.tables import BLOCK_ENTRIES, RowTable, RowVariable
-from pep_tf.tables.distinct import distinct, spread
+from pep_tf.tables.distinct import distinct, expand
 from pep_tf.tables.picked import Picked
 
 # What is the same for the entries as for V * mask.
@@ -129,9 +129,9 @@ class TicketEmbedding(TableLayer):
     def look_up(self, rows: tf.Tensor) -> tf.Tensor:
         if (held := self.entries.row_table.held) is not None:
             values = tf.reshape(held.values[0], [-1, self.output_dim])
-            return spread(values, held.places, self.compute_dtype, held.order)
+            return expand(values, held.places, self.compute_dtype, held.order)
         ids, places = distinct(tf.cast(rows, tf.int32))
-        return spread(self._rows_of(ids), places, self.compute_dtype)
+        return expand(self._rows_of(ids), places, self.compute_dtype)
 
     def pick(self, ids: tf.Tensor, size: tf.Tensor) -> Picked:
         """Entries of distinct rows int64 [U] come to where they are in the first of `size` rows."""
@@ -149,7 +149,7 @@ class TicketEmbedding(TableLayer):
         found = self.entries.row_table.lookup(entries, distinct=True)
         values = found.values[0]
         if found.places is not None:
-            values = spread(values, found.places, values.dtype)
+            values = expand(values, found.places, values.dtype)
         values = values[:, 0]
         # A fifth of the time of `tf.scatter_nd`, which sums what falls together: nothing does.
         rows = tf.raw_ops.SparseToDense(

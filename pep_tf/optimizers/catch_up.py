@@ -7,10 +7,10 @@ A row that no batch held for K steps still moves: with v = p - target and g = l2
 
 `catch_up` finds the state after those K steps without doing them one by one.
 
-**Stages.** The first 2 steps are the recurrence itself. The rest is cut by its bijective digits, in
+**Stages.** The first 2 steps are the recurrence itself. The rest is divided by its bijective digits, in
 base 4, into stages of 1 to 4, 4 to 16 and 16 to 64 steps, then, in base 16, of 64 to 1024, 1024 to
 16,384 and so on: they add up to K exactly, and the constants of a stage are known when it is
-compiled. Where a step may move an entry by much of itself (`Columns.cut`) the first 16 steps are the
+compiled. Where a step may move an entry by much of itself (`Columns.stages`) the first 16 steps are the
 recurrence and the base is 2.
 
 **Map** (stages below about 64 steps, until the momentum of the update has died). With
@@ -58,7 +58,7 @@ did. Thresholds, |s - dense| in the same runs: from -15 p50 0.0017, p99 0.0083, 
 p50 0.0020, p99 0.057, max 0.066. In 1,900 steps with gaps up to 1,000, 0.12 % of the entries change
 sides of |V| > sigmoid(s): no common drift need be kept beside them. Rows never looked up: p99 1.2 %.
 
-**Cost**: `python -m benchmarks.catch_up_error --parts=speed` prints it (the fine cut takes about twice
+**Cost**: `python -m benchmarks.catch_up_error --parts=speed` prints it (the fine stages take about twice
 the time of the coarse one), and `python -m benchmarks.step_time` that of a whole step. Compiling
 takes about 2 s for each set of constants and widths. The order of the rows does not matter to the
 result; in `gap_order` a tile stops at its own longest gap, and tiles without any gap are passed by.
@@ -189,12 +189,12 @@ def _whole(columns: Columns) -> Callable:
         count = tf.shape(p)[0]
         tiles = -(-count // size)
 
-        def cut(x: tf.Tensor) -> tf.Tensor:
+        def in_tiles(x: tf.Tensor) -> tf.Tensor:
             """Tiles; the last is filled with zeros, rows without a gap that cost next to nothing."""
             filled = tf.pad(x, [[0, tiles * size - count], *[[0, 0]] * (x.shape.rank - 1)])
             return tf.reshape(filled, [tiles, size, *x.shape[1:]])
 
-        tiled = tuple(cut(x) for x in (p, moments, tf.cast(last, tf.float32), gap))
+        tiled = tuple(in_tiles(x) for x in (p, moments, tf.cast(last, tf.float32), gap))
 
         def caught_up(i: tf.Tensor) -> tuple[tf.Tensor, ...]:
             one = tuple(x[i] for x in tiled)  # without a copy, which tensor lists would make
@@ -262,7 +262,7 @@ def _compiled(columns: Columns, rows: int | None, advance: Callable[..., State])
 def _advance_all(state: State, plan: Plan, hyper: Columns) -> State:
     """All stages, most of them whether a row needs it or not: asking costs a GPU more."""
     _, state = tf.while_loop(
-        lambda i, _: i < hyper.cut.exact,
+        lambda i, _: i < hyper.stages.exact,
         lambda i, s: (i + 1, exact_step(s, plan, hyper, i)),
         (0, state),
     )
@@ -277,7 +277,7 @@ def _advance(state: State, plan: Plan, hyper: Columns) -> State:
     # The first step is no part of the loop, which would begin by copying what it changes.
     state = exact_step(state, plan, hyper, 0)
     _, state = tf.while_loop(
-        lambda i, _: i < tf.minimum(longest, hyper.cut.exact),
+        lambda i, _: i < tf.minimum(longest, hyper.stages.exact),
         lambda i, s: (i + 1, exact_step(s, plan, hyper, i)),
         (1, state),
     )

@@ -1,4 +1,4 @@
-"""The stages a skipped gap is cut into; `catch_up.py` derives them and says what they cost."""
+"""The stages a skipped gap is divided into; `catch_up.py` derives them and says what they cost."""
 
 import math
 from collections.abc import Sequence
@@ -97,13 +97,13 @@ class Part(NamedTuple):
 
 def map_part(plan: Plan, hyper: Columns, i: int) -> Part:
     """Stage i of the map: a unit is `2**(bits * i)` steps."""
-    exact, bits, _ = hyper.cut
+    exact, bits, _ = hyper.stages
     return _part(plan, exact + _units(bits, i), bits * i, bits)
 
 
 def slow_part(plan: Plan, hyper: Columns, i: tf.Tensor | int) -> Part:
     """Stage i of the slow mode: the first unit is the longest stage of the map's last one."""
-    exact, bits, slow_bits = hyper.cut
+    exact, bits, slow_bits = hyper.stages
     maps = map_stages(hyper)
     before = exact + _units(bits, maps) + 2 ** (bits * maps) * _units(slow_bits, i)
     return _part(plan, before, bits * maps + slow_bits * i, slow_bits)
@@ -164,7 +164,7 @@ def map_stage(state: State, plan: Plan, hyper: Columns, i: int) -> State:
     size, active, start = map_part(plan, hyper, i)
     b1, b2, lam = hyper.beta_1, hyper.beta_2, hyper.l2
     a1 = 1.0 - b1
-    bits = hyper.cut.bits
+    bits = hyper.stages.bits
     sizes = [c << bits * i for c in range(1, 2**bits + 1)]
     mids = [(h + 1) / 2 for h in sizes]
     late = [_mean_step(b1, h) for h in sizes]
@@ -210,10 +210,10 @@ def _power(
         tau_3 = tau * (3.0 * square - tau * (3.0 * trace - tau))
         return tau_3, sigma * square + s * tau * (2.0 * trace - tau), power**3
 
-    for _ in range(hyper.cut.bits * i):
+    for _ in range(hyper.stages.bits * i):
         once = doubled(*once)
     twice = doubled(*once)
-    powers = (once, twice, tripled(*once), doubled(*twice))[: 2**hyper.cut.bits]
+    powers = (once, twice, tripled(*once), doubled(*twice))[: 2**hyper.stages.bits]
     tau, sigma = (_pick(size, [found[k] for found in powers]) for k in (0, 1))
     s = _pick(size, [(1.0 - found[2]) / a1 for found in powers]) - sigma
     return tau, sigma, s, _pick(size, [found[2] for found in powers])
@@ -221,7 +221,7 @@ def _power(
 
 def map_stages(hyper: Columns) -> int:
     """How many digits are done by the map: those of units below 64 steps at beta_1 = 0.9."""
-    return max(1, math.ceil(math.log2(6.4 / (1.0 - hyper.beta_1)) / hyper.cut.bits))
+    return max(1, math.ceil(math.log2(6.4 / (1.0 - hyper.beta_1)) / hyper.stages.bits))
 
 
 def slow_table(hyper: Columns) -> tf.Tensor:
@@ -230,8 +230,8 @@ def slow_table(hyper: Columns) -> tf.Tensor:
     With z = -log(beta_2) * h / 2: the half's length h / 2, exp(-z), and the weights of v1**2,
     v1 * (v1 - v0), (v1 - v0)**2 in the average of a linear v**2 by exp(z * (x - 1)).
     """
-    bits = hyper.cut.slow_bits
-    units = 2.0 ** np.arange(hyper.cut.bits * map_stages(hyper), 32, bits)
+    bits = hyper.stages.slow_bits
+    units = 2.0 ** np.arange(hyper.stages.bits * map_stages(hyper), 32, bits)
     half = 0.5 * units[:, None] * np.arange(1, 2**bits + 1)
     z = -math.log(hyper.beta_2) * half
     left = np.exp(-z)

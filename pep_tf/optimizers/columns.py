@@ -9,8 +9,8 @@ import numpy as np
 from pep_tf.optimizers.hyper import Hyper
 
 
-class Cut(NamedTuple):
-    """How a gap is cut into stages (see `catch_up`).
+class Stages(NamedTuple):
+    """The stages that a gap is divided into (see `catch_up`).
 
     Attributes:
         exact: steps that are done one by one.
@@ -24,11 +24,11 @@ class Cut(NamedTuple):
     slow_bits: int
 
 
-# Above this learning_rate * l2 / epsilon, which is 1 by default, the coarse cut can err by a multiple of
+# Above this learning_rate * l2 / epsilon, which is 1 by default, the coarse stages can err by a multiple of
 # what it errs below: at 5 by up to 27 % of the scale, at 2 by up to 5 %.
 _MILD = 2.0
-_COARSE = Cut(exact=2, bits=2, slow_bits=4)
-_FINE = Cut(exact=16, bits=1, slow_bits=1)
+_COARSE = Stages(exact=2, bits=2, slow_bits=4)
+_FINE = Stages(exact=16, bits=1, slow_bits=1)
 # Dense Adam's oscillations hold n at 1 to 3 times the least that is stable.
 _HELD = 1.5
 
@@ -92,8 +92,8 @@ class Columns:
         return self._by_column("target")
 
     @functools.cached_property
-    def cut(self) -> Cut:
-        """How gaps are cut.
+    def stages(self) -> Stages:
+        """The stages that gaps are divided into.
 
         Finer where a step can move an entry by much of itself: by as much as
         `learning_rate * l2 / epsilon` of it.

@@ -53,7 +53,7 @@ def distinct(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return ids, tf.reshape(places, tf.shape(rows))
 
 
-def spread(
+def expand(
     values: tf.Tensor, places: tf.Tensor, dtype: Any, order: Order | None = None
 ) -> tf.Tensor:
     """`values[places]` cast to `dtype`; the gradient is `summed`, in float32 for every `dtype`.

@@ -17,7 +17,7 @@ def schema_of(sizes) -> FeatureSchema:
 
 
 def spread(tables: PackedTables, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    function = tf.function(lambda r: tables.spread(r, tf.no_op()))
+    function = tf.function(lambda r: tables.look_up(r, tf.no_op()))
     embedded, first_order = function(tf.constant(rows.reshape(-1, 3), tf.int32))
     return embedded.numpy(), first_order.numpy()
 
@@ -53,7 +53,7 @@ def test_fields_are_halved_by_the_rows_that_a_batch_meets(sizes):
     tables = PackedTables(Entries.of([table]), None, "float32", schema_of(sizes))
     schema = FeatureSchema.of({f"f{i}": size for i, size in enumerate(sizes)})
     rows = (random_ids(schema, 200) + schema.offsets).astype(np.int32)
-    embedded, first_order = tables.spread(tf.constant(rows), tf.no_op())
+    embedded, first_order = tables.look_up(tf.constant(rows), tf.no_op())
     np.testing.assert_array_equal(embedded, table[rows.ravel()])
     assert first_order is None
 

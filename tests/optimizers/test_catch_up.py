@@ -43,7 +43,7 @@ def _errors(found, exact, hyper: Hyper) -> np.ndarray:
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(
-    # Of the last two, one is as strong as the coarse cut takes, one is cut finer.
+    # Of the last two, one is as strong as the coarse stages take, one takes the finer ones.
     hyper=st.sampled_from([*HYPERS, STRONG, Hyper(learning_rate=2e-3), Hyper(learning_rate=1e-2)]),
     size=st.floats(-6, -2).map(lambda x: 10.0**x),
     first=st.one_of(st.integers(0, 50), st.integers(0, 100_000)),
@@ -61,7 +61,7 @@ def test_drawn_problems(hyper: Hyper, size: float, first: int, longest: int, see
     errors = _errors(found, exact, hyper)
     assert errors.max() < 0.1
     assert np.quantile(errors, 0.95) < 0.03
-    short = gap <= Columns((hyper,), (DIM,)).cut.exact
+    short = gap <= Columns((hyper,), (DIM,)).stages.exact
     for a, b in zip(found, exact, strict=True):
         scale = np.abs(b[short]).max(initial=0.0)
         np.testing.assert_allclose(a[short], b[short], rtol=1e-4, atol=2e-6 * scale)
@@ -177,7 +177,7 @@ def test_no_rows_and_columns_of_one() -> None:
 
 
 def test_weights_side_by_side_do_not_mix() -> None:
-    hypers = [Hyper(), Hyper(learning_rate=2e-3, target=5.0)]  # both are cut alike
+    hypers = [Hyper(), Hyper(learning_rate=2e-3, target=5.0)]  # both have the same stages
     last = 4000 - np.exp(np.random.default_rng(6).uniform(0, 8, 600)).astype(np.int64)
     states = [_state(seed, 600, 1e-3, hyper, last) for seed, hyper in enumerate(hypers)]
     states[1] = tuple(x[:, :1] for x in states[1])  # one number a row
@@ -212,7 +212,7 @@ def test_bad_arguments_are_refused() -> None:
 def test_parts_add_up_to_the_gap(gap: int, hyper: Hyper) -> None:
     plan = Plan(tf.constant([0.0]), tf.constant([gap], tf.int32))
     columns = Columns((hyper,), (1,))
-    exact, bits, slow_bits = columns.cut
+    exact, bits, slow_bits = columns.stages
     maps = map_stages(columns)
     total = min(gap, exact)
     stages = [(map_part(plan, columns, i), 2 ** (bits * i)) for i in range(maps)]

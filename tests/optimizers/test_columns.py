@@ -28,12 +28,12 @@ def test_limits_are_infinite_without_decay() -> None:
 
 def test_strong_steps_are_cut_finer() -> None:
     mild, strong = Hyper(), Hyper(learning_rate=1e-2, l2=1e-3)
-    coarse, fine = (Columns((h,), (1,)).cut for h in (mild, strong))
+    coarse, fine = (Columns((h,), (1,)).stages for h in (mild, strong))
     assert coarse.exact < fine.exact
     assert coarse.bits > fine.bits
     assert coarse.slow_bits > fine.slow_bits
-    assert Columns((mild, strong), (1, 1)).cut == fine
-    assert Columns((Hyper(epsilon=0.0),), (1,)).cut == fine
+    assert Columns((mild, strong), (1, 1)).stages == fine
+    assert Columns((Hyper(epsilon=0.0),), (1,)).stages == fine
 
 
 def test_n_is_held_where_a_step_can_overshoot() -> None:

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.tables.distinct import spread, summed
+from pep_tf.tables.distinct import expand, summed
 
 
 def test_rows_are_copied_to_their_places() -> None:
     values = tf.constant([[1.0, 2.0], [3.0, 4.0]])
-    found = spread(values, tf.constant([[1, 0], [1, 1]]), "float32")
+    found = expand(values, tf.constant([[1, 0], [1, 1]]), "float32")
     np.testing.assert_array_equal(found, [[[3, 4], [1, 2]], [[3, 4], [3, 4]]])
 
 
@@ -17,7 +17,7 @@ def test_gradients_of_a_row_are_summed() -> None:
     upstream = tf.constant([[[1.0, 10.0], [2.0, 20.0]], [[4.0, 40.0], [8.0, 80.0]]])
     with tf.GradientTape() as tape:
         tape.watch(values)
-        found = spread(values, places, "float32")
+        found = expand(values, places, "float32")
     # Row 1 is at three places, row 0 at one, row 2 at none.
     expected = [[2, 20], [1 + 4 + 8, 10 + 40 + 80], [0, 0]]
     np.testing.assert_array_equal(tape.gradient(found, values, upstream), expected)
@@ -28,7 +28,7 @@ def test_small_dtypes_are_summed_in_float32(dtype: str) -> None:
     values, places = tf.constant([[1.0]]), tf.zeros([3000], tf.int32)
     with tf.GradientTape() as tape:
         tape.watch(values)
-        found = spread(values, places, dtype)
+        found = expand(values, places, dtype)
     assert found.dtype == dtype
     # In float16 a sum of ones stops at 2,048, in bfloat16 at 256.
     assert tape.gradient(found, values, tf.ones_like(found)).numpy().tolist() == [[3000.0]]

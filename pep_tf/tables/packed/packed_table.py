@@ -17,7 +17,7 @@ _INT32_ROOM = 2**31 - 2**16
 _FEW = 32  # columns for which a product beats a cumulative sum
 
 
-class Found(NamedTuple):
+class FoundRows(NamedTuple):
     """What a table knows of different rows [u] before it decodes any.
 
     Attributes:
@@ -138,20 +138,20 @@ class PackedTable(StoredTable):
 
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
         different, order = tf.unique(rows)
-        return self.spread(self.find(different), order)
+        return self.expand(self.find(different), order)
 
-    def find(self, rows: tf.Tensor) -> Found:
+    def find(self, rows: tf.Tensor) -> FoundRows:
         """Where the rows int32 [u], each in [0, N), are stored."""
         places = self._rows.find(rows)
         if self._flags is None:
-            return Found(places, None, None, None)
+            return FoundRows(places, None, None, None)
         flags, start, octet = self._flags.find(places)
         weights = tf.maximum(flags.pop(), 0) if self._has_weights else None
         if self._all_whole:
-            return Found(places, None, None, weights)
-        return Found(flags[0] if flags else None, start, octet, weights)
+            return FoundRows(places, None, None, weights)
+        return FoundRows(flags[0] if flags else None, start, octet, weights)
 
-    def spread(self, found: Found, order: tf.Tensor) -> tf.Tensor:
+    def expand(self, found: FoundRows, order: tf.Tensor) -> tf.Tensor:
         """float32 [n, d]: the rows `found[order]`, each of `found` decoded once, the empty ones never.
 
         Args:
@@ -181,7 +181,7 @@ class PackedTable(StoredTable):
         return take(rows, take(numbers, order))
 
     def _decoded(self, start: tf.Tensor, octet: tf.Tensor) -> tf.Tensor:
-        """float32 [n, d] of rows that are not whole, from `start` and `octet` [n] of `Found`."""
+        """float32 [n, d] of rows that are not whole, from `start` and `octet` [n] of `FoundRows`."""
         assert self._values is not None
         octets = octet
         for level, width in zip(self._levels, self._widths, strict=True):

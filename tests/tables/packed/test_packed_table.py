@@ -96,9 +96,9 @@ def test_spread_decodes_each_row_once_and_gives_back_all(kept, dim):
     rows = np.random.default_rng(1).integers(0, 2000, 700).astype(np.int32)
     packed = PackedTable.of([table])
     different, order = tf.unique(rows)
-    np.testing.assert_array_equal(packed.spread(packed.find(different), order), table[rows])
+    np.testing.assert_array_equal(packed.expand(packed.find(different), order), table[rows])
     nothing = tf.zeros([0], tf.int32)
-    assert packed.spread(packed.find(nothing), nothing).shape == (0, dim)
+    assert packed.expand(packed.find(nothing), nothing).shape == (0, dim)
 
 
 def test_more_than_2_to_the_31_entries_from_row_blocks():
