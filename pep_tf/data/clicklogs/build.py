@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,12 @@ from pep_tf.data.clicklogs.parse import ParsedBlock
 from pep_tf.data.clicklogs.process import ON_BAD_ROW, LineCounts, RawFile
 from pep_tf.data.clicklogs.text import is_gzip, read_blocks
 from pep_tf.data.clicklogs.transform import Transform
+from pep_tf.data.identity import Identity
 from pep_tf.data.store.assign import assign_rows
 from pep_tf.errors import DataError
 from pep_tf.numbers import read_fields, whole
 
+RAW = "raw text"  # what rows are read from, as `STORE` is; they come in another order
 ENCODINGS = ("hash", "vocabulary")
 COUNT_ON = ("train", "all")
 _ONLY_WITH = {"buckets": "hash", "min_count": "vocabulary", "count_on": "vocabulary"}
@@ -83,6 +86,26 @@ class Options:
         if self.encoding == "hash":  # refused now, before anything is read
             HashEncoding(tuple(f.buckets for f in features), self.seed)
         return features
+
+    def identity(self, raw: RawFile, content: Mapping[str, Any]) -> Identity:
+        """The identity of a raw text that is read with these options.
+
+        Args:
+            raw: the file.
+            content: from `ContentDigest.digests`; empty where it is not known.
+        """
+        return Identity(content, *self.parts(raw.format), source=raw.path.name)
+
+    def parts(self, fmt: Format) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Mapping, split and options of an `Identity`, of raw text; what has no effect is left out."""
+        mapping: dict[str, Any] = {"encoding": self.encoding}
+        if self.encoding == "hash":
+            sizes = {f.name: f.buckets for f in self.features(fmt)}
+            mapping |= {"hash seed": self.seed, "buckets": sizes}
+        else:
+            mapping |= {"min_count": self.min_count, "count_on": self.count_on}
+        mapping |= {"hour": self.hour} if fmt.hours else {}
+        return mapping, {"split seed": self.seed}, {"read from": RAW, "on_bad_row": self.on_bad_row}
 
 
 def check_effects(encoding: str, given: Collection[str]) -> None:

@@ -8,26 +8,15 @@ from absl import logging
 
 from pep_tf.data.clicklogs.build import Options, make_transform
 from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, Format
-from pep_tf.data.clicklogs.identity import (
-    RAW,
-    click_log_identity,
-    identity_of_manifest,
-    refuse_other_options,
-)
 from pep_tf.data.clicklogs.process import RawFile
 from pep_tf.data.clicklogs.raw import RawSplit, index_raw
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
-from pep_tf.data.schema import FeatureSchema
+from pep_tf.data.store.arrays import read_store, stored, with_transform
 from pep_tf.data.store.assign import SPLITS
-from pep_tf.data.store.manifest import (
-    check_version,
-    read_manifest,
-    reading_manifest,
-)
+from pep_tf.data.store.manifest import reading_manifest
 from pep_tf.data.store.place import find_store
-from pep_tf.data.store.splits import store_splits
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
 
@@ -77,29 +66,27 @@ def load_click_log(
 
 
 def _load_store(fmt: Format, folder: pathlib.Path, given: dict[str, Any], verify: bool) -> CTRData:
-    manifest = read_manifest(folder, verify=verify)
-    if manifest.get("dataset") != fmt.name:
-        raise DataError(f"{folder}: holds {manifest.get('dataset')!r}, {fmt.name!r} was asked for.")
-    check_version(folder, manifest)
+    data = read_store(folder, dataset=fmt.name, verify=verify)
     with reading_manifest(folder):
-        known = identity_of_manifest(manifest)
-    refuse_other_options(fmt, known, given, folder)
-    with reading_manifest(folder):
-        return _data_of(fmt, folder, manifest, known)
+        made = data.details["options"]
+        _refuse_other_options(fmt, data.known, made, given, folder)
+        md5 = data.details["transform_md5"]
+    return with_transform(data, Transform.load(folder), md5)
 
 
-def _data_of(
-    fmt: Format, folder: pathlib.Path, manifest: dict[str, Any], known: Identity
-) -> CTRData:
-    transform = Transform.load(folder)
-    schema = FeatureSchema.from_config(manifest["schema"])
-    if schema != transform.schema or transform.fingerprint != manifest["transform_md5"]:
-        raise DataError(f"{folder}: the transform and the manifest do not belong together.")
-    splits = store_splits(folder, manifest)
-    kept = ("source", "raw", "options", "lines", "transform_md5", "tool")
-    details: dict[str, Any] = {"data_dir": str(folder), **{k: manifest[k] for k in kept}}
-    train, validation, test = (splits[name] for name in SPLITS)
-    return CTRData(fmt.name, schema, train, validation, test, details, transform, known=known)
+def _refuse_other_options(
+    fmt: Format, known: Identity, made: dict[str, Any], given: dict[str, Any], folder: pathlib.Path
+) -> None:
+    """Refuses options, beside a store, that it was not made with."""
+    if given.get("encoding", made["encoding"]) != made["encoding"]:
+        made = {}
+    elif "buckets" in given:
+        given = {**given, "buckets": {**made["buckets"], **given["buckets"]}}
+    asked = stored(Identity({}, *Options(**{**made, **given}).parts(fmt)))
+    if told := known.difference(asked):
+        raise DataError(
+            f"{folder}: the store was made with {told}. Leave that out, or prepare a store with it."
+        )
 
 
 def _load_raw(fmt: Format, path: pathlib.Path, options: Options) -> CTRData:
@@ -126,7 +113,7 @@ def _load_raw(fmt: Format, path: pathlib.Path, options: Options) -> CTRData:
         "transform_md5": transform.fingerprint,
     }
     examples = raw.examples(list(transform.raw_columns()))
-    known = click_log_identity(fmt, options, RAW, index.content, path.name)
+    known = options.identity(raw, index.content)
     return CTRData(
         fmt.name, transform.schema, train, validation, test, details, transform, examples, known
     )

@@ -1,15 +1,100 @@
 """Prepares a store from a raw file: what `python -m data_prep.<data set>.prepare` runs."""
 
+import dataclasses
 import os
+import pathlib
 from typing import Any
 
-from pep_tf.data.clicklogs.build import Options
-from pep_tf.data.clicklogs.builders import BUILDERS, ClickLog, config_of
+from pep_tf.data.clicklogs.build import Options, estimate_rows, make_transform
+from pep_tf.data.clicklogs.collisions import BucketUse
+from pep_tf.data.clicklogs.content import ContentDigest, refuse_change, still_holds
+from pep_tf.data.clicklogs.encoding import HashEncoding
 from pep_tf.data.clicklogs.formats import FORMATS
-from pep_tf.data.clicklogs.process import RawFile
-from pep_tf.data.store.write import write
+from pep_tf.data.clicklogs.parse import ParsedBlock
+from pep_tf.data.clicklogs.process import LineCounts, RawFile
+from pep_tf.data.store.arrays import identity_of, stored
+from pep_tf.data.store.assign import assign_rows
+from pep_tf.data.store.deal import DealtRows, Grouped, RowBlock
+from pep_tf.data.store.manifest import (
+    RAW_FILE,
+    STORE_VERSION,
+    Stamp,
+    note_stamps,
+    read_stamps,
+    stamp,
+)
+from pep_tf.data.store.place import refuse_other
+from pep_tf.data.store.write import Shards, write
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
+
+
+class ClickLog:
+    """The rows of a raw file, mapped by `options`; see `Source`."""
+
+    weighted = False
+
+    def __init__(self, raw: RawFile, options: Options) -> None:
+        self._raw, self._options = raw, options
+        self.num_columns = len(raw.features)
+        self._num_rows = estimate_rows(raw.path, raw.format)
+        self.bytes_needed = self._num_rows * (4 * self.num_columns + 32)
+        self.stamps: dict[str, Stamp] = {}
+
+    def shards(self, folder: pathlib.Path) -> Shards:
+        raw, seed = self._raw, self._options.seed
+        self.stamps = {RAW_FILE: stamp(raw.path)}
+        self._transform = transform = make_transform(raw, self._options)
+        self._counts, content = LineCounts(raw.format), ContentDigest()
+        hashed = isinstance(transform.encoding, HashEncoding)
+        use = BucketUse(transform.schema) if hashed else None
+        self._dealt = dealt = DealtRows(
+            folder, self._num_rows, self.num_columns, progress=raw.progress
+        )
+
+        def work(block: ParsedBlock) -> Grouped:
+            rows = raw.rows_of(block)
+            ids = transform.ids(block.keys)
+            if use is not None:
+                use.add(ids)
+            return dealt.group(RowBlock(rows, *assign_rows(rows, seed), block.labels, ids))
+
+        mapped = raw.map(work, self._counts, "writing rows", content)
+        dealt.fill((grouped for _, grouped in mapped), raw.path)
+        self._content = content.digests()
+        self._collisions = use.report() if use is not None else []
+        refuse_change(raw.path, raw.format, self._content["features"], self.stamps[RAW_FILE])
+        transform.save(folder)
+        return dealt.shards()
+
+    def facts(self) -> dict[str, Any]:
+        raw = self._raw
+        return {
+            "dataset": raw.format.name,
+            "version": STORE_VERSION,
+            "raw": {"name": raw.path.name, "bytes": raw.path.stat().st_size},
+            "options": dataclasses.asdict(self._options),
+            "identity": stored(self._options.identity(raw, self._content)).get_config(),
+            "source": raw.format.source,
+            "schema": self._transform.schema.get_config(),
+            "transform_md5": self._transform.fingerprint,
+            "lines": self._counts.to_dict(),
+            "collisions": self._collisions,
+            "splits": self._dealt.facts(),
+        }
+
+    def check(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> None:
+        """See `Source.check`; the raw file is read again only if its stamp has changed, or to `verify`."""
+        raw, known = self._raw, identity_of(folder, manifest)
+        refuse_other(folder, known, stored(self._options.identity(raw, {})))
+        now, before = stamp(raw.path), read_stamps(folder).get(RAW_FILE, ())
+        text = known.content["features"]
+        if not still_holds(raw.path, raw.format, text, before, verify=verify):
+            content = ContentDigest()  # so that the message can name what changed
+            for _ in raw.map(lambda block: True, LineCounts(raw.format), "comparing", content):
+                pass
+            refuse_other(folder, known, stored(self._options.identity(raw, content.digests())))
+        note_stamps(folder, {RAW_FILE: now})
 
 
 def prepare(
@@ -51,7 +136,5 @@ def prepare(
     fmt = FORMATS[dataset]
     # Constructed for its checks of the arguments, before anything is written.
     file = RawFile(raw, fmt, options.features(fmt), options.on_bad_row, workers, progress)
-    source, builder = ClickLog(file, options), BUILDERS[dataset]
-    return write(
-        source, out, builder, config=config_of(options), overwrite=overwrite, verify=verify
-    )
+    source = ClickLog(file, options)
+    return write(source, out, f"{dataset} kaggle", overwrite=overwrite, verify=verify)

@@ -29,7 +29,7 @@ from pep_tf.data.columns.transform import ColumnTransform
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
 from pep_tf.data.row_digest import RowDigest
-from pep_tf.data.store.arrays import read_store
+from pep_tf.data.store.arrays import read_store, with_transform
 from pep_tf.data.store.assign import SPLITS, assign_rows
 from pep_tf.data.store.deal import DealtRows, RowBlock
 from pep_tf.data.store.manifest import (
@@ -41,8 +41,8 @@ from pep_tf.data.store.manifest import (
     reading_manifest,
     stamp,
 )
-from pep_tf.data.store.place import is_same
-from pep_tf.data.store.write import Shards, builder_for, write
+from pep_tf.data.store.place import refuse_other
+from pep_tf.data.store.write import Shards, write
 from pep_tf.errors import DataError, reading
 from pep_tf.paths import resolve
 
@@ -227,29 +227,24 @@ class StoredTable:
             "split": split,
         }
 
-    def is_in(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> bool:
-        """See `Source.is_in`; a file is read again only if its stamp has changed, or to `verify`."""
+    def check(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> None:
+        """See `Source.check`; a file is read again only if its stamp has changed, or to `verify`."""
         with reading_manifest(folder):
-            known, files = (
-                Identity(options=manifest["declaration"], content={"": 0}),
-                manifest["raw"],
-            )
+            files = manifest["raw"]
             names = [pathlib.Path(name).name for name in files]
+            known = Identity(options={"files": names, **manifest["declaration"]})
         here = [path.name for path in self._table.paths]
-        known = Identity(options={"files": names, **known.options}, content=known.content)
-        is_same(folder, known, Identity(options={"files": here, **self._asked()}))
+        refuse_other(folder, known, Identity(options={"files": here, **self._asked()}))
         before, now = read_stamps(folder), {}
         for (name, digest), path in zip(files.items(), self._table.paths, strict=True):
             now[_stamped(path)] = stamp(path)
-            if before.get(_stamped(path)) == now[_stamped(path)] and not verify:
-                continue
-            if _file_digest(path) != digest:
+            unchanged = before.get(_stamped(path)) == now[_stamped(path)] and not verify
+            if not unchanged and _file_digest(path) != digest:
                 raise DataError(
                     f"{folder}: holds another store: the content of {pathlib.Path(name).name} changed. "
                     "Name another folder, or replace it with --overwrite."
                 )
         note_stamps(folder, now)
-        return True
 
 
 def write_table_store(
@@ -267,8 +262,8 @@ def write_table_store(
         DataError: as `from_files`.
     """
     source = StoredTable(table, declared, name)
-    builder = builder_for("table", source)  # of one name, so that a folder has one store
-    return write(source, resolve(out), builder, overwrite=overwrite, verify=verify)
+    # Of one name, so that a folder has one store.
+    return write(source, resolve(out), "table blocks", overwrite=overwrite, verify=verify)
 
 
 def read_table_store(folder: str | os.PathLike[str], *, verify: bool = False) -> CTRData:
@@ -286,10 +281,7 @@ def read_table_store(folder: str | os.PathLike[str], *, verify: bool = False) ->
             name: np.array([text.encode("latin-1") for text in two], object)
             for name, two in config["examples"].items()
         }
-    if transform.fingerprint != config["md5"] or transform.schema != data.schema:
-        raise DataError(f"{folder}: the transform and the manifest do not belong together.")
-    parts = (data.train, data.validation, data.test, data.details, transform, examples, data.known)
-    return CTRData(data.name, data.schema, *parts)
+        return with_transform(data, transform, config["md5"], examples)
 
 
 def _transform_of(folder: pathlib.Path, config: dict[str, Any]) -> ColumnTransform:

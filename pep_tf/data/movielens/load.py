@@ -1,6 +1,5 @@
 """The data sets of MovieLens by their names."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from pep_tf.data.movielens.paper import rated_data
 from pep_tf.data.movielens.tfds import NAME as TFDS_NAME
 from pep_tf.data.movielens.tfds import read_tfds
 from pep_tf.data.movielens.transform import NO_YEAR, MovieLensTransform
-from pep_tf.data.store.arrays import read_store
+from pep_tf.data.store.arrays import read_store, with_transform
 from pep_tf.data.store.place import find_store, stores_in
 from pep_tf.errors import DataError
 from pep_tf.extras import missing
@@ -83,10 +82,7 @@ def _from_store(folder: Path, features: str, seed: int | None, verify: bool) -> 
     asked = Identity(split=split, options={"features": features})
     if told := data.known.difference(asked):
         raise DataError(f"{folder}: the store was made with {told}. Ask for what it has.")
-    transform = MovieLensTransform.load(folder)
-    if transform.fingerprint != data.known.mapping.get("ids"):
-        raise DataError(f"{folder}: the transform and the manifest do not belong together.")
-    return dataclasses.replace(data, transform=transform)
+    return with_transform(data, MovieLensTransform.load(folder), data.known.mapping.get("ids"))
 
 
 def load_small(*, data_dir: Path | None, features: str, seed: int | None) -> CTRData:

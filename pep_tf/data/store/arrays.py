@@ -8,6 +8,7 @@ from typing import Any
 
 from pep_tf.data.dataset import CTRData, check_data
 from pep_tf.data.identity import Identity
+from pep_tf.data.raw import Examples, RawTransform
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.store.assign import SPLITS
 from pep_tf.data.store.bins import BLOCK_ROWS
@@ -20,9 +21,9 @@ from pep_tf.data.store.manifest import (
     read_manifest,
     reading_manifest,
 )
-from pep_tf.data.store.place import is_same
+from pep_tf.data.store.place import refuse_other
 from pep_tf.data.store.splits import store_splits
-from pep_tf.data.store.write import Shards, builder_for, write
+from pep_tf.data.store.write import Shards, write
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
 
@@ -70,9 +71,8 @@ class _Arrays:
             "splits": splits,
         }
 
-    def is_in(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> bool:
-        known = Identity.from_config(manifest.get("identity")) or Identity()
-        return is_same(folder, known, stored(self._data.identity))
+    def check(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> None:
+        refuse_other(folder, identity_of(folder, manifest), stored(self._data.identity))
 
 
 def stored(identity: Identity) -> Identity:
@@ -89,9 +89,8 @@ def write_store(
         DataError: data that cannot be trained on, and as `write`.
     """
     check_data(data)
-    source = _Arrays(data)
-    builder = builder_for(data.name, source)
-    return write(source, resolve(out), builder, overwrite=overwrite, verify=verify)
+    name = f"{data.name} blocks"
+    return write(_Arrays(data), resolve(out), name, overwrite=overwrite, verify=verify)
 
 
 def read_store(
@@ -112,10 +111,35 @@ def read_store(
     if dataset not in (None, manifest.get("dataset")):
         raise DataError(f"{folder}: holds {manifest.get('dataset')!r}, {dataset!r} was asked for.")
     check_version(folder, manifest)
-    known = Identity.from_config(manifest.get("identity")) or Identity()
+    known = identity_of(folder, manifest)
     with reading_manifest(folder):
         schema = FeatureSchema.from_config(manifest["schema"])
         splits = store_splits(folder, manifest)
-        details = {**manifest["details"], "data_dir": str(folder)}
+        details = manifest.get(
+            "details", {name: manifest[name] for name in _OF_CLICK_LOGS & set(manifest)}
+        )
+        details = {**details, "data_dir": str(folder)}
         train, validation, test = (splits[name] for name in SPLITS)
         return CTRData(manifest["dataset"], schema, train, validation, test, details, known=known)
+
+
+_OF_CLICK_LOGS = {"source", "raw", "options", "lines", "transform_md5", "tool"}
+
+
+def identity_of(folder: pathlib.Path, manifest: dict[str, Any]) -> Identity:
+    """The identity of a store."""
+    with reading_manifest(folder):
+        if (found := Identity.from_config(manifest["identity"])) is None:
+            raise DataError("no identity")
+        return found
+
+
+def with_transform(
+    data: CTRData, transform: RawTransform, md5: object, examples: Examples | None = None
+) -> CTRData:
+    """A store's rows with the transform that was read from it, whose fingerprint must be `md5`."""
+    if getattr(transform, "fingerprint", None) != md5 or transform.schema != data.schema:
+        raise DataError(
+            f"{data.details['data_dir']}: the transform and the manifest do not belong together."
+        )
+    return dataclasses.replace(data, transform=transform, examples=examples)

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator
 
 import tensorflow as tf
-from absl import logging
 
 from pep_tf.data.identity import Identity
 from pep_tf.data.store.manifest import FILE
@@ -109,23 +108,13 @@ def stores_in(folder: pathlib.Path) -> list[pathlib.Path]:
     ]
 
 
-def is_same(folder: pathlib.Path, known: Identity, asked: Identity) -> bool:
-    """Whether the store in place is the one asked for; False where it does not say what it holds.
-
-    Raises:
-        DataError: it is another one.
-    """
+def refuse_other(folder: pathlib.Path, known: Identity, asked: Identity) -> None:
+    """Raises DataError if the store in place is not the one asked for."""
     if told := known.difference(asked):
         raise DataError(
             f"{folder}: holds another store: {told}. "
             "Name another --out, or replace it with --overwrite."
         )
-    if not known.content:
-        logging.warning(
-            "%s: was prepared by a version that kept no digest of its content; it is made again.",
-            folder,
-        )
-    return bool(known.content)
 
 
 def _clear(out: pathlib.Path) -> None:

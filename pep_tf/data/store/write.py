@@ -46,12 +46,8 @@ class Source(Protocol):
         """What the manifest says, once the shards are written."""
         ...
 
-    def is_in(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> bool:
-        """Whether a store holds these rows; False where it does not say.
-
-        Raises:
-            DataError: it holds others.
-        """
+    def check(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> None:
+        """Raises DataError if the store in a folder holds other rows."""
         ...
 
 
@@ -62,22 +58,11 @@ class StoreBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
     """
 
     VERSION = tfds.core.Version(STORE_VERSION)
-    DESCRIPTION = ""
     source: Source
 
-    @property
-    def num_columns(self) -> int:
-        """C, columns of ids."""
-        return self.source.num_columns
-
-    @property
-    def weighted(self) -> bool:
-        """Whether rows have weights."""
-        return self.source.weighted
-
     def _info(self) -> tfds.core.DatasetInfo:
-        shapes: dict[str, Any] = {"ids": (np.int32, self.num_columns), "label": (np.uint8,)}
-        if self.weighted:
+        shapes: dict[str, Any] = {"ids": (np.int32, self.source.num_columns), "label": (np.uint8,)}
+        if self.source.weighted:
             shapes["weight"] = (np.float32,)
         features = {
             name: tfds.features.Tensor(shape=(None, *shape), dtype=dtype, encoding="bytes")
@@ -85,7 +70,7 @@ class StoreBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
         }
         return tfds.core.DatasetInfo(
             builder=self,
-            description=self.DESCRIPTION,
+            description="",
             features=tfds.features.FeaturesDict(features),
             disable_shuffling=True,
         )
@@ -100,21 +85,11 @@ class StoreBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
         write_manifest(pathlib.Path(self.data_dir), self.source.facts(), self.source.stamps)
 
 
-def builder_for(name: str, source: Source) -> type[StoreBuilder]:
-    """The builder of a data set of that name, such as `my-clicks`, which TFDS knows as `my_clicks_blocks`."""
-    words = "".join(c if c.isalnum() and c.isascii() else " " for c in name).split()
-    title = "".join(word.title() for word in words)
-    body = {"source": source}
-    cls: Any = type(f"{title}Blocks", (StoreBuilder,), body, skip_registration=True)
-    return cls
-
-
 def write(
     source: Source,
     out: pathlib.Path,
-    builder: type[StoreBuilder],
+    name: str,
     *,
-    config: Any = None,
     overwrite: bool = False,
     verify: bool = False,
 ) -> dict[str, Any]:
@@ -127,8 +102,7 @@ def write(
     Args:
         source: the rows.
         out: folder, made when missing; it holds one store of each data set.
-        builder: names the store.
-        config: of the builder.
+        name: of the store; TFDS knows `criteo kaggle` as `criteo_kaggle`.
         overwrite: replaces the store that is there.
         verify: of a store that is there, hashes every file even where size, times and inode are what
             they were.
@@ -141,18 +115,18 @@ def write(
         DataError: bad input, a store of other rows or options, another preparation running, a full
             disk.
     """
+    words = "".join(c if c.isalnum() and c.isascii() else " " for c in name).split()
+    title = "".join(word.title() for word in words)
+    kind: Any = type(title, (StoreBuilder,), {"source": source}, skip_registration=True)
     with writing_to(out, source.bytes_needed) as unfinished:
-        folder = published(out / builder.name)
-        if folder is None or overwrite or not _is_in(folder, source, verify):
-            writer = builder(data_dir=str(unfinished), config=config)
-            writer.source = source
+        folder = published(out / kind.name)
+        if folder is not None and not overwrite:
+            manifest = read_manifest(folder, verify=verify)
+            check_version(folder, manifest)
+            source.check(folder, manifest, verify)
+        else:
             with quiet():
-                writer.download_and_prepare(download_dir=str(unfinished / "downloads"))
-            folder = publish(out / builder.name)
+                builder = kind(data_dir=str(unfinished))
+                builder.download_and_prepare(download_dir=str(unfinished / "downloads"))
+            folder = publish(out / kind.name)
     return {"folder": str(folder), **read_manifest(folder)}
-
-
-def _is_in(folder: pathlib.Path, source: Source, verify: bool) -> bool:
-    manifest = read_manifest(folder, verify=verify)
-    check_version(folder, manifest)
-    return source.is_in(folder, manifest, verify)

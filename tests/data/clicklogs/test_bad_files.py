@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from pep_tf.data.clicklogs import Options, builders, load_avazu, load_criteo
+from pep_tf.data.clicklogs import AVAZU, Options, load_avazu, load_criteo
 from pep_tf.data.clicklogs.formats import CRITEO
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.store.report import report
@@ -70,7 +70,7 @@ def test_files_that_are_no_such_data_set(tmp_path):
     cases = {
         "empty": (b"", "empty file"),
         "header": (CRITEO.header_line + b"\n" + LINES[0], "line 1 is a header"),
-        "swapped": (builders.AVAZU.header_line + b"\n", "looks like the avazu file"),
+        "swapped": (AVAZU.header_line + b"\n", "looks like the avazu file"),
         "all_bad": (b"x\ny\n", "no row in it"),
     }
     for name, (content, reason) in cases.items():
@@ -80,7 +80,7 @@ def test_files_that_are_no_such_data_set(tmp_path):
     write(tmp_path / "headless", avazu_lines(3))
     with pytest.raises(DataError, match="line 1 must be the header id,click"):
         prepare("avazu", tmp_path / "headless", tmp_path / "out")
-    write(tmp_path / "only_header", [builders.AVAZU.header_line])
+    write(tmp_path / "only_header", [AVAZU.header_line])
     with pytest.raises(DataError, match="only_header: no row in it"):
         prepare("avazu", tmp_path / "only_header", tmp_path / "out")
     with pytest.raises(DataError, match="only_header: no row in it"):

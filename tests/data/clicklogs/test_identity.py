@@ -145,20 +145,27 @@ def test_a_change_that_keeps_size_and_time_needs_verify_or_is_seen_by_its_inode(
         prepare("criteo", raw, out)
 
 
-def test_stores_of_earlier_versions_are_read_and_made_again(tmp_path, caplog):
+def test_a_store_of_an_earlier_version_names_it(tmp_path):
+    raw, out = write(tmp_path / "train.txt", CRITEO_LINES), tmp_path / "out"
+    path = pathlib.Path(prepare("criteo", raw, out)["folder"]) / "manifest.json"
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps({**before, "version": "1.0.0"}))
+    for read in (lambda: load_criteo(out), lambda: prepare("criteo", raw, out)):
+        with pytest.raises(DataError, match="`version` of the store must be 1.1.0.*'1.0.0'"):
+            read()
+    assert prepare("criteo", raw, out, overwrite=True)["identity"] == before["identity"]
+
+
+def test_a_store_below_a_config_as_it_once_was_is_found_and_replaced(tmp_path):
     raw, out = write(tmp_path / "train.txt", CRITEO_LINES), tmp_path / "out"
     folder = pathlib.Path(prepare("criteo", raw, out)["folder"])
-    before = json.loads((folder / "manifest.json").read_text())
-    old = {name: value for name, value in before.items() if name != "identity"}
-    (folder / "manifest.json").write_text(json.dumps(old))
-    (folder / ".stamps.json").unlink()
-    known = load_criteo(out).identity
-    assert known.mapping == load_criteo(raw).identity.mapping
-    assert "features" not in known.content
-    with pytest.raises(DataError, match="hash seed 0, here 4"):
-        prepare("criteo", raw, out, Options(seed=4))
-    assert prepare("criteo", raw, out)["identity"] == before["identity"]
-    assert [r.message for r in caplog.records if "kept no digest" in r.message]
+    below = folder.parent / "hash" / folder.name
+    below.parent.mkdir()
+    folder.rename(below)
+    assert load_criteo(out).details["data_dir"] == str(below)
+    assert prepare("criteo", raw, out)["folder"] == str(below)
+    assert prepare("criteo", raw, out, overwrite=True)["folder"] == str(folder)
+    assert not below.exists()
 
 
 @pytest.mark.parametrize(

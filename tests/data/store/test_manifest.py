@@ -135,9 +135,9 @@ def test_what_synthetic_rows_are_compared_with(stores, tmp_path):
 def test_preparing_again_over_a_damaged_manifest(tmp_path):
     text = write(tmp_path / "train.txt", criteo_lines(200))
     folder = pathlib.Path(prepare("criteo", text, tmp_path / "out")["folder"])
-    for name in ("options", "splits"):
+    for name in ("identity", "splits"):
         saved = (folder / "manifest.json").read_text()
-        rewrite(folder, lambda m, name=name: [m.pop(key, None) for key in (name, "identity")])
+        rewrite(folder, lambda m, name=name: m.pop(name))
         with pytest.raises(DataError, match=f"damaged or of another version .*{name}"):
             prepare("criteo", text, tmp_path / "out")
         (folder / "manifest.json").write_text(saved)
