@@ -39,6 +39,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "packed": {},
     "packed_float16": {"dtype": "float16"},
     "packed_int8": {"dtype": "int8"},
+    "packed_int4": {"dtype": "int4"},
 }
 
 

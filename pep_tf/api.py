@@ -111,7 +111,7 @@ def export(
             `pep_tf.training.fit` or `prune` trained the model on is refused. Keras's own `fit` does
             not see what a batch comes from: say it by `pep_tf.training.note_trained_on(model, data)`,
             or nothing is compared, of which a warning is given.
-        dtype: how the entries of the tables are stored: `"float32"`, `"float16"` or `"int8"`.
+        dtype: how the entries of the tables are stored: `"float32"`, `"float16"`, `"int8"` or `"int4"`.
         format: `"savedmodel"` for TF Serving, or `"litert"` for a `.tflite`. That computes in float32
             whatever the model's dtype policy is, and is checked against the model in float32.
         metadata: JSON-ready facts for the model card.

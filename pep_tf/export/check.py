@@ -13,8 +13,8 @@ from pep_tf.errors import RunError
 from pep_tf.export.precision import precision_of
 
 FORMATS = ("savedmodel", "litert")
-# Largest difference of a probability, by how the numbers are stored; int8 has no bar, its difference
-# is told.
+# Largest difference of a probability, by how the numbers are stored; int8 and int4 have no bar, their
+# difference is told.
 _STORED = {
     ("savedmodel", "float32"): 1e-6,
     ("litert", "float32"): 1e-5,  # other kernels, which sum in another order

@@ -20,7 +20,7 @@ def packed(model: keras.Model, dtype: str = "float32") -> keras.Model:
     Args:
         model: any built model with a `PEPEmbedding` or a `TicketEmbedding`, such as
             `ticket.model()` after `fit`; it is left as it is.
-        dtype: how the entries are stored: `"float32"`, `"float16"` or `"int8"`.
+        dtype: how the entries are stored: `"float32"`, `"float16"`, `"int8"` or `"int4"`.
 
     Raises:
         ModelError: a model without such a layer, or one that cannot be made anew.

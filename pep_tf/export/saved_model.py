@@ -56,7 +56,7 @@ def export_saved_model(
         check: answers of the live model; the written ones are compared with them, within 1e-6 for
             float32 and 1e-3 for float16 (1e-2 where the model computes in bfloat16, 2e-3 in float16),
             and the largest difference goes into the model card.
-        dtype: how the surviving numbers are stored: `"float32"`, `"float16"` or `"int8"`. With the
+        dtype: how the surviving numbers are stored: `"float32"`, `"float16"`, `"int8"` or `"int4"`. With the
             latter two the matrices of the tower are float16; the arithmetic stays that of the model.
         packed: False stores every number of the table, zeros too: the form to compare with.
 

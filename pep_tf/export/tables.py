@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.export.table_variables import TableVariables
-from pep_tf.tables.packed import Entries, FieldTable, StoredTable
+from pep_tf.tables.packed import Entries, FieldTable, PackedTable, StoredTable
 from pep_tf.tables.packed.octets import take
 from pep_tf.tables.packed.packed_table import FoundRows
 from pep_tf.tables.packed.pair import Form, SharedWeights, pack_pair
@@ -56,7 +56,7 @@ class SeparateTables(tf.Module):
 class PackedTables(tf.Module):
     """Both tables in few bytes, each in its own form or both by one index.
 
-    A `FieldTable` is looked up by field. Of a `PackedTable` each different row of a batch is looked
+    A `FieldTable` is looked up by field. Of the other forms each different row of a batch is looked
     for and decoded once. Where most rows with a first-order weight have a row in the table as well,
     the table's index serves both: rows that have only a weight get a place in the table too, and one
     more bit a place says which have one. Else the weights have an index of their own.
@@ -126,6 +126,8 @@ class _Batch:
                 return table.lookup(tf.reshape(rows, [-1])), None
             return table.by_field(rows), None
         different, order = self.different
+        if not isinstance(table, PackedTable):
+            return take(table.lookup(different), order), None
         found = table.find(different)
         return table.expand(found, order), found
 

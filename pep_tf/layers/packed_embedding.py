@@ -78,7 +78,7 @@ class PackedEmbedding(TableLayer):
 
         Args:
             row_blocks: of the table.
-            dtype: how its numbers are stored: `"float32"`, `"float16"` or `"int8"`.
+            dtype: how its numbers are stored: `"float32"`, `"float16"`, `"int8"` or `"int4"`.
             field_sizes: rows of each field, N in all; None for a table of one field.
             room: see `pack`.
             policy: dtype policy of the layer, which says what rows are cast to.

@@ -127,7 +127,7 @@ class StoredSize:
             whole = {n: math.prod(shape) for n, shape in self.shapes.items() if n not in self.cut}
             told = "".join(f", of them all {n:,} numbers of {key!r}" for key, n in whole.items())
             smaller = ["prune_linear"] if whole and self.paired else []
-            smaller += ["a smaller dtype"] if self.dtype != "int8" else []
+            smaller += ["a smaller dtype"] if self.dtype != DTYPES[-1] else []
             raise NumberError(
                 f"A budget must be at least {smallest:,} bytes, which one entry takes in {self.dtype} "
                 f"with what else is stored{told}. Received: {given}, {count:,} bytes"
@@ -154,7 +154,7 @@ class StoredSize:
             cut: a count to the masks that keep so many.
             budget: the bytes.
         """
-        most = min(self.entries, budget.bytes // ITEM_BYTES[self.dtype])
+        most = min(self.entries, int(budget.bytes / ITEM_BYTES[self.dtype]))
         return cut(_largest(lambda count: self.bytes_of(cut(count)) <= budget.bytes, most))
 
 

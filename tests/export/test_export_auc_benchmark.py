@@ -34,6 +34,7 @@ def test_a_fallback_run(run_dir, capsys):
     assert 0.5 < ticket["savedmodel_float32"]["test_auc"] < 1
     for form in ("savedmodel_float16", "savedmodel_int8", "litert_float32", "litert_int8"):
         assert abs(ticket[form]["auc_minus_float32"]) < 5e-4
+    assert ticket["savedmodel_int4"]["test_auc"] == pytest.approx(ticket["litert_int4"]["test_auc"])
 
 
 @pytest.mark.parametrize("wrong", ["data_dir", "no tickets", "no run"])

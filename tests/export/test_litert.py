@@ -33,7 +33,7 @@ def tower():
     return SmallTower()
 
 
-@pytest.fixture(scope="module", params=["float32", "float16", "int8"])
+@pytest.fixture(scope="module", params=["float32", "float16", "int8", "int4"])
 def exported(request, tower, tmp_path_factory):
     folder = export_litert(
         tmp_path_factory.mktemp("lite"),
@@ -51,7 +51,7 @@ def test_same_probabilities(exported, tower):
     ids = random_ids(SCHEMA, 257)
     answer = loaded.get_signature_runner("ids")(ids=ids)
     probability, _ = expected(tower, SCHEMA, TABLE, FIRST_ORDER, ids)
-    tolerance = {"float32": 1e-5, "float16": 1e-3, "int8": 1e-2}[dtype]
+    tolerance = {"float32": 1e-5, "float16": 1e-3, "int8": 1e-2, "int4": 0.1}[dtype]
     np.testing.assert_allclose(answer["probability"], probability, rtol=0, atol=tolerance)
     assert read_card(folder)["format"] == "litert"
 

@@ -30,7 +30,13 @@ def ops_of(version: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("dtype", "packed", "dim"),
-    [("float32", True, 8), ("float16", True, 70), ("int8", True, 8), ("float32", False, 8)],
+    [
+        ("float32", True, 8),
+        ("float16", True, 70),
+        ("int8", True, 8),
+        ("int4", True, 8),
+        ("float32", False, 8),
+    ],
 )
 def test_packed_and_dense_tables(tmp_path, dtype, packed, dim):
     folder = export_saved_model(

@@ -99,7 +99,7 @@ def test_each_variable_is_in_the_file_once_and_none_of_the_live_table(folder):
     assert sorted(floats) == sorted([*values, *tower])
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 1e-3), ("int8", 1e-2)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 1e-3), ("int8", 1e-2), ("int4", 0.1)])
 def test_smaller_numbers_give_nearly_the_same(tower, tmp_path, dtype, tolerance):
     folder = export_saved_model(
         tmp_path,

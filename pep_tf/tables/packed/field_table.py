@@ -40,8 +40,12 @@ class FieldTable(StoredTable):
         self._piece = int(facts["piece"])
         self._first_rows = np.cumsum([0, *facts["field_sizes"]])[:-1]
         self._places = _places(facts["field_sizes"], self._widths, self.dim, self._piece)
-        units = facts["units"]
-        self._values = {n: Values(self.arrays, n, units[n]) for n in units if n in self.arrays}
+        units, widths = facts["units"], {"whole": self.dim, "pieces": self._piece}
+        self._values = {
+            name: Values(self.arrays, name, units[name], widths[name])
+            for name in units
+            if name in self.arrays
+        }
 
     @classmethod
     def of(cls, entries: Entries, field_sizes: Sequence[int], *, dtype: str = "float32") -> Self:

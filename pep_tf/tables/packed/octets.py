@@ -15,6 +15,7 @@ BLOCK = 32
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
 _ONES = _BITS.sum(1).astype(np.int64)  # [256]: how many bits a byte has
 _BEFORE = np.cumsum(_BITS, axis=1, dtype=np.int64) - _BITS  # [256, 8]: set bits below bit b
+_HALVES = np.stack([np.arange(256) % 16, np.arange(256) // 16], axis=1) - 8  # [256, 2]
 _UNSET = -(2**31)
 
 # What a byte adds to a count, as an offset into `_COUNTS`: nothing, its bits, the number that it is,
@@ -75,6 +76,11 @@ def steps(octets: tf.Tensor, integers: tf.DType) -> tf.Tensor:
 def count(stored: tf.Tensor, how: tf.Tensor, dtype: tf.DType = tf.int32) -> tf.Tensor:
     """Of the shape of both: what each byte adds to a count, `how` being `ALL`, `NUMBER` and so on."""
     return take(_constant("counts", _COUNTS, dtype), tf.cast(stored, tf.int32) + how)
+
+
+def low_and_high(octets: tf.Tensor) -> tf.Tensor:
+    """float32 [..., 2]: the low and the high half of each byte, each less 8."""
+    return take(_constant("halves", _HALVES, tf.float32), tf.cast(octets, tf.int32))
 
 
 def _constant(name: str, values: np.ndarray, dtype: tf.DType) -> tf.Tensor:

@@ -8,13 +8,16 @@ from pep_tf.tables.packed.entries import Entries
 from pep_tf.tables.packed.field_columns import FieldColumns
 from pep_tf.tables.packed.field_table import FieldTable
 from pep_tf.tables.packed.packed_table import PackedTable
+from pep_tf.tables.packed.prefix_table import PrefixTable
 from pep_tf.tables.packed.stored_table import StoredTable
 from pep_tf.tables.packed.values import ITEM_BYTES
 
 # Of `saved_model.pb`: what a table stored entry by entry takes more than a narrow one, by its variables,
 # and what the operations of the lookup take, which tables of one form share.
 _TABLE_BYTES, _LOOKUP_BYTES = 14_000, 42_000
-FORMS: dict[str, type[StoredTable]] = {form.__name__: form for form in (PackedTable, FieldTable)}
+FORMS: dict[str, type[StoredTable]] = {
+    form.__name__: form for form in (PackedTable, FieldTable, PrefixTable)
+}
 
 
 def pack(
@@ -23,16 +26,15 @@ def pack(
     dtype: str = "float32",
     field_sizes: Sequence[int] | None = None,
     room: int = 0,
-) -> PackedTable | FieldTable:
+) -> PackedTable | FieldTable | PrefixTable:
     """A table of row blocks in few bytes; its arrays are NumPy's.
 
-    Entry by entry, or by narrow tables where the fields keep columns of their own and that takes no
-    more bytes; these are faster, see `FieldTable`.
+    Entry by entry, or without a mask where that takes no more bytes: see `without_mask`.
 
     Args:
         blocks: row blocks float32 [n_i, d] in order, only one of which is held at a time; or the
             `Entries` of such.
-        dtype: how values are stored: `"float32"`, `"float16"` or `"int8"`, see `Values`.
+        dtype: how values are stored: `"float32"`, `"float16"`, `"int8"` or `"int4"`, see `Values`.
         field_sizes: rows of each field, N in all; None for a table of one field.
         room: so many bytes more may narrow tables take, whose lookup has a smaller graph.
 
@@ -42,13 +44,28 @@ def pack(
     """
     entries = blocks if isinstance(blocks, Entries) else Entries.of(blocks)
     packed = PackedTable.of(entries, dtype=dtype)
-    return by_fields(entries, dtype, field_sizes, packed.nbytes + room) or packed
+    return without_mask(entries, dtype, field_sizes, packed.nbytes, room) or packed
 
 
-def by_fields(
+def without_mask(
+    entries: Entries, dtype: str, field_sizes: Sequence[int] | None, most: int, room: int = 0
+) -> FieldTable | PrefixTable | None:
+    """The table of at most so many bytes whose fields keep columns, or whose rows their first numbers.
+
+    Both are faster than entries by a mask, the former most: it may take `room` more. None where they
+    would take more.
+    """
+    found = _by_fields(entries, dtype, field_sizes, most + room)
+    most = most if found is None else min(most, found.nbytes - room)
+    if entries.dim > 1 and PrefixTable.least_bytes(entries, dtype) <= most:
+        prefixes = PrefixTable.of(entries, dtype)
+        return prefixes if prefixes.nbytes <= most else found
+    return found
+
+
+def _by_fields(
     entries: Entries, dtype: str, field_sizes: Sequence[int] | None, most: int
 ) -> FieldTable | None:
-    """The table by fields if it takes at most so many bytes, else None."""
     sizes = [entries.num_rows] if field_sizes is None else list(field_sizes)
     stored = FieldColumns.of(entries, sizes)
     numbers = sum(n * len(own) for n, own in zip(sizes, stored.columns, strict=True))

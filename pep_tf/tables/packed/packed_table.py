@@ -60,7 +60,9 @@ class PackedTable(StoredTable):
         self._rows = RowIndex(self.arrays)
         self._all_whole = "values" not in arrays
         self._some_whole = not self._all_whole and "whole" in arrays
-        self._whole = Values(self.arrays, "whole", units["whole"]) if "whole" in arrays else None
+        self._whole = None
+        if "whole" in arrays:
+            self._whole = Values(self.arrays, "whole", units["whole"], self.dim)
         self._values = None
         if not self._all_whole:
             self._values = Values(self.arrays, "values", units["values"])

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from pep_tf.tables.packed.entries import Entries
 from pep_tf.tables.packed.field_table import FieldTable
-from pep_tf.tables.packed.pack import by_fields, pack
+from pep_tf.tables.packed.pack import pack, without_mask
 from pep_tf.tables.packed.packed_table import PackedTable
+from pep_tf.tables.packed.prefix_table import PrefixTable
 from pep_tf.tables.packed.stored_table import StoredTable, facts_of
 from pep_tf.tables.packed.values import Values
 
@@ -30,14 +31,14 @@ class SharedWeights(StoredTable):
 
     def at(self, places: tf.Tensor) -> tf.Tensor:
         """float32 [n, 1] of places among the weights, 0 being that of none."""
-        return Values(self.arrays, "values", self.facts["unit"]).at(places)
+        return Values(self.arrays, "values", self.facts["unit"], 1).at(places)
 
     def parts(self) -> dict[str, int]:
         values = self._bytes("values", "values_scales")
         return {"values": values, "rows": self.facts["bits"], "masks": 0}
 
 
-Form = PackedTable | FieldTable
+Form = PackedTable | FieldTable | PrefixTable
 
 
 def pack_pair(
@@ -54,12 +55,12 @@ def pack_pair(
     if first_order is None:
         return pack(table, dtype=dtype, field_sizes=sizes), None
     packed, weights = _by_entry(table, first_order, dtype)
-    fields = by_fields(table, dtype, sizes, packed.nbytes)
-    if fields is None:
+    no_mask = without_mask(table, dtype, sizes, packed.nbytes)
+    if no_mask is None:
         return packed, weights
     alone = pack(first_order, dtype=dtype, field_sizes=sizes)
-    if fields.nbytes + alone.nbytes <= packed.nbytes + weights.nbytes:
-        return fields, alone
+    if no_mask.nbytes + alone.nbytes <= packed.nbytes + weights.nbytes:
+        return no_mask, alone
     return packed, weights
 
 

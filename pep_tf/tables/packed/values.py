@@ -1,16 +1,17 @@
-"""How the surviving numbers are stored: float32, float16, or int8 with a scale for each block."""
+"""How the surviving numbers are stored: float32, float16, or int8 and int4 with a scale for each block."""
 
 import math
 
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.tables.packed.octets import take
+from pep_tf.tables.packed.octets import low_and_high, take
 from pep_tf.tables.packed.stored_table import Arrays
 
-DTYPES = ("float32", "float16", "int8")
-ITEM_BYTES = dict(zip(DTYPES, (4, 2, 1), strict=True))
-_BLOCK = 64  # values that share a scale, or a row of more: 4 bytes for 64, a sixteenth of int8
+DTYPES = ("float32", "float16", "int8", "int4")
+ITEM_BYTES = dict(zip(DTYPES, (4, 2, 1, 0.5), strict=True))
+_LARGEST = {"int8": 127, "int4": 7}
+_BLOCK = 64  # values that share a scale, or a row of more: of int8 a sixteenth of their bytes
 
 
 class Values:
@@ -19,14 +20,17 @@ class Values:
     One zero, or one row of zeros, stands before the first: what is read for an absent entry.
 
     Args:
-        arrays: hold `name` and, for int8, `name_scales`; see `encode`.
+        arrays: hold `name` and, for int8 and int4, `name_scales`; see `encode`.
         name: of these numbers.
-        unit: float16 is stored in units of this.
+        unit: float16, and the scales of int4, are stored in units of this.
+        width: numbers in a row; None for numbers that stand by themselves.
     """
 
-    def __init__(self, arrays: Arrays, name: str, unit: float = 1.0) -> None:
+    def __init__(
+        self, arrays: Arrays, name: str, unit: float = 1.0, width: int | None = None
+    ) -> None:
         self._stored, self._scales = arrays[name], arrays.get(f"{name}_scales")
-        self._unit = unit
+        self._unit, self._width = unit, width
 
     @staticmethod
     def encode(
@@ -38,7 +42,8 @@ class Values:
             values: float32 [n], or rows of them float32 [n, d].
             dtype: one of `DTYPES`. int8 keeps `round(127 v / max |v|)`, the maximum being that of a
                 block: the runs that begin within 64 places, or as many rows as have no more values,
-                but one at least. The error is at most 1/254 of it. float16 is kept as the 16 bits of
+                but one at least. The error is at most 1/254 of it. int4 is the same with 7 in place
+                of 127, two numbers to a byte, and scales in float16. float16 is kept as the 16 bits of
                 an int16, since LiteRT looks up no float16, in units that make the largest value
                 about 2^15.
             name: prefix of the arrays' names.
@@ -50,11 +55,17 @@ class Values:
         if dtype == "float16":
             stored, unit = _to_float16(values)
             return {name: stored}, unit
-        if dtype == "int8":
-            first = np.arange(len(values)) if runs is None else _first_of_run(runs)
-            stored, scales = _to_int8(values, first // _places_of_scale(values))
-            return {name: stored, f"{name}_scales": scales}, 1.0
-        return {name: values}, 1.0
+        if dtype == "float32":
+            return {name: values}, 1.0
+        first = np.arange(len(values)) if runs is None else _first_of_run(runs)
+        width = values.shape[1] if values.ndim > 1 else None
+        blocks, most = first // _places_of_scale(width), _LARGEST[dtype]
+        scales, unit = _block_maxima(values, blocks) / np.float32(most), 1.0
+        if dtype == "int4":
+            in_units, unit = _to_float16(scales)
+            whole = _whole_numbers(values, _from_float16(in_units, unit)[blocks], most)
+            return {name: _to_nibbles(whole), f"{name}_scales": in_units}, unit
+        return {name: _whole_numbers(values, scales[blocks], most), f"{name}_scales": scales}, unit
 
     def at(self, places: tf.Tensor, first: tf.Tensor | None = None) -> tf.Tensor:
         """float32, shape of `places`, or of `places` [u] and a row.
@@ -68,19 +79,36 @@ class Values:
         return self._read(places, None)
 
     def _read(self, at: tf.Tensor, first: tf.Tensor | None) -> tf.Tensor:
-        found = tf.gather_nd(self._stored, at)
+        if tf.as_dtype(self._stored.dtype) == tf.uint8:
+            found = self._nibbles(at)
+        else:
+            found = tf.gather_nd(self._stored, at)
         if found.dtype == tf.int16:
-            return tf.cast(tf.bitcast(found, tf.float16), tf.float32) * self._unit
+            return self._of_float16(found)
         if self._scales is None:
             return found
         first = at if first is None else first
-        scales = take(self._scales, first // _places_of_scale(self._stored))
+        scales = take(self._scales, first // _places_of_scale(self._width))
+        scales = self._of_float16(scales) if scales.dtype == tf.int16 else scales
         return tf.cast(found, tf.float32) * scales
 
+    def _nibbles(self, at: tf.Tensor) -> tf.Tensor:
+        """float32 from -7 to 7, as `_to_nibbles` stored them."""
+        if self._width in (None, 1):
+            both = low_and_high(tf.gather_nd(self._stored, at // 2))
+            odd = at % 2 if self._width else tf.squeeze(at % 2, -1)
+            return tf.where(odd > 0, both[..., 1], both[..., 0])
+        both = low_and_high(tf.gather_nd(self._stored, at))
+        rows = tf.reshape(both, tf.concat([tf.shape(at)[:-1], [2 * self._stored.shape[1]]], 0))
+        return rows[..., : self._width]
 
-def _places_of_scale(values: np.ndarray | tf.Tensor) -> int:
-    """Places of `values` [n] or [n, d] that share a scale."""
-    return max(1, _BLOCK // math.prod(values.shape[1:]))
+    def _of_float16(self, bits: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.bitcast(bits, tf.float16), tf.float32) * self._unit
+
+
+def _places_of_scale(width: int | None) -> int:
+    """Places that share a scale, of rows of so many numbers or of numbers by themselves."""
+    return max(1, _BLOCK // (width or 1))
 
 
 def _first_of_run(runs: np.ndarray) -> np.ndarray:
@@ -98,13 +126,33 @@ def _to_float16(values: np.ndarray) -> tuple[np.ndarray, float]:
     return (values / np.float32(unit)).astype(np.float16).view(np.int16), unit
 
 
-def _to_int8(values: np.ndarray, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int8 of the same shape, and a scale float32 for each block of `blocks` [n], ascending.
+def _from_float16(bits: np.ndarray, unit: float) -> np.ndarray:
+    return bits.view(np.float16).astype(np.float32) * np.float32(unit)
 
-    There is one more, since an empty run may stand behind the last value.
+
+def _block_maxima(values: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """The largest size of a value in each block of `blocks` [n], ascending.
+
+    There is one block more, since an empty run may stand behind the last value.
     """
-    axes = tuple(range(1, values.ndim))
-    scales = np.zeros(blocks[-1] + 2, np.float32)
-    np.maximum.at(scales, blocks, np.abs(values).max(axis=axes) / np.float32(127))
-    divisors = np.where(scales > 0, scales, 1)[blocks]
-    return np.rint(values / np.expand_dims(divisors, axes)).astype(np.int8), scales
+    largest = np.zeros(blocks[-1] + 2, np.float32)
+    np.maximum.at(largest, blocks, np.abs(values).max(axis=tuple(range(1, values.ndim))))
+    return largest
+
+
+def _whole_numbers(values: np.ndarray, scales: np.ndarray, most: int) -> np.ndarray:
+    """int8 of the same shape, from `-most` to `most`, by the scale of each place [n]."""
+    divisors = np.expand_dims(np.where(scales > 0, scales, 1), tuple(range(1, values.ndim)))
+    return np.clip(np.rint(values / divisors), -most, most).astype(np.int8)
+
+
+def _to_nibbles(whole: np.ndarray) -> np.ndarray:
+    """uint8: two numbers from -8 to 7 a byte, plus 8, the first in the low bits.
+
+    A row begins with a byte, unless it has a single number.
+    """
+    flat = whole.ndim == 1 or whole.shape[1] == 1
+    codes = (whole.reshape(1, -1) if flat else whole).astype(np.int16) + 8
+    codes = np.pad(codes, [(0, 0), (0, codes.shape[1] % 2)], constant_values=8)
+    stored = (codes[:, ::2] | codes[:, 1::2] << 4).astype(np.uint8)
+    return stored[0].reshape(-1, *[1] * (whole.ndim - 1)) if flat else stored

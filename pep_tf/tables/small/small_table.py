@@ -52,7 +52,9 @@ class SmallTable(StoredTable):
 
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
         def at(name: str, places: tf.Tensor) -> tf.Tensor:
-            return Values(self.arrays, name, self.facts["units"][name]).at(places + 1)
+            width = self._scheme.shapes[name][1]
+            values = Values(self.arrays, name, self.facts["units"][name], width)
+            return values.at(places + 1)
 
         return self._scheme.rows(rows, at)
 

@@ -104,14 +104,16 @@ def test_what_fills_up_costs_little(fields):
     assert set((stored[stored < 16] % found.piece).tolist()) <= {0}
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 2**-11), ("int8", 0.5 / 127)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [("float16", 2**-11), ("int8", 0.5 / 127), ("int4", 0.5 / 6.99)]
+)
 def test_smaller_numbers(dtype, tolerance):
     table = by_fields((2, 12, 3, 12, 2, 5))
     stored = FieldTable.of(Entries.of([table]), SIZES, dtype=dtype)
     found = stored.lookup(tf.range(len(table))).numpy()
     assert 0 < np.abs(found - table).max() <= tolerance * (1 + 1e-6) * np.abs(table).max()
     exact = FieldTable.of(Entries.of([table]), SIZES).nbytes
-    assert stored.nbytes < exact * {"float16": 0.51, "int8": 0.35}[dtype]
+    assert stored.nbytes < exact * {"float16": 0.51, "int8": 0.35, "int4": 0.25}[dtype]
 
 
 def test_sizes_of_another_table_are_refused():

@@ -169,7 +169,7 @@ def test_the_arrays_hold_no_array_of_n_times_d():
 
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
-    [("float16", 2**-11), ("int8", 0.5 / 127 * (1 + 1e-6))],
+    [("float16", 2**-11), ("int8", 0.5 / 127 * (1 + 1e-6)), ("int4", 0.5 / 7 * 1.001)],
 )
 def test_smaller_numbers(dtype, tolerance):
     table = zipf_table(4000, 16, 0.1)
@@ -184,7 +184,9 @@ def test_smaller_numbers(dtype, tolerance):
     stored = entries + 16 * rows
     # A scale for 64 entries, and for the 4 rows that have as many, and one for what is behind them.
     scales = (entries - 1) // 64 + (rows - 1) // 4 + 4
-    assert packed.parts()["values"] == {"float16": 2 * stored, "int8": stored + 4 * scales}[dtype]
+    halves = (entries + 1) // 2 + 8 * rows
+    expected = {"float16": 2 * stored, "int8": stored + 4 * scales, "int4": halves + 2 * scales}
+    assert packed.parts()["values"] == expected[dtype]
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-6, 1.0, 1e6, 1e34])

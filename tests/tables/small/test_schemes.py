@@ -89,14 +89,14 @@ def test_gradients_are_those_of_the_paper(scheme):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", "int4"])
 def test_a_stored_form_answers_as_the_layer_and_takes_what_was_counted(scheme, dtype):
     made = layer(scheme)
     stored = made.stored_form(dtype)
     assert stored.nbytes == sum(a.nbytes for a in stored.arrays.values())
     assert stored.nbytes == type(stored).bytes_of(made.scheme, dtype)
     difference = np.abs(stored.lookup(tf.constant(ROWS, tf.int32)) - made(ROWS)).max()
-    assert difference <= (0 if dtype == "float32" else 0.02)
+    assert difference <= (0 if dtype == "float32" else 0.2)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -1,0 +1,126 @@
+"""A table whose rows keep their first numbers, stored one row behind the other with a width each."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.tables import BLOCK_ENTRIES
+from pep_tf.tables.packed.entries import Entries
+from pep_tf.tables.packed.octets import take
+from pep_tf.tables.packed.stored_table import Arrays, StoredTable, facts_of
+from pep_tf.tables.packed.values import ITEM_BYTES, Values
+
+_BLOCK = 32  # rows between two positions: one bit a row
+_LEVELS = 16  # widths that half a byte tells apart
+
+
+class PrefixTable(StoredTable):
+    """Rows of which only the first numbers are stored, of each as many as half a byte says.
+
+    There are at most 16 widths, those that leave the fewest zeros to fill up a row; they stand in the
+    graph, or in a layer's configuration. A row begins where the rows before it end: a position every
+    32 rows, and the widths in between, say where.
+
+    Args:
+        arrays: `widths` uint8 [blocks, 16], two rows a byte; `starts` int32 [blocks]; and `values`, see
+            `Values`.
+        facts: `levels`, the widths, and `unit` of the values, besides those of every form.
+
+    Example:
+        >>> table = PrefixTable.of(Entries.of([np.float32([[1, 2, 0], [0, 0, 0], [3, 0, 0]])]), "float32")
+        >>> table.lookup(tf.constant([2, 0])).numpy().tolist()
+        [[3.0, 0.0, 0.0], [1.0, 2.0, 0.0]]
+    """
+
+    def __init__(self, arrays: Arrays, facts: Mapping[str, Any]) -> None:
+        super().__init__(arrays, facts)
+        self._levels = np.array(facts["levels"], np.int32)
+        self._values = Values(self.arrays, "values", facts["unit"])
+
+    @classmethod
+    def of(cls, entries: Entries, dtype: str) -> Self:
+        """Stores a table; its arrays are NumPy's. See `Values` for `dtype`."""
+        widths, levels = _rounded(entries)
+        kept, start = [np.zeros(0, np.float32)], 0
+        for block in entries.blocks(max(1, BLOCK_ENTRIES // entries.dim)):
+            own = widths[start : start + len(block)]
+            kept.append(block[np.arange(entries.dim) < own[:, None]])
+            start += len(block)
+        arrays, unit = Values.encode(np.concatenate(kept), dtype, "values", widths)
+        codes = np.searchsorted(levels, _whole_blocks(widths)).astype(np.uint8)
+        arrays["widths"] = codes[:, ::2] | codes[:, 1::2] << 4
+        sums = _whole_blocks(widths).sum(axis=1)
+        arrays["starts"] = (1 + np.cumsum(sums) - sums).astype(np.int32)
+        return cls(arrays, {**facts_of(entries), "levels": levels.tolist(), "unit": unit})
+
+    @staticmethod
+    def least_bytes(entries: Entries, dtype: str) -> float:
+        """Less than such a table takes; infinite where positions would be too large for it."""
+        stored = int(_rounded(entries)[0].sum())
+        if stored >= 2**31 - 1:
+            return float("inf")
+        return ITEM_BYTES[dtype] * stored + entries.num_rows / 2
+
+    def parts(self) -> dict[str, int]:
+        values = self._bytes("values", "values_scales")
+        return {"values": values, "rows": self._bytes("starts", "widths"), "masks": 0}
+
+    def lookup(self, rows: tf.Tensor) -> tf.Tensor:
+        block, within = rows // _BLOCK, rows % _BLOCK
+        low, high = np.arange(256) % _LEVELS, np.arange(256) // _LEVELS
+        pairs = np.append(self._levels, np.zeros(_LEVELS, np.int32))[np.stack([low, high], axis=1)]
+        found = take(
+            tf.constant(pairs, tf.int32), tf.cast(take(self.arrays["widths"], block), tf.int32)
+        )
+        widths = tf.reshape(found, [-1, _BLOCK])
+        before = tf.constant(np.tri(_BLOCK, k=-1), tf.int32)
+        start = take(self.arrays["starts"], block) + tf.reduce_sum(widths * take(before, within), 1)
+        own = tf.reduce_sum(widths * take(tf.eye(_BLOCK, dtype=tf.int32), within), axis=1)
+        most = int(self._levels[-1])
+        columns = tf.expand_dims(tf.range(most), 0)
+        first = tf.expand_dims(start, 1)
+        places = (first + columns) * tf.cast(columns < tf.expand_dims(own, 1), tf.int32)
+        return tf.pad(self._values.at(places, first), [[0, 0], [0, self.dim - most]])
+
+
+def _rounded(entries: Entries) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers to store of each row int64 [N], and the at most 16 that there are, in order."""
+    bits = np.unpackbits(entries.masks(), axis=1, count=entries.dim, bitorder="little")
+    last = entries.dim - np.argmax(bits[:, ::-1], axis=1)
+    widths = np.zeros(entries.num_rows, np.int64)
+    widths[entries.places] = np.where(bits.any(axis=1), last, 0)
+    levels = _levels(np.bincount(widths, minlength=entries.dim + 1))
+    return levels[np.searchsorted(levels, widths)], levels
+
+
+def _levels(counts: np.ndarray) -> np.ndarray:
+    """Of widths with so many rows each [d + 1] the 16, or fewer, that store the fewest numbers.
+
+    The best set of k levels that ends with a width comes from the best of k - 1 that ends before it.
+    """
+    there = np.flatnonzero(counts)
+    if len(there) <= _LEVELS:
+        return there
+    before = np.concatenate([[0], np.cumsum(counts[there])])
+    # [first, last]: numbers of the rows from one width to another, all stored as wide as the last.
+    cost = np.triu(there[None, :] * (before[None, 1:] - before[:-1, None]).astype(float))
+    cost[np.tril_indices(len(there), -1)] = np.inf
+    best, chosen = cost[0], []
+    for _ in range(_LEVELS - 1):
+        sums = np.concatenate([[np.inf], best[:-1]])[:, None] + cost
+        chosen.append(np.argmin(sums, axis=0))
+        best = sums.min(axis=0)
+    end, levels = len(there) - 1, [len(there) - 1]
+    for first in reversed(chosen):
+        end = int(first[end]) - 1
+        levels.append(end)
+    return there[levels[::-1]]
+
+
+def _whole_blocks(widths: np.ndarray) -> np.ndarray:
+    """[blocks, 32], filled up with a width that is there, which nothing looks up."""
+    padded = np.full(-(-len(widths) // _BLOCK) * _BLOCK, widths.min())
+    padded[: len(widths)] = widths
+    return padded.reshape(-1, _BLOCK)

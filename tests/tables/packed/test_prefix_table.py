@@ -1,0 +1,70 @@
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pep_tf.tables.packed import Entries, PackedTable, pack
+from pep_tf.tables.packed.pair import pack_pair
+from pep_tf.tables.packed.prefix_table import PrefixTable
+
+
+def prefixes(widths, dim: int, seed: int = 0) -> np.ndarray:
+    """A table whose rows keep their first so many numbers."""
+    values = np.random.default_rng(seed).normal(size=(len(widths), dim)).astype(np.float32)
+    return np.where(np.arange(dim) < np.array(widths)[:, None], values, 0)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=90), st.integers(0, 3))
+def test_every_row_comes_back(widths, more):
+    table = prefixes(widths, 30 + more)
+    stored = PrefixTable.of(Entries.of(np.array_split(table, 3)), "float32")
+    rows = np.random.default_rng(1).permutation(np.append(np.arange(len(table)), [0, 0]))
+    np.testing.assert_array_equal(stored.lookup(tf.constant(rows, tf.int32)), table[rows])
+    assert sum(array.nbytes for array in stored.arrays.values()) == stored.nbytes
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8", "int4"])
+def test_smaller_numbers_and_the_bytes_they_take(dtype):
+    widths = np.random.default_rng(2).integers(0, 14, 700)
+    table = prefixes(widths, 64)
+    stored = PrefixTable.of(Entries.of([table]), dtype)
+    steps = {"float16": 2**10, "int8": 127, "int4": 6.99}[dtype]
+    error = np.abs(stored.lookup(tf.range(700)).numpy() - table)
+    assert error.max() <= 0.5 / steps * np.abs(table).max()
+    numbers, scales = 1 + widths.sum(), (1 + widths.sum()) // 64 + 2
+    values = {"float16": 2 * numbers, "int8": numbers + 4 * scales}
+    values["int4"] = (numbers + 1) // 2 + 2 * scales
+    # Half a byte a row, and a position every 32.
+    assert stored.nbytes == pytest.approx(values[dtype] + 22 * (16 + 4), abs=8)
+    assert stored.nbytes < PackedTable.of([table], dtype=dtype).nbytes
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=18, max_size=18))
+def test_16_widths_leave_the_fewest_zeros(counts):
+    widths = np.repeat(np.arange(1, 19), counts) if any(counts) else np.arange(1, 19)
+    stored = PrefixTable.of(Entries.of([prefixes(widths, 18)]), "float32")
+    there = sorted(set(widths.tolist()))
+    filled = min(
+        sum(min(x for x in chosen if x >= width) for width in widths)
+        for chosen in itertools.combinations(there, min(16, len(there)))
+        if chosen[-1] == there[-1]
+    )
+    assert len(stored.arrays["values"]) == 1 + filled
+
+
+def test_it_is_taken_where_it_takes_fewer_bytes():
+    widths = np.random.default_rng(3).integers(0, 9, 900)
+    table = prefixes(widths, 16)
+    assert isinstance(pack([table]), PrefixTable)
+    shuffled = np.random.default_rng(4).permuted(table, axis=1)
+    assert isinstance(pack([shuffled]), PackedTable)
+    weights = np.ones((900, 1), np.float32)
+    main, alone = pack_pair(Entries.of([table]), Entries.of([weights]), "int4", [900])
+    assert isinstance(main, PrefixTable)
+    rows = tf.constant([899, 3], tf.int32)
+    np.testing.assert_allclose(alone.lookup(rows), 1, rtol=1e-3)
