@@ -44,7 +44,7 @@ GROUPS = {
     },
     "Thresholds": {
         "method": "how a smaller table is chosen: by thresholds that are trained (pep); the largest entries of "
-        "the trained table (magnitude), or of the ticket before (magnitude_rounds); at random (random); or "
+        "the trained table (magnitude), or of the ticket before (magnitude_rounds); the first entries of each row, rotated (prefix); at random (random); or "
         "small tables that rows are made of, by hashing (hash), quotient and remainder (qr), or with widths "
         "by the size of a field (mde)",
         "granularity": "what has a threshold of its own: the table (global), a dimension, a feature, an "

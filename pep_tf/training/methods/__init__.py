@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 
 from pep_tf.training.methods.magnitude import magnitude
+from pep_tf.training.methods.prefix import prefix
 from pep_tf.training.methods.random_masks import random_masks
 from pep_tf.training.prune import PruneResult, prune
 from pep_tf.training.settings import FITTING_ALONE, PRUNING_ALONE
@@ -15,6 +16,7 @@ METHODS: dict[str, Callable[..., PruneResult]] = {
     "pep": prune,
     "magnitude": magnitude,
     "magnitude_rounds": functools.partial(magnitude, rounds=True),
+    "prefix": prefix,
     "random": random_masks,
 }
 PEP = "pep"

@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 
 from pep_tf.data import ArraySplit, CTRData, FeatureSchema
-from pep_tf.experiments.feature_counts import (
-    count_features,
-    load_feature_counts,
-    save_feature_counts,
-)
+from pep_tf.data.feature_counts import count_features
+from pep_tf.experiments.feature_counts import load_feature_counts, save_feature_counts
 from pep_tf.experiments.report.sizes import mean_sizes, read_sizes
 from tests import tiny
 from tests.experiments.report.folders import write_ticket

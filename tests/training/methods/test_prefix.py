@@ -1,0 +1,65 @@
+"""Rows that keep their first numbers: what is kept, and that a rotation changes no answer."""
+
+import numpy as np
+import pytest
+
+import pep_tf
+from pep_tf.errors import RunError
+from pep_tf.export.inspect import inspect
+from pep_tf.training.methods.prefix import falling, rotation
+from pep_tf.training.weights import snapshot
+from tests import tiny
+
+
+def by_definition(row: np.ndarray) -> list[float]:
+    """Isotonic regression by its min-max formula: Robertson et al., 1988."""
+    n = range(len(row))
+    return [
+        min(max(row[low : high + 1].mean() for high in n if high >= k) for low in n if low <= k)
+        for k in n
+    ]
+
+
+def test_falling_scores_are_the_isotonic_regression_of_each_row():
+    scores = np.random.default_rng(0).exponential(size=(40, 7)).astype(np.float32)
+    expected = [by_definition(row) for row in scores]
+    np.testing.assert_allclose(falling(scores), expected, rtol=1e-5)
+
+
+def test_a_rotation_puts_most_into_the_first_columns():
+    rng = np.random.default_rng(1)
+    table = (rng.normal(size=(60, 3)) @ rng.normal(size=(3, 8))).astype(np.float32)
+    weights = rng.uniform(0.5, 2, (60, 1))
+    turned = table @ rotation(table, weights)
+    np.testing.assert_allclose(turned @ turned.T, table @ table.T, atol=1e-4)
+    mass = (weights * turned**2).sum(axis=0)
+    assert (np.diff(mass) <= 1e-3).all()
+    assert mass[3:].sum() < 1e-6 * mass.sum()
+
+
+def test_tickets_keep_prefixes_and_start_from_the_weights_before_rotated(tmp_path):
+    model = tiny.model("fm")
+    before = snapshot(model)
+    options = {"budgets": [40, "13%bytes"], "method": "prefix", "dtype": "int4"}
+    large, small = pep_tf.prune(model, tiny.DATA, settings=tiny.settings(epochs=2), **options)
+    assert large.nnz == 40
+    mask = large.masks()["embedding"]
+    assert (np.diff(mask.astype(int), axis=1) <= 0).all()
+    assert not (small.masks()["embedding"] & ~mask).any()
+    # V itself was rotated: what is whole in the ticket has the lengths that it had.
+    whole = mask.all(axis=1)
+    assert whole.any()
+    start = large.initial["embedding/table"]
+    turned = np.zeros(mask.shape, np.float32)
+    turned[mask] = start
+    rows = before["embedding/table"][whole]
+    np.testing.assert_allclose(turned[whole] @ turned[whole].T, rows @ rows.T, atol=1e-6)
+    small.retrain(tiny.DATA, init="trained", settings=tiny.settings(epochs=1))
+    sizes = inspect(small.export(tmp_path / "model"))["bytes"]
+    stored = sizes["values"] + sizes["indices"] + sizes["first_order"]
+    assert stored <= small.facts["stored_bytes"] <= 0.13 * 4 * 16 * 5
+
+
+def test_a_model_of_more_than_inner_products_is_refused_before_it_trains():
+    with pytest.raises(RunError, match="'prefix' for a model .* Received: DeepFM, table 'embed"):
+        pep_tf.prune(tiny.model("deepfm"), tiny.DATA, budgets=[12], method="prefix")
