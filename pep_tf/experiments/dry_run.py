@@ -32,7 +32,9 @@ def describe(config: Config, data: CTRData) -> str:
         budgets = [str(error)]
     epoch = -(-data.train.num_rows // config.batch_size)
     fits = 1 + len(config.baseline_dims) + (0 if config.no_retrain else len(budgets))
-    trainings = {"magnitude": 1, "prefix": 1, "magnitude_rounds": len(budgets)}.get(config.method, 0)
+    trainings = {"magnitude": 1, "prefix": 1, "magnitude_rounds": len(budgets)}.get(
+        config.method, 0
+    )
     choosing = config.prune_epochs if config.method == PEP else trainings * config.epochs
     most = (choosing + config.epochs * fits) * epoch * config.seeds
     memory, has = memory_of(config, data.schema, data.train.num_rows), machine_memory()

@@ -10,6 +10,7 @@ from pep_tf.errors import RunError
 from pep_tf.paths import resolve
 from pep_tf.training.state import load_state, save_state
 
+
 def save_feature_counts(path: pathlib.Path, schema: FeatureSchema, counts: np.ndarray) -> None:
     """Writes counts and schema; raises RunError if it cannot."""
     save_state(path, {"counts": counts}, {"fields": schema.get_config()})

@@ -13,9 +13,9 @@ import numpy as np
 from pep_tf import api, training
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
+from pep_tf.data.feature_counts import count_features
 from pep_tf.experiments.config import AUTO, PRECISIONS, Config
 from pep_tf.experiments.environment import versions
-from pep_tf.data.feature_counts import count_features
 from pep_tf.experiments.feature_counts import save_feature_counts
 from pep_tf.experiments.placement import table_device
 from pep_tf.experiments.results import Results, Row, stored_bytes

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 import pep_tf
 from pep_tf.data import ArraySplit, CTRData, FeatureSchema
-from pep_tf.errors import DataError
 from pep_tf.data.feature_counts import count_features
+from pep_tf.errors import DataError
 from pep_tf.export.model_card import read_card
 from pep_tf.layers import FieldIds
 from pep_tf.models import models_with

@@ -77,12 +77,12 @@ def _refuse_others(model: keras.Model, data: CTRData, pruning: Pruning) -> None:
     for key, layer in pruning.tables.items():
         before = layer.table.numpy()
         numbers = draw.normal(size=before.shape).astype(np.float32) / np.sqrt(before.shape[1])
-        answers = []
+        answers: list[np.ndarray] = []
         for turn in (np.eye(before.shape[1]), rotation(numbers, np.ones((1, 1)))):
             layer.table.assign(numbers @ turn)
             answers.append(model(ids, training=False).numpy())
         layer.table.assign(before)
-        if not np.allclose(*answers, rtol=1e-2, atol=1e-2):
+        if not np.allclose(answers[0], answers[1], rtol=1e-2, atol=1e-2):
             raise RunError(
                 "`method` must be another than 'prefix' for a model that takes more of embeddings "
                 f"than inner products, which 'fm' does not. Received: {type(model).__name__}, table {key!r}"
