@@ -20,14 +20,11 @@ _ROWS_AT_ONCE = 8192  # when the labels are read for their classes
 class StoreSplit:
     """One split of a prepared store; implements `Split`.
 
-    `md5` is the md5 of its row numbers (int64) in stored order.
-
     Args:
         paths: the TFRecord shards, in order.
         block_rows: rows of each block, shard by shard.
         num_columns: C, columns of ids.
-        md5: see above.
-        part: `(count, index)`: stream only every count-th block, the index-th first.
+        md5: of its row numbers (int64) in stored order.
         clicks: how many rows are labelled 1, where that is known.
         weighted: whether rows have weights.
     """
@@ -38,30 +35,16 @@ class StoreSplit:
         block_rows: list[list[int]],
         num_columns: int,
         md5: str,
-        part: tuple[int, int] = (1, 0),
         clicks: int | None = None,
         weighted: bool = False,
     ) -> None:
         self._paths = [str(p) for p in paths]
-        self._all_rows = block_rows
-        self._num_columns = num_columns
-        self._md5 = md5
-        self._count, self._index = part
+        self._block_rows, self._num_columns, self.md5 = block_rows, num_columns, md5
         self._clicks, self._weighted = clicks, weighted
-        self._first = np.cumsum([0, *(len(b) for b in block_rows)])[:-1]
-        # Rows of the blocks that are ours, shard by shard.
-        self._block_rows = [
-            [n for i, n in enumerate(rows, start=first) if i % self._count == self._index]
-            for rows, first in zip(block_rows, self._first, strict=True)
-        ]
 
     @property
     def num_rows(self) -> int:
         return sum(map(sum, self._block_rows))
-
-    @property
-    def md5(self) -> str:
-        return self._md5 if self._count == 1 else f"{self._md5}/{self._index}of{self._count}"
 
     @functools.cached_property
     def classes(self) -> tuple[int, ...]:
@@ -69,22 +52,6 @@ class StoreSplit:
         if self._clicks is not None:
             return checks.counted_classes(self.num_rows, self._clicks)
         return checks.classes_of(labels.numpy() for _, labels, *_ in self.batches(_ROWS_AT_ONCE))
-
-    def shard(self, count: int, index: int) -> "StoreSplit":
-        """The share of worker `index` of `count`: every count-th block.
-
-        Raises:
-            DataError: `index` outside 0 to count - 1, or fewer blocks than workers.
-        """
-        if not 0 <= index < count:
-            raise DataError(f"`index` must be from 0 to {count - 1}. Received: {index}")
-        if (blocks := sum(map(len, self._all_rows))) < count:
-            raise DataError(
-                f"`count` must be at most the {blocks} blocks of the split. Received: {count}"
-            )
-        args = (self._all_rows, self._num_columns, self._md5, (count, index))
-        paths = [pathlib.Path(p) for p in self._paths]
-        return StoreSplit(paths, *args, weighted=self._weighted)
 
     def batches(
         self, batch_size: int, *, seed: int | None = None, epoch: int = 0, start: int = 0
@@ -116,15 +83,10 @@ class StoreSplit:
             return tf.data.Dataset.from_tensor_slices(tf.zeros([0], tf.string))
         paths = tf.constant([self._paths[s] for s in kept])
 
-        def read(path: tf.Tensor, first: tf.Tensor, skipped: tf.Tensor) -> tf.data.Dataset:
-            records = tf.data.TFRecordDataset(path, buffer_size=_READ_BUFFER)
-            if self._count > 1:
-                numbered = records.enumerate(first)
-                ours = numbered.filter(lambda i, _: i % self._count == self._index)
-                records = ours.map(lambda _, record: record)
-            return records.skip(skipped)
+        def read(path: tf.Tensor, skipped: tf.Tensor) -> tf.data.Dataset:
+            return tf.data.TFRecordDataset(path, buffer_size=_READ_BUFFER).skip(skipped)
 
-        slices = (paths, self._first[kept].astype(np.int64), skips[ends > skip].astype(np.int64))
+        slices = (paths, skips[ends > skip].astype(np.int64))
         return tf.data.Dataset.from_tensor_slices(slices).flat_map(read)
 
     def _decode(self, records: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -1,4 +1,4 @@
-"""The order, the resuming and the sharing out of streams, from a store and from raw text."""
+"""The order and the resuming of streams, from a store and from raw text."""
 
 import pathlib
 
@@ -78,25 +78,6 @@ def test_resume_at_every_batch(train: Split, seed: int | None):
             np.testing.assert_array_equal(ids, expected_ids)
             np.testing.assert_array_equal(labels, expected_labels)
     assert stream(train, seed=seed, epoch=2, start=len(whole)) == []
-
-
-def test_workers_share_the_rows(train: Split):
-    if not hasattr(train, "shard"):
-        pytest.skip("raw text is for one worker")
-    shares = [train.shard(3, i) for i in range(3)]
-    rows = [all_rows(stream(s, seed=1)) for s in shares]
-    assert [len(r) for r in rows] == [s.num_rows for s in shares]
-    np.testing.assert_array_equal(
-        in_order(np.concatenate(rows)), in_order(all_rows(stream(train, seed=1)))
-    )
-    np.testing.assert_array_equal(
-        all_rows(stream(shares[1], seed=1, start=4)), rows[1][4 * BATCH :]
-    )
-    assert len({s.md5 for s in shares}) == 3
-    with pytest.raises(DataError, match="`index` must be from 0 to 2"):
-        train.shard(3, 3)
-    with pytest.raises(DataError, match="`count` must be at most"):
-        train.shard(10_000, 0)
 
 
 def test_a_raw_file_that_changes_is_noticed(tmp_path: pathlib.Path):

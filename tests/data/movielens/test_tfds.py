@@ -5,7 +5,6 @@ import threading
 import types
 import zipfile
 
-import numpy as np
 import pandas as pd
 import pytest
 import requests
@@ -13,27 +12,9 @@ import tensorflow_datasets as tfds
 
 from pep_tf.data import load
 from pep_tf.data.movielens import load as movielens
-from pep_tf.data.movielens import tfds as movielens_tfds
 from pep_tf.data.movielens.forms import ONE_MILLION, Form
-from pep_tf.data.movielens.tfds import file_order, read_prepared, read_tfds
+from pep_tf.data.movielens.tfds import read_tfds
 from pep_tf.errors import DataError
-
-
-@pytest.fixture
-def builder(folder, tmp_path, monkeypatch):
-    """TFDS's own builder, which has prepared the small folder as if it had downloaded it."""
-    (tmp_path / "archive").mkdir()
-    (tmp_path / "archive" / "ml-1m").symlink_to(folder)
-    monkeypatch.setattr(
-        tfds.download.DownloadManager,
-        "download_and_extract",
-        lambda self, url: tmp_path / "archive",
-    )
-    builder = tfds.builder("movielens/1m-ratings", data_dir=tmp_path / "tfds")
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(num_shards=3), file_format="tfrecord"
-    )
-    return builder
 
 
 @pytest.fixture
@@ -52,51 +33,6 @@ def no_network(monkeypatch):
 
     monkeypatch.setattr(requests, "head", refuse)
     return tried
-
-
-def test_a_prepared_copy_is_the_files_row_for_row(folder, builder, any_size, no_network, tmp_path):
-    expected, _ = ONE_MILLION.read(folder)
-    stored = [int(row["timestamp"]) for row in tfds.as_numpy(builder.as_dataset("train"))]
-    assert stored != expected["timestamp"].tolist()  # there is a shuffle to undo
-    assert len(builder.info.splits["train"].filepaths) == 3
-    pd.testing.assert_frame_equal(read_prepared(builder), expected)
-    frame, source = read_tfds(tmp_path / "tfds")
-    pd.testing.assert_frame_equal(frame, expected)
-    assert source == f"TFDS copy {builder.data_path}"
-    assert no_network == []
-
-
-def test_a_prepared_copy_must_be_complete(builder, tmp_path):
-    with pytest.raises(DataError, match=r"TFDS copy .* must hold the 1,000,209.*Received: 378"):
-        read_tfds(tmp_path / "tfds")
-
-
-def test_another_row_order_is_refused(builder, monkeypatch):
-    monkeypatch.setattr(movielens_tfds, "file_order", np.arange)
-    with pytest.raises(DataError, match="must be shuffled as TFDS does it"):
-        read_prepared(builder)
-
-
-def test_a_damaged_copy_is_one_line(builder, tmp_path):
-    path = builder.info.splits["train"].filepaths[1]
-    path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(
-        DataError, match=r"TFDS movielens/1m-ratings cannot be had: DataLoss"
-    ) as error:
-        read_tfds(tmp_path / "tfds")
-    assert "\n" not in str(error.value)
-
-
-def test_another_file_format_is_refused():
-    info = types.SimpleNamespace(file_format=types.SimpleNamespace(value="array_record"))
-    with pytest.raises(DataError, match="'tfrecord'. Received: 'array_record'"):
-        read_prepared(types.SimpleNamespace(info=info, data_path="here"))
-
-
-def test_file_order_by_hand():
-    digests = [hashlib.md5(f"train{row}".encode()).hexdigest() for row in range(50)]
-    stored = sorted(range(50), key=lambda row: digests[row])
-    assert [stored[position] for position in file_order(50)] == list(range(50))
 
 
 def test_without_copy_and_network_it_gives_up_at_once(no_network, tmp_path, monkeypatch):
@@ -148,8 +84,6 @@ def builder_of(url, root, archive):
     return types.SimpleNamespace(
         builder_config=types.SimpleNamespace(download_url=url),
         data_dir=str(root / "movielens" / "1m-ratings" / "0.1.1"),
-        data_path=root,
-        is_prepared=lambda: False,
         url_infos={url: info},
     )
 
