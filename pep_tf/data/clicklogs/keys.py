@@ -195,15 +195,18 @@ def _hour_of_day(number: Any) -> Any:
 
 
 def _weekday(number: Any) -> Any:
-    """Days since a Monday, modulo 7, by the civil-calendar count of days (years 2000 to 2099)."""
-    year, month, day = number // 1_000_000, number // 10_000 % 100, number // 100 % 100
+    """From Monday, of a date in the years 2000 to 2099."""
+    return (days(2000 + number // 1_000_000, number // 10_000 % 100, number // 100 % 100) + 3) % 7
+
+
+def days(year: Any, month: Any, day: Any) -> Any:
+    """Days since 1970-01-01, a Thursday, in the Gregorian calendar; of arrays and tensors alike."""
     # Years start in March, so that the leap day is the last of its year: months 0-11, (153m+2)/5 days.
     before_march = (14 - month) // 12
     month = month + 12 * before_march - 3
-    year = year + 100 - before_march
-    # 1 March 1900 was a Thursday; 1900 itself has no leap day, which the shift to March steps over.
-    days = 365 * year + year // 4 + (153 * month + 2) // 5 + day - 1
-    return (days + 3) % 7
+    year = year - before_march
+    leap_days = year // 4 - year // 100 + year // 400
+    return 365 * year + leap_days + (153 * month + 2) // 5 + day - 1 - 719_468
 
 
 _HOUR_PARTS = {"hour_of_day": _hour_of_day, "weekday": _weekday}

@@ -19,7 +19,7 @@ from pep_tf.data.clicklogs.tokens import tokens_of_strings
 from pep_tf.data.field_keys import FieldKeys
 from pep_tf.data.raw import RawColumn
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.errors import DataError
+from pep_tf.errors import DataError, reading
 from pep_tf.paths import resolve
 
 VERSION = 1
@@ -166,25 +166,17 @@ class Transform(tf.Module):
             DataError: no transform there, of another version, or damaged.
         """
         path = resolve(folder) / FILE
-        try:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; the folder holds no transform.")
+        with reading(path, DataError, "prepare the data again"):
             config = json.loads(path.read_text())
-        except FileNotFoundError as error:
-            raise DataError(f"{path}: no such file; the folder holds no transform.") from error
-        except ValueError as error:
-            raise DataError(f"{path}: damaged, not JSON ({error}).") from error
-        if config.get("version") != VERSION:
-            raise DataError(
-                f"{path}: `version` must be {VERSION}. Received: {config.get('version')!r}; "
-                "prepare the data again with this version."
-            )
-        try:
+            if (version := config.get("version")) != VERSION:
+                raise DataError(f"`version` must be {VERSION}. Received: {version!r}")
             features = tuple(Feature(**f) for f in config["features"])
             encoding = encoding_from(config["encoding"], path.with_suffix(".npz"))
             transform = cls(config["format"], features, encoding)
-        except (KeyError, TypeError) as error:
-            raise DataError(f"{path}: damaged, {error!r}.") from error
-        if transform.fingerprint != config["md5"]:
-            raise DataError(f"{path}: damaged, its content does not match its md5.")
+            if transform.fingerprint != config["md5"]:
+                raise DataError("its content does not match its md5")
         return transform
 
 

@@ -51,12 +51,11 @@ def from_files(
         >>> from_files("clicks.csv", "clicked", features).schema.size_by_name
         {'user': 4, 'item': 100000}
     """
-    options: dict[str, Any] = {"split": split, "weight": weight, "drop": drop, "seed": seed}
     table = TableFiles(files)
     name = name or stem_of(table.paths[0])
-    declared = Declaration.of(label, features, **options)
+    declared = Declaration.of(label, features, split=split, weight=weight, drop=drop, seed=seed)
     if store is not None:
         manifest = write_table_store(table, declared, store, name=name, overwrite=overwrite)
         return dataclasses.replace(read_table_store(manifest["folder"]), name=name)
     frame, place = table.read(declared.columns(table.names))
-    return build(frame, label, features, **options, name=name, place=place, source=table.source)
+    return build(frame, declared, name=name, place=place, source=table.source)

@@ -64,19 +64,14 @@ def from_dataframe(
         >>> from_dataframe(rows, "clicked", {"user": "vocabulary"}).schema.size_by_name
         {'user': 6}
     """
-    options: dict[str, Any] = {"split": split, "weight": weight, "drop": drop, "seed": seed}
-    return build(frame, label, features, **options, name=name, place=row_of_frame)
+    declared = Declaration.of(label, features, split=split, weight=weight, drop=drop, seed=seed)
+    return build(frame, declared, name=name, place=row_of_frame)
 
 
 def build(
     frame: pd.DataFrame,
-    label: str,
-    features: Mapping[str, str],
+    declared: Declaration,
     *,
-    split: Any,
-    weight: str | None,
-    drop: Mapping[str, Any] | None,
-    seed: int,
     name: str,
     place: Place,
     source: str = "the table",
@@ -87,11 +82,8 @@ def build(
             f"`frame` must be a pandas DataFrame. Received: {type(frame).__name__}; "
             "pd.DataFrame({column: values}) makes one"
         )
-    declared = Declaration.of(label, features, split=split, weight=weight, drop=drop, seed=seed)
-    for column in (
-        label_column(label, list(frame.columns)),
-        *(f.column for f in declared.features),
-    ):
+    label = label_column(declared.label, list(frame.columns))
+    for column in (label, *(f.column for f in declared.features)):
         column_of(frame, column)
     declared.check_names(list(frame.columns))
     leaves = Drop(declared.drop)
@@ -99,7 +91,9 @@ def build(
     leaves.check()
     if not len(kept.labels):
         raise DataError(f"{source} must have rows. Received: none, of {len(frame)} before `drop`")
-    rows = split_rows(kept.frame, split, declared.seed, lambda row: place(int(kept.numbers[row])))
+    rows = split_rows(
+        kept.frame, declared.split, declared.seed, lambda row: place(int(kept.numbers[row]))
+    )
     _check_classes(declared, kept, rows)
     transform, ids = _encode(declared, kept, rows[0])
     content, weights = kept.content(), kept.weights

@@ -4,6 +4,7 @@ from typing import Any, Self
 
 import tensorflow as tf
 
+from pep_tf.data.clicklogs.keys import days
 from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.field_keys import texts_of
 
@@ -69,7 +70,7 @@ class Weekday(_PartOfTime):
 
     @staticmethod
     def part(seconds: tf.Tensor) -> tf.Tensor:
-        return (seconds // _DAY + 3) % 7  # 1970 began on a Thursday
+        return (seconds // _DAY + 3) % 7
 
 
 def _seconds(texts: tf.Tensor) -> tf.Tensor:
@@ -80,17 +81,7 @@ def _seconds(texts: tf.Tensor) -> tf.Tensor:
     def number(at: int, length: int) -> tf.Tensor:
         return tf.strings.to_number(tf.strings.substr(dates, at, length), tf.int64)
 
-    of_date = _days(number(0, 4), number(5, 2), number(8, 2)) * _DAY + number(11, 2) * _HOUR
+    of_date = days(number(0, 4), number(5, 2), number(8, 2)) * _DAY + number(11, 2) * _HOUR
     numeric = tf.strings.regex_full_match(texts, _SECONDS)
     given = tf.strings.to_number(tf.where(numeric, texts, b"0"), tf.float64)
     return tf.where(written, of_date, tf.cast(tf.floor(given), tf.int64))
-
-
-def _days(year: tf.Tensor, month: tf.Tensor, day: tf.Tensor) -> tf.Tensor:
-    """Days since 1970-01-01 in the Gregorian calendar."""
-    # Years start in March, so that the leap day is the last of its year: months 0-11, (153m+2)/5 days.
-    before_march = (14 - month) // 12
-    month = month + 12 * before_march - 3
-    year = year - before_march
-    leap_days = year // 4 - year // 100 + year // 400
-    return 365 * year + leap_days + (153 * month + 2) // 5 + day - 1 - 719_468

