@@ -6,8 +6,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from absl import logging
+
 from pep_tf.data.columns.files import from_files
 from pep_tf.data.columns.from_dataframe import from_dataframe
+from pep_tf.data.columns.suggest import suggest_features
 from pep_tf.data.columns.table_files import ending_of
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.store.place import find_store
@@ -46,7 +49,8 @@ def load_own(
         dataset: a table, or a pattern of several (see `from_files`); or a Python file that defines
             `DATA`, a dict of the arguments of `from_files` (`files` and `store` relative to that file), or of
             `from_dataframe` with a `frame`, which may be a function that returns it.
-        features: `{field: kind}`, or as text `user=vocabulary,item=hash:1000`; None for a Python file.
+        features: `{field: kind}`, or as text `user=vocabulary,item=hash:1000`; None for a Python file, and
+            for what `suggest_features` takes of a table, which a warning tells.
         seed: of the split.
         store, overwrite: see `from_files`; of a Python file, in place of a `store` that it names.
         **options: `label`, `split`, `weight` and `drop` of a table; `drop` may be text: `rating=3,rating=0`.
@@ -59,8 +63,15 @@ def load_own(
         raise DataError(f"{dataset} has no option {', '.join(unknown)}: leave it out.")
     given = {**options, **({} if features is None else {"features": features})}
     if not dataset.endswith(".py"):
-        if missing := [name for name in ("label", "features") if name not in given]:
-            raise DataError(f"`{missing[0]}` must be given for {dataset}, a table of your own.")
+        if "label" not in given:
+            raise DataError(f"`label` must be given for {dataset}, a table of your own.")
+        if "features" not in given:
+            given["features"] = suggest_features(dataset, given["label"], given.get("weight"))
+            logging.warning(
+                "%s is read with --features='%s', by its first rows: name others if these are wrong.",
+                dataset,
+                given["features"],
+            )
         for name in ("features", "drop"):
             if isinstance(given.get(name), str):
                 given[name] = _pairs(name, given[name])

@@ -45,7 +45,6 @@ def test_rows_are_dropped_by_text_as_by_values(tmp_path):
 
 BAD = {
     "no label": ("clicks.csv", {"features": {"user": "hash:9"}}, "`label` must be given for"),
-    "no features": ("clicks.csv", {"label": "clicked"}, "`features` must be given for"),
     "no pairs": (
         "clicks.csv",
         {"label": "clicked", "features": "user"},
