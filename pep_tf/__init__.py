@@ -1,12 +1,13 @@
 """pep_tf: learnable embedding sizes (PEP) for Keras 3 and TensorFlow."""
 
 import os
+import pathlib
 import sys
 import warnings
 
-# Where a command of this package starts (`python -m pep_tf. ...`) TensorFlow's notices and warnings
-# are left out of what it prints, its errors not. Whoever imports the package has them all.
-if sys.argv[:1] == ["-m"]:
+# Where a command of this package starts (`python -m pep_tf. ...` or `pep-tf ...`) TensorFlow's notices
+# and warnings are left out of what it prints, its errors not. Whoever imports the package has them all.
+if sys.argv and (sys.argv[0] == "-m" or pathlib.Path(sys.argv[0]).stem == "pep-tf"):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 # ruff: noqa: E402 - the imports below load TensorFlow, which reads the variable above.

@@ -26,11 +26,18 @@ def test_lines_are_written_after_an_error(capfd):
     assert capfd.readouterr().err == "one\n"
 
 
-def test_importing_the_package_leaves_tensorflows_log_alone():
+@pytest.mark.parametrize(
+    ("program", "level"), [("mine.py", "None"), ("/usr/bin/pep-tf", "2"), ("-m", "2")]
+)
+def test_only_commands_leave_out_what_tensorflow_tells(program, level):
     name = "TF_CPP_MIN_LOG_LEVEL"
     env = {key: value for key, value in os.environ.items() if key != name}
-    code = f"import os, pep_tf; print(os.environ.get({name!r}))"
+    code = (
+        f"import os, sys; sys.argv, sys.modules['tensorflow'] = [{program!r}], None\n"
+        "try: import pep_tf\n"
+        f"except ImportError: print(os.environ.get({name!r}))"  # what TensorFlow would find
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "None\n"
+    assert done.stdout == f"{level}\n"
