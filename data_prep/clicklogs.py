@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from pep_tf.command_line import Command
+from pep_tf.data.clicklogs.beam.runners import RUNNERS
 from pep_tf.data.clicklogs.build import COUNT_ON, ENCODINGS, Options, check_effects
 from pep_tf.data.clicklogs.formats import FORMATS
 from pep_tf.data.clicklogs.prepare import prepare
@@ -16,6 +17,7 @@ from pep_tf.data.store.report import report
 from pep_tf.errors import DataError
 from pep_tf.experiments.config import Config
 from pep_tf.experiments.memory import in_words, memory_of
+from pep_tf.extras import require
 from pep_tf.numbers import whole
 from pep_tf.training.memory_pool import machine_memory
 
@@ -28,7 +30,9 @@ def new_command(dataset: str, about: str) -> Command:
     command = Command(f"data_prep.{dataset}.prepare", about, least_level=logging.ERROR)
     default = Options()
     command.heading("Files")
-    command.path("raw", None, "the raw file, plain or gzip", required=True, exists=True)
+    command.path(
+        "raw", None, "the raw file, plain or gzip", required=True, exists=True, remote=True
+    )
     command.path("out", None, "folder for the prepared data", required=True)
     command.switch("overwrite", False, "replace the store that is there")
     command.switch(
@@ -63,6 +67,19 @@ def new_command(dataset: str, about: str) -> Command:
     )
     command.heading("How to run")
     command.whole("workers", 2, "threads", least=1)
+    command.choice(
+        "runner",
+        None,
+        RUNNERS,
+        "prepare by Apache Beam, for a log that outgrows this machine: --raw may then be such as gs://, but "
+        "not gzip. DirectRunner stays in this process",
+    )
+    command.text(
+        "beam_options",
+        None,
+        "with --runner: options of Beam and the runner, --temp_location for workers elsewhere",
+        value="'--OPTION=VALUE ...'",
+    )
     return command
 
 
@@ -95,20 +112,29 @@ def run(
             needed = _memory(FeatureSchema.of({f.name: f.buckets for f in fields}))
             if min(needed.values()) > machine_memory():
                 print(f"{_told(needed)}; this machine has less", file=sys.stderr, flush=True)
-        manifest = prepare(
-            dataset,
-            flags.raw,
-            flags.out,
-            options,
-            workers=flags.workers,
-            progress=True,
-            overwrite=flags.overwrite,
-            verify=flags.verify,
-        )
+        how = {"overwrite": flags.overwrite, "verify": flags.verify}
+        if flags.runner is None:
+            _refuse_given(command, "beam_options", "without --runner")
+            if isinstance(flags.raw, str):
+                raise DataError(f"--raw={flags.raw} is not on this machine: give a --runner.")
+            how |= {"workers": flags.workers, "progress": True}
+            manifest = prepare(dataset, flags.raw, flags.out, options, **how)
+        else:
+            _refuse_given(command, "workers", "with --runner, which has workers of its own")
+            require("--runner", "beam")
+            from pep_tf.data.clicklogs.beam.prepare import prepare as prepare_by_beam
+
+            how |= {"runner": flags.runner, "beam_options": flags.beam_options or ""}
+            manifest = prepare_by_beam(dataset, str(flags.raw), flags.out, options, **how)
         print(report(manifest))
         print(_told(_memory(FeatureSchema.from_config(manifest["schema"]))))
 
     return command.run(main, arguments)
+
+
+def _refuse_given(command: Command, name: str, beside: str) -> None:
+    if name in command.given():
+        raise DataError(f"`{name}` has no effect {beside}. Leave it out.")
 
 
 def _memory(schema: FeatureSchema) -> dict[int, int]:

@@ -98,13 +98,19 @@ class Command:
         shown: str = "",
         required: bool = False,
         exists: bool = False,
+        remote: bool = False,
     ) -> flags.FlagHolder:
-        """A file or folder, as an absolute `pathlib.Path`; `~` is the home. `exists`: it must be there."""
+        """A file or folder, as an absolute `pathlib.Path`; `~` is the home. `exists`: it must be there.
+
+        `remote`: an address such as `gs://bucket/file` is taken too, and stays text.
+        """
         if required:
             self._required.append(name)
             shown = "required"
 
-        def read(text: str) -> pathlib.Path:
+        def read(text: str) -> pathlib.Path | str:
+            if remote and "://" in text:
+                return text
             try:
                 path = resolve(text)
             except PepError as error:

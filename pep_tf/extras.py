@@ -20,6 +20,7 @@ EXTRAS = {
     "report": ("matplotlib", "jinja2", "tensorboard"),
     "search": ("keras_tuner", "sklearn", "scipy"),
     "export": ("tensorflow_serving", "ai_edge_litert"),
+    "beam": ("apache_beam",),
 }
 
 

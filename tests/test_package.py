@@ -27,7 +27,7 @@ def numbers(version: str) -> list[int]:
 
 def test_the_pins_of_the_tests_are_within_the_bounds_of_the_package():
     text = "".join(
-        (ROOT / name).read_text() for name in ("requirements.txt", "requirements-export.txt")
+        (ROOT / f"requirements{name}.txt").read_text() for name in ("", "-export", "-beam")
     )
     pins = dict(re.findall(r"^([\w-]+)==([\d.]+)", text, re.MULTILINE))
     extras = PROJECT["project"]["optional-dependencies"]

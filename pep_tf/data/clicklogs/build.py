@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding
 from pep_tf.data.clicklogs.formats import Feature, Format, default_features
 from pep_tf.data.clicklogs.parse import ParsedBlock
 from pep_tf.data.clicklogs.process import ON_BAD_ROW, LineCounts, RawFile
-from pep_tf.data.clicklogs.text import is_gzip, read_blocks
+from pep_tf.data.clicklogs.text import TextBlock, is_gzip, read_blocks
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.identity import Identity
 from pep_tf.data.store.assign import assign_rows
@@ -123,27 +123,46 @@ def check_effects(encoding: str, given: Collection[str]) -> None:
 
 def make_transform(raw: RawFile, options: Options) -> Transform:
     """The transform of a store; for `vocabulary` this reads the raw file once."""
-    features = options.features(raw.format)
     if options.encoding == "hash":
-        sizes = tuple(f.buckets for f in features)
-        return Transform(raw.format.name, features, HashEncoding(sizes, options.seed))
-    counters = [KeyCounter() for _ in features]
+        return hash_transform(raw.format, options)
+    counters = [KeyCounter() for _ in raw.features]
 
     def count(block: ParsedBlock) -> list[tuple[np.ndarray, np.ndarray]]:
-        keys = block.keys
-        if options.count_on == "train":
-            keys = keys[assign_rows(raw.rows_of(block), options.seed)[0] == 0]
-        return count_block(keys)
+        return count_keys(block, raw.rows_of(block), options)
 
     for _, found in raw.map(count, LineCounts(raw.format), "counting features"):
         for counter, (keys, counts) in zip(counters, found, strict=True):
             counter.add(keys, counts)
-    kept = []
-    for counter in counters:
-        keys, counts = counter.result()
-        kept.append(keys[counts >= options.min_count])
+    kept = [frequent(*counter.result(), options) for counter in counters]
+    return vocabulary_transform(raw.format, options, kept)
+
+
+def hash_transform(fmt: Format, options: Options) -> Transform:
+    """The transform of a store whose features are hashed."""
+    features = options.features(fmt)
+    sizes = tuple(f.buckets for f in features)
+    return Transform(fmt.name, features, HashEncoding(sizes, options.seed))
+
+
+def vocabulary_transform(fmt: Format, options: Options, kept: Sequence[np.ndarray]) -> Transform:
+    """That of one with a vocabulary: sorted keys of each field."""
     encoding = VocabularyEncoding(kept, options.min_count, options.count_on)
-    return Transform(raw.format.name, features, encoding)
+    return Transform(fmt.name, options.features(fmt), encoding)
+
+
+def count_keys(
+    block: ParsedBlock, rows: np.ndarray, options: Options
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Distinct keys of a block, and how many of the rows that count have each, field by field."""
+    keys = block.keys
+    if options.count_on == "train":
+        keys = keys[assign_rows(rows, options.seed)[0] == 0]
+    return count_block(keys)
+
+
+def frequent(keys: np.ndarray, counts: np.ndarray, options: Options) -> np.ndarray:
+    """The keys that occur often enough for an id of their own."""
+    return keys[counts >= options.min_count]
 
 
 def estimate_rows(path: pathlib.Path, fmt: Format) -> int:
@@ -153,7 +172,11 @@ def estimate_rows(path: pathlib.Path, fmt: Format) -> int:
         DataError: no line but a header; see `read_blocks` for the rest.
     """
     block = next(read_blocks(path, fmt), None)
+    return rows_like(block, path.stat().st_size * (_GZIP_RATIO if is_gzip(path) else 1), path)
+
+
+def rows_like(block: TextBlock | None, size: int, path: object) -> int:
+    """About how many rows a text of some bytes has, if all are as those of its first block."""
     if block is None:
         raise DataError(f"{path}: no row in it, only a header.")
-    size = path.stat().st_size * (_GZIP_RATIO if is_gzip(path) else 1)
     return int(size / (len(block.data) / max(block.data.count(b"\n"), 1)))

@@ -19,6 +19,10 @@ class BucketUse:
         """Adds per-field ids int32 [n, F]."""
         self._used[ids + self._schema.offsets] = True
 
+    def add_used(self, used: np.ndarray) -> None:
+        """Adds ids of all fields together, bool [N]."""
+        self._used |= used
+
     def report(self) -> list[dict[str, Any]]:
         """For each field: buckets in use, and the estimated share of features with company.
 

@@ -4,6 +4,8 @@ import hashlib
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from pep_tf.data.clicklogs.formats import Format
 from pep_tf.data.clicklogs.parse import ParsedBlock
 from pep_tf.data.clicklogs.text import read_blocks
@@ -24,8 +26,12 @@ class ContentDigest:
 
     def add(self, block: ParsedBlock) -> None:
         """Takes the rows of the next block."""
-        self._labels.update(block.labels.tobytes())
-        self._rows += len(block.labels)
+        self.add_labels(block.labels)
+
+    def add_labels(self, labels: np.ndarray) -> None:
+        """Takes the labels of the next rows, uint8 [n]."""
+        self._labels.update(labels.tobytes())
+        self._rows += len(labels)
 
     def digests(self) -> dict[str, Any]:
         """The content part of an `Identity`; `features` covers the whole text."""

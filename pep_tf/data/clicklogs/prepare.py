@@ -30,14 +30,20 @@ from pep_tf.paths import resolve
 
 
 class ClickLog:
-    """The rows of a raw file, mapped by `options`; see `Source`."""
+    """The rows of a raw file, mapped by `options`; see `Source`.
+
+    Args:
+        raw: the file.
+        options: what decides the content.
+        num_rows: about how many there are, where that is known.
+    """
 
     weighted = False
 
-    def __init__(self, raw: RawFile, options: Options) -> None:
+    def __init__(self, raw: RawFile, options: Options, num_rows: int | None = None) -> None:
         self._raw, self._options = raw, options
         self.num_columns = len(raw.features)
-        self._num_rows = estimate_rows(raw.path, raw.format)
+        self._num_rows = num_rows or estimate_rows(raw.path, raw.format)
         self.bytes_needed = self._num_rows * (4 * self.num_columns + 32)
         self.stamps: dict[str, Stamp] = {}
 
@@ -72,7 +78,7 @@ class ClickLog:
         return {
             "dataset": raw.format.name,
             "version": STORE_VERSION,
-            "raw": {"name": raw.path.name, "bytes": raw.path.stat().st_size},
+            "raw": {"name": raw.path.name, "bytes": self._raw_bytes()},
             "options": dataclasses.asdict(self._options),
             "identity": stored(self._options.identity(raw, self._content)).get_config(),
             "source": raw.format.source,
@@ -80,8 +86,14 @@ class ClickLog:
             "transform_md5": self._transform.fingerprint,
             "lines": self._counts.to_dict(),
             "collisions": self._collisions,
-            "splits": self._dealt.facts(),
+            "splits": self._split_facts(),
         }
+
+    def _raw_bytes(self) -> int:
+        return self._raw.path.stat().st_size
+
+    def _split_facts(self) -> dict[str, Any]:
+        return self._dealt.facts()
 
     def check(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> None:
         """See `Source.check`; the raw file is read again only if its stamp has changed, or to `verify`."""
@@ -137,4 +149,9 @@ def prepare(
     # Constructed for its checks of the arguments, before anything is written.
     file = RawFile(raw, fmt, options.features(fmt), options.on_bad_row, workers, progress)
     source = ClickLog(file, options)
-    return write(source, out, f"{dataset} kaggle", overwrite=overwrite, verify=verify)
+    return write(source, out, store_name(dataset), overwrite=overwrite, verify=verify)
+
+
+def store_name(dataset: str) -> str:
+    """What the store of a data set is called; see `write`."""
+    return f"{dataset} kaggle"

@@ -46,6 +46,18 @@ class LineCounts:
             self.bad_by_reason[bad.reason.split(", not ")[0]] += 1
         self.examples.extend(block.bad[: _EXAMPLES - len(self.examples)])
 
+    def add_later(self, others: "LineCounts") -> None:
+        """Adds what was counted in lines further down."""
+        self.rows += others.rows
+        self.bad += others.bad
+        self.bad_by_reason.update(others.bad_by_reason)
+        self.examples.extend(others.examples[: _EXAMPLES - len(self.examples)])
+
+    def require_rows(self, path: object) -> None:
+        """Raises DataError unless the file has a row."""
+        if not self.rows:
+            raise DataError(f"{path}: no row in it ({self.bad} bad lines of {self.lines}).")
+
     def to_dict(self) -> dict[str, object]:
         """JSON-ready counts."""
         return {
@@ -92,8 +104,8 @@ class RawFile:
             raise DataError(f"`workers` must be at least 1. Received: {self.workers}")
 
     def rows_of(self, block: ParsedBlock) -> np.ndarray:
-        """int64 [n], row numbers (from 0): line numbers less one, less the header."""
-        return block.lines - 1 - int(self.format.header)
+        """int64 [n], row numbers; see `row_numbers`."""
+        return row_numbers(self.format, block)
 
     def examples(self, columns: Sequence[str], rows: int = 2) -> dict[str, np.ndarray]:
         """The raw text of the first good rows: `{column: bytes [rows]}`, fewer in a shorter file."""
@@ -149,19 +161,23 @@ class RawFile:
                 if content is not None:
                     content.add(parsed)
                 if result is None:
-                    self._refuse(parsed.bad[0])
+                    refuse_line(self.path, parsed.bad[0])
                 else:
                     yield text, result
                 if (following := next(blocks, None)) is not None:
                     waiting.append(pool.submit(work, following))
                 bar.update(text.end - bar.n)
-        if not counts.rows:
-            raise DataError(
-                f"{self.path}: no row in it ({counts.bad} bad lines of {counts.lines})."
-            )
+        counts.require_rows(self.path)
 
-    def _refuse(self, bad: BadLine) -> None:
-        raise DataError(
-            f"{self.path}, line {bad.line}: {bad.reason}. "
-            "To leave bad rows out and count them, use --on_bad_row=skip."
-        )
+
+def row_numbers(fmt: Format, block: ParsedBlock) -> np.ndarray:
+    """int64 [n], from 0: line numbers less one, less the header."""
+    return block.lines - 1 - int(fmt.header)
+
+
+def refuse_line(path: object, bad: BadLine) -> None:
+    """Raises DataError for a line that is no row."""
+    raise DataError(
+        f"{path}, line {bad.line}: {bad.reason}. "
+        "To leave bad rows out and count them, use --on_bad_row=skip."
+    )

@@ -5,7 +5,7 @@ import gzip
 import os
 import pathlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Protocol, cast
 
 from pep_tf.data.clicklogs.formats import Format
@@ -15,7 +15,7 @@ from pep_tf.paths import resolve
 
 BLOCK_BYTES = 1 << 19
 _GZIP_MAGIC = b"\x1f\x8b"
-_MAX_UNBROKEN = 64 << 20
+MAX_UNBROKEN = 64 << 20
 
 
 class Digest(Protocol):
@@ -61,35 +61,45 @@ def read_blocks(
     """
     path = resolve(path)
     with open_raw(path) as (stream, compressed):
-        first = stream.readline(1 << 20)
-        if not first:
-            raise DataError(f"{path}: empty file.")
-        if fault := first_line_fault(fmt, first):
-            raise DataError(f"{path}, line 1: {fault}.")
+        yield from blocks_of(stream, compressed.tell, path, fmt, block_bytes, digest)
+
+
+def blocks_of(
+    stream: IO[bytes],
+    end: Callable[[], int],
+    path: object,
+    fmt: Format,
+    block_bytes: int = BLOCK_BYTES,
+    digest: Digest | None = None,
+) -> Iterator[TextBlock]:
+    """The blocks of an open text; `end` tells the bytes of the file read so far, `path` is for messages."""
+    first = stream.readline(1 << 20)
+    if not first:
+        raise DataError(f"{path}: empty file.")
+    if fault := first_line_fault(fmt, first):
+        raise DataError(f"{path}, line 1: {fault}.")
+    if digest is not None:
+        digest.update(first)
+    rest, line, start = (b"", 2, len(first)) if fmt.header else (first, 1, 0)
+    pieces = [rest]
+    while True:
+        data = stream.read(block_bytes)
         if digest is not None:
-            digest.update(first)
-        rest, line, start = (b"", 2, len(first)) if fmt.header else (first, 1, 0)
-        pieces = [rest]
-        while True:
-            data = stream.read(block_bytes)
-            if digest is not None:
-                digest.update(data)
-            cut = data.rfind(b"\n") + 1
-            if data and not cut:
-                pieces.append(data)
-                if sum(map(len, pieces)) > _MAX_UNBROKEN:
-                    raise DataError(
-                        f"{path}, line {line}: no line end in 64 MB; is this a text file?"
-                    )
-                continue
-            block = b"".join([*pieces, data[:cut]])
-            pieces = [data[cut:]]
-            if block:
-                yield TextBlock(block, line, compressed.tell(), start)
-            line += block.count(b"\n")
-            start += len(block)
-            if not data:
-                return
+            digest.update(data)
+        cut = data.rfind(b"\n") + 1
+        if data and not cut:
+            pieces.append(data)
+            if sum(map(len, pieces)) > MAX_UNBROKEN:
+                raise DataError(f"{path}, line {line}: no line end in 64 MB; is this a text file?")
+            continue
+        block = b"".join([*pieces, data[:cut]])
+        pieces = [data[cut:]]
+        if block:
+            yield TextBlock(block, line, end(), start)
+        line += block.count(b"\n")
+        start += len(block)
+        if not data:
+            return
 
 
 class open_raw:  # noqa: N801 - used like the function `open`
@@ -118,4 +128,11 @@ class open_raw:  # noqa: N801 - used like the function `open`
 def is_gzip(path: pathlib.Path) -> bool:
     """Whether a file starts like gzip, whatever its name."""
     with open(path, "rb") as file:
-        return file.read(2) == _GZIP_MAGIC
+        return starts_gzip(file)
+
+
+def starts_gzip(file: IO[bytes]) -> bool:
+    """The same of an open file, which is at its start again afterwards."""
+    start = file.read(len(_GZIP_MAGIC))
+    file.seek(0)
+    return start == _GZIP_MAGIC

@@ -27,6 +27,23 @@ def row_dtype(num_columns: int, weighted: bool = False) -> np.dtype:
     return np.dtype([*fields, *weight, ("ids", "<i4", (num_columns,))])
 
 
+def group(
+    block: Any, dtype: np.dtype, num_bins: int, all_bins: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """See `Bins.group`; `all_bins` are those of all splits."""
+    place = (block.order >> np.uint64(32)) * np.uint64(num_bins) >> np.uint64(32)
+    # Small integers are sorted by radix.
+    place = place.astype(np.uint16) + block.split.astype(np.uint16) * np.uint16(num_bins)
+    by_bin = np.argsort(place, kind="stable")
+    records = np.empty(len(block.rows), dtype)
+    records["order"], records["row"] = block.order[by_bin], block.rows[by_bin]
+    records["label"], records["ids"] = block.labels[by_bin], block.ids[by_bin]
+    if block.weights is not None:
+        records["weight"] = block.weights[by_bin]
+    counts = np.bincount(place, minlength=all_bins)
+    return records, np.concatenate([[0], np.cumsum(counts)])
+
+
 class Bins:
     """Temporary files, one for each split and range of `order`.
 
@@ -59,17 +76,7 @@ class Bins:
         Returns:
             records of `row_dtype` [n], and int64 [bins + 1], where each bin's records start.
         """
-        place = (block.order >> np.uint64(32)) * np.uint64(self._num_bins) >> np.uint64(32)
-        # Small integers are sorted by radix.
-        place = place.astype(np.uint16) + block.split.astype(np.uint16) * np.uint16(self._num_bins)
-        by_bin = np.argsort(place, kind="stable")
-        records = np.empty(len(block.rows), self._dtype)
-        records["order"], records["row"] = block.order[by_bin], block.rows[by_bin]
-        records["label"], records["ids"] = block.labels[by_bin], block.ids[by_bin]
-        if block.weights is not None:
-            records["weight"] = block.weights[by_bin]
-        counts = np.bincount(place, minlength=len(self._paths))
-        return records, np.concatenate([[0], np.cumsum(counts)])
+        return group(block, self._dtype, self._num_bins, len(self._paths))
 
     def write(self, records: np.ndarray, starts: np.ndarray) -> None:
         """Appends what `group` returned; one thread only."""
@@ -98,10 +105,16 @@ class Bins:
             path = self._paths[split * self._num_bins + index]
             records = np.fromfile(path, self._dtype)
             path.unlink()
-            # Stable: equal orders (one pair in 10^19) stay in the order of the file.
-            order = np.argsort(records["order"], kind="stable")
-            for start in range(0, len(order), block_rows):
-                yield index, records[order[start : start + block_rows]]
+            for block in shuffled(records, block_rows):
+                yield index, block
+
+
+def shuffled(records: np.ndarray, block_rows: int) -> Iterator[np.ndarray]:
+    """Records of a bin, in the order of the file, as they are stored, block by block."""
+    # Stable: equal orders (one pair in 10^19) stay in the order of the file.
+    order = np.argsort(records["order"], kind="stable")
+    for start in range(0, len(order), block_rows):
+        yield records[order[start : start + block_rows]]
 
 
 def _ahead(items: Iterator[_Item], count: int = 4) -> Iterator[_Item]:
@@ -113,6 +126,6 @@ def _ahead(items: Iterator[_Item], count: int = 4) -> Iterator[_Item]:
             yield item
 
 
-def bins_for(num_rows: int) -> int:
+def bins_for(num_rows: int, most: int = MAX_BINS) -> int:
     """How many bins keep one bin near half a million rows."""
-    return min(max(1, -(-num_rows // ROWS_PER_BIN)), MAX_BINS)
+    return min(max(1, -(-num_rows // ROWS_PER_BIN)), most)

@@ -2,7 +2,7 @@
 
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,9 +72,7 @@ class DealtRows:
                 for s in range(len(SPLITS)):
                     self.rows[s] += int(rows[s])
                     self.clicks[s] += int(clicks[s])
-        if not all(self.rows):
-            found = dict(zip(SPLITS, self.rows, strict=True))
-            raise DataError(f"{source}: too few rows, a split would be empty ({found}).")
+        refuse_empty_split(self.rows, source)
 
     def shards(self) -> dict[str, list[Callable[[], Iterator[Example]]]]:
         """By the name of each split its shards, to be written one after the other."""
@@ -102,6 +100,13 @@ class DealtRows:
             }
             for s, name in enumerate(SPLITS)
         }
+
+
+def refuse_empty_split(rows: Sequence[int], source: object) -> None:
+    """Raises DataError unless every split has a row."""
+    if not all(rows):
+        found = dict(zip(SPLITS, rows, strict=True))
+        raise DataError(f"{source}: too few rows, a split would be empty ({found}).")
 
 
 class SplitWriter:

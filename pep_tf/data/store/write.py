@@ -51,6 +51,19 @@ class Source(Protocol):
         ...
 
 
+def features_of(num_columns: int, weighted: bool) -> tfds.features.FeaturesDict:
+    """What an example of a store holds."""
+    shapes: dict[str, Any] = {"ids": (np.int32, num_columns), "label": (np.uint8,)}
+    if weighted:
+        shapes["weight"] = (np.float32,)
+    return tfds.features.FeaturesDict(
+        {
+            name: tfds.features.Tensor(shape=(None, *shape), dtype=dtype, encoding="bytes")
+            for name, (dtype, *shape) in shapes.items()
+        }
+    )
+
+
 class StoreBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Rows of a `Source` as a TFDS data set, an example a block of rows as raw little-endian bytes.
 
@@ -61,25 +74,22 @@ class StoreBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
     source: Source
 
     def _info(self) -> tfds.core.DatasetInfo:
-        shapes: dict[str, Any] = {"ids": (np.int32, self.source.num_columns), "label": (np.uint8,)}
-        if self.source.weighted:
-            shapes["weight"] = (np.float32,)
-        features = {
-            name: tfds.features.Tensor(shape=(None, *shape), dtype=dtype, encoding="bytes")
-            for name, (dtype, *shape) in shapes.items()
-        }
         return tfds.core.DatasetInfo(
             builder=self,
             description="",
-            features=tfds.features.FeaturesDict(features),
+            features=features_of(self.source.num_columns, self.source.weighted),
             disable_shuffling=True,
         )
 
     def _shard_iterators_per_split(self, dl_manager: Any) -> Shards:
         return self.source.shards(pathlib.Path(self.data_dir))
 
-    def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
+    def _write_shards(self, dl_manager: Any, download_config: Any) -> None:
+        """Writes all shards, and tells TFDS what they are."""
         super()._download_and_prepare(dl_manager, download_config)
+
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
+        self._write_shards(dl_manager, download_config)
         # Inside the unfinished folder: TFDS renames it once all is there, so nothing half-made
         # ever bears the name of a store.
         write_manifest(pathlib.Path(self.data_dir), self.source.facts(), self.source.stamps)
@@ -90,6 +100,7 @@ def write(
     out: pathlib.Path,
     name: str,
     *,
+    builder: type[StoreBuilder] = StoreBuilder,
     overwrite: bool = False,
     verify: bool = False,
 ) -> dict[str, Any]:
@@ -103,6 +114,7 @@ def write(
         source: the rows.
         out: folder, made when missing; it holds one store of each data set.
         name: of the store; TFDS knows `criteo kaggle` as `criteo_kaggle`.
+        builder: writes the shards.
         overwrite: replaces the store that is there.
         verify: of a store that is there, hashes every file even where size, times and inode are what
             they were.
@@ -117,7 +129,7 @@ def write(
     """
     words = "".join(c if c.isalnum() and c.isascii() else " " for c in name).split()
     title = "".join(word.title() for word in words)
-    kind: Any = type(title, (StoreBuilder,), {"source": source}, skip_registration=True)
+    kind: Any = type(title, (builder,), {"source": source}, skip_registration=True)
     with writing_to(out, source.bytes_needed) as unfinished:
         folder = published(out / kind.name)
         if folder is not None and not overwrite:
@@ -126,7 +138,7 @@ def write(
             source.check(folder, manifest, verify)
         else:
             with quiet():
-                builder = kind(data_dir=str(unfinished))
-                builder.download_and_prepare(download_dir=str(unfinished / "downloads"))
+                writer = kind(data_dir=str(unfinished))
+                writer.download_and_prepare(download_dir=str(unfinished / "downloads"))
             folder = publish(out / kind.name)
     return {"folder": str(folder), **read_manifest(folder)}

@@ -1,0 +1,1 @@
+"""Preparation of click logs by Apache Beam, for a log that outgrows a host: the extra `beam`."""
