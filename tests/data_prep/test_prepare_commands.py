@@ -1,5 +1,6 @@
 """The commands, run as a user runs them."""
 
+import importlib.util
 import pathlib
 import re
 import subprocess
@@ -79,6 +80,10 @@ def raw(tmp_path):
         ),
         (["--hour=parts"], "Unknown command line flag 'hour'"),
         (["--seed=-1"], "`seed` must be at least 0"),
+        (["--beam_options=--x"], "`beam_options` has no effect without --runner"),
+        (["--runner=DirectRunner", "--workers=3"], "`workers` has no effect with --runner"),
+        (["--runner=Spark"], "`runner` must be one of DirectRunner, DataflowRunner, Fl"),
+        (["--raw=gs://bucket/train.txt"], "--raw=gs://bucket/train.txt is not on this machine"),
     ],
     ids=str,
 )
@@ -110,3 +115,13 @@ def test_buckets_as_people_write_them(tmp_path, capsys):
     assert criteo.main([*flags, "--buckets=C3=262,144,C4=2^10, C5=1e3"]) == 0
     sizes = load_criteo(tmp_path / "out").schema.size_by_name
     assert (sizes["C3"], sizes["C4"], sizes["C5"]) == (262144, 1024, 1000)
+
+
+def test_without_beam_a_runner_is_one_line(raw, capsys, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "apache_beam" else found(name)
+    )
+    assert criteo.main([*raw, "--runner=DirectRunner"]) == 1
+    told = "error: --runner needs apache_beam, which is not installed: pip install 'pep_tf[beam]'\n"
+    assert capsys.readouterr().err == told
