@@ -208,8 +208,10 @@ class BeamLog(ClickLog):
             dealt = _spread(pipeline, "ranges", self._ranges) | "deal" >> beam.ParDo(
                 steps.Deal(job)
             ).with_outputs("facts", main="rows")
-            written = dealt.rows | beam.GroupByKey() | "write" >> beam.ParDo(steps.WriteShard(job))
-            return (dealt.facts, written) | beam.Flatten()
+            write = beam.ParDo(steps.WriteShard(job)).with_outputs("used", main="shards")
+            written = dealt.rows | beam.GroupByKey() | "write" >> write
+            used = written.used | beam.CombineGlobally(steps.union).without_defaults()
+            return (dealt.facts, written.shards, used) | beam.Flatten()
 
         found = self._pipelines.run(job.work, make)
         of_ranges = [one for one in found if isinstance(one, steps.RangeFacts)]
@@ -226,9 +228,9 @@ class BeamLog(ClickLog):
         refuse_empty_split([sum(sum(s.block_rows) for s in own) for own in shards], self._path)
         schema, self._collisions = self._transform.schema, []
         if isinstance(self._transform.encoding, HashEncoding):
+            [used] = [one for one in found if isinstance(one, np.ndarray)]
             use = BucketUse(schema)
-            for shard in of_shards:
-                use.add_used(np.unpackbits(shard.used, count=schema.num_features).view(bool))
+            use.add_used(np.unpackbits(used, count=schema.num_features).view(bool))
             self._collisions = use.report()
         return shards
 

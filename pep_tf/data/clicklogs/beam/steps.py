@@ -160,7 +160,7 @@ class Deal(beam.DoFn):
 
 @dataclasses.dataclass
 class ShardFacts:
-    """What a shard holds; `used` are the ids of it by field, as bits."""
+    """What a shard holds."""
 
     split: int
     bin: int
@@ -168,12 +168,12 @@ class ShardFacts:
     clicks: int
     bytes: int
     md5: str
-    used: Any  # as `numpy.packbits` gives it
 
 
 class WriteShard(beam.DoFn):
     """((split, bin), packed rows) to a shard and its row numbers in the work folder; gives its facts.
 
+    The features that occur in it, as bits, are the output `used`.
     The same rows give the same bytes, however often and wherever it is done.
     """
 
@@ -187,11 +187,11 @@ class WriteShard(beam.DoFn):
         info = features.get_serialized_info()
         self._serialize = tfds.core.example_serializer.ExampleSerializer(info).serialize_example
 
-    def process(self, item: tuple[tuple[int, int], Iterable[bytes]]) -> Iterator[ShardFacts]:
+    def process(self, item: tuple[tuple[int, int], Iterable[bytes]]) -> Iterator[Any]:
         (split, index), pieces = item
         records = np.frombuffer(b"".join(pieces), row_dtype(self._schema.num_fields))
         records = records[np.argsort(records["row"])]  # the order of the file, however they came
-        facts = ShardFacts(split, index, [], int(records["label"].sum()), 0, "", None)
+        facts = ShardFacts(split, index, [], int(records["label"].sum()), 0, "")
         used, rows = np.zeros(self._schema.num_features, bool), []
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "shard")
@@ -210,13 +210,18 @@ class WriteShard(beam.DoFn):
                 file.write(b"".join(rows))
                 file.seek(0)
                 put(file, rows_path(self._job.work, split, index))
-        facts.used = np.packbits(used)
         yield facts
+        yield beam.pvalue.TaggedOutput("used", np.packbits(used))
 
     def _example(self, values: dict[str, np.ndarray]) -> bytes:
         """As TFDS writes it, but for the order of its features, which differs from process to process."""
         text = self._serialize(self._encode(values))
         return tf.train.Example.FromString(text).SerializeToString(deterministic=True)
+
+
+def union(packed: Iterable[np.ndarray]) -> np.ndarray:
+    """The bits that are set in any."""
+    return functools.reduce(np.bitwise_or, packed)
 
 
 def shard_path(work: str, split: int, index: int) -> str:
