@@ -188,18 +188,18 @@ def draw_order(found: dict[str, Any], folder: pathlib.Path) -> None:
         "not_planted_frequent": "not planted, in rows of a frequency of at least 1e-5",
         "not_planted": "not planted, in all rows",
     }
-    with drawing.canvas(height=3.6) as (figure, axes):
+    with drawing.Sheet(folder, []).picture("order", "", 3.6) as (picture, axes):
         for index, (name, label) in enumerate(lines.items()):
             _line(axes, found, [ticket[name] for ticket in found["tickets"]], index, label)
         _budgets_below(axes)
         axes.set_ylabel("share kept")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
-        drawing.finish(figure, folder, "order", title="", caption="", alt="")
+        picture.alt = "Shares kept over the budgets."
 
 
 def draw_bands(found: dict[str, Any], folder: pathlib.Path) -> None:
     """Entries kept of useful and of useless rows over the budgets, a band of frequency each."""
-    with drawing.canvas(height=8, rows=len(BANDS) - 1) as (figure, axes):
+    with drawing.Sheet(folder, []).picture("bands", "", 8, rows=len(BANDS) - 1) as (picture, axes):
         for index, axis in enumerate(axes[:, 0]):
             bands = [ticket["bands"][index] for ticket in found["tickets"]]
             for kind, name in enumerate(("useful", "useless")):
@@ -210,7 +210,7 @@ def draw_bands(found: dict[str, Any], folder: pathlib.Path) -> None:
             axis.set_ylabel("share kept")
             axis.legend()
             _budgets_below(axis)
-        drawing.finish(figure, folder, "bands", title="", caption="", alt="")
+        picture.alt = "Shares kept over the budgets, by frequency."
 
 
 def _line(axis: Any, found: dict[str, Any], shares: list[float], index: int, label: str) -> None:

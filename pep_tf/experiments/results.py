@@ -2,29 +2,17 @@
 
 import dataclasses
 import json
-import math
 import pathlib
-import reprlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from pep_tf.errors import RunError
+from pep_tf.experiments import typed
 from pep_tf.extras import missing
-from pep_tf.numbers import is_number, type_name
 from pep_tf.paths import resolve
 from pep_tf.training.state import save_text
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# What JSON may hold in a field of a row, by its type as it is written.
-_IS: dict[str, Callable[[Any], bool]] = {
-    "int": lambda v: is_number(v) and isinstance(v, int),
-    "float": lambda v: is_number(v) or (isinstance(v, float) and math.isnan(v)),
-    "str": lambda v: isinstance(v, str),
-    "bool": lambda v: isinstance(v, bool),
-    "dict[str, str]": lambda v: isinstance(v, dict) and all(isinstance(x, str) for x in v.values()),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,16 +84,7 @@ class Row:
         Raises:
             ValueError: no object, or one with a value that is missing or of another type.
         """
-        if not isinstance(found, dict):
-            raise ValueError(f"a row must be an object. Received: {reprlib.repr(found)}")
-        fields = {field.name: type_name(field) for field in dataclasses.fields(cls)}
-        for name, kind in fields.items():
-            value, optional = found.get(name), kind.endswith(" | None")
-            if not (optional and value is None) and not _IS[kind.removesuffix(" | None")](value):
-                raise ValueError(f"`{name}` must be {kind}. Received: {reprlib.repr(value)}")
-        if unknown := sorted(set(found) - set(fields)):
-            raise ValueError(f"a row has no {', '.join(unknown)}")
-        return cls(**found)
+        return typed.read(cls, found)
 
 
 @dataclasses.dataclass

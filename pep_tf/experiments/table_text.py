@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from pep_tf.experiments.report import text
-from pep_tf.experiments.report.same_rows import spread_over
-from pep_tf.experiments.report.summary import Line, lines_of
+from pep_tf.experiments import text
 from pep_tf.experiments.results import Results
+from pep_tf.experiments.summary import Line, lines_of, spread_over
 
 
 def table_text(results: Results) -> str:

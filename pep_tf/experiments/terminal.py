@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pep_tf.experiments.report.text import duration
+from pep_tf.experiments.text import duration
 from pep_tf.training import Reporter
 
 _FORMATS = {"loss": ".4f", "validation_auc": ".4f", "threshold": ".2f"}

@@ -5,8 +5,8 @@ from pep_tf.extras import require
 
 require("a search", "data", "search")
 
+from pep_tf.experiments.search_record import Search as Search
 from pep_tf.tuning.oracles import ALGORITHMS as ALGORITHMS
-from pep_tf.tuning.record import Search as Search
 from pep_tf.tuning.run import Options as Options
 from pep_tf.tuning.run import tune as tune
 from pep_tf.tuning.score import Objective as Objective

@@ -5,7 +5,7 @@ import pathlib
 import tensorflow as tf
 from tensorboard.plugins.hparams import api
 
-from pep_tf.tuning.record import Search
+from pep_tf.experiments.search_record import Search
 
 _SCORE = "score"
 

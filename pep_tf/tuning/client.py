@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
+from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_client import OracleClient
-from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from pep_tf.errors import RunError
 from pep_tf.tuning.chief import TUNER_ID, address

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras_tuner
-from keras_tuner.src.engine.metrics_tracking import MetricsTracker
+from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src.engine.oracle import LOCKS, THREADS
-from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from pep_tf.errors import RunError
 from pep_tf.tuning import state_file
@@ -109,7 +108,7 @@ class Durable(keras_tuner.Oracle):
     def _requeue(self, tuner_id: str) -> None:
         trial = self.ongoing_trials.pop(tuner_id)
         self._heard.pop(tuner_id, None)
-        trial.metrics = MetricsTracker()
+        trial.metrics = type(trial.metrics)()
         self._retry_queue.insert(0, trial.trial_id)  # the queue is taken from its end
 
     def _check_consecutive_failures(self) -> None:

@@ -26,7 +26,6 @@ from typing import Any
 import keras_tuner
 import numpy as np
 import sklearn.exceptions
-from keras_tuner.src.tuners.gridsearch import LinkedList
 
 from pep_tf.errors import RunError
 from pep_tf.tuning.durable import Durable
@@ -79,7 +78,7 @@ class GridOracle(Durable, keras_tuner.oracles.GridSearchOracle):
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        self._ordered_ids = LinkedList()
+        self._ordered_ids = type(self._ordered_ids)()
         for trial_id in state["order"]:
             self._ordered_ids.insert(trial_id)
         self._populate_next = list(state["populate_next"])

@@ -8,10 +8,9 @@ from typing import Any
 from pep_tf.data import CTRData
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.report.commands import quoted
-from pep_tf.experiments.report.search import STUDY
+from pep_tf.experiments.search_record import STUDY, Search
 from pep_tf.training import Reporter, Ticket
 from pep_tf.training.state import reading_object, save_text
-from pep_tf.tuning.record import Search
 from pep_tf.tuning.space import run_of
 
 

@@ -14,6 +14,7 @@ from pep_tf.experiments.environment import environment
 from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.report.write import write_report
 from pep_tf.experiments.run_folder import RunFolder
+from pep_tf.experiments.search_record import Search
 from pep_tf.experiments.tensorboard import TensorBoardReporter
 from pep_tf.experiments.terminal import Reporters
 from pep_tf.numbers import read_fields
@@ -22,7 +23,7 @@ from pep_tf.training import Reporter, Silent
 from pep_tf.tuning.board import write_hparams
 from pep_tf.tuning.durable import Durable
 from pep_tf.tuning.oracles import make_oracle
-from pep_tf.tuning.record import Search
+from pep_tf.tuning.record import gather
 from pep_tf.tuning.retrain import retrain_front, write_study
 from pep_tf.tuning.score import AREA, Objective
 from pep_tf.tuning.space import PruningHyperModel, declared, describe
@@ -276,7 +277,7 @@ class SearchRun:
         return Reporters([self.reporter, TensorBoardReporter(self.run_dir / "tensorboard")])
 
     def _gather(self) -> Search:
-        return Search.gather(
+        return gather(
             self.run_dir,
             self.options.algorithm,
             self.data,

@@ -6,28 +6,12 @@ from collections.abc import Sequence
 from typing import Self
 
 from pep_tf.errors import RunError
+from pep_tf.experiments.search_record import Point
 from pep_tf.training import resolve_budgets
 from pep_tf.training.budgets import Budget
 
 AREA = "area"
 _AT = "auc@"
-
-
-@dataclasses.dataclass(frozen=True)
-class Point:
-    """One ticket of a trial as it was cut.
-
-    Attributes:
-        budget: entries asked for; a smaller table is kept whole.
-        parameters: numbers in all: entries kept, first-order weights, tower.
-        validation_auc: without retraining.
-        nnz: entries kept.
-    """
-
-    budget: int
-    parameters: int
-    validation_auc: float
-    nnz: int
 
 
 @dataclasses.dataclass(frozen=True)

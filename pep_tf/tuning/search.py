@@ -19,13 +19,12 @@ from pep_tf.experiments.load_data import fallback_line, load_for_seed
 from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report.commands import quoted
-from pep_tf.experiments.report.search import STUDY
 from pep_tf.experiments.run_folder import next_run_dir
+from pep_tf.experiments.search_record import STUDY, Search
 from pep_tf.experiments.terminal import TerminalReporter
 from pep_tf.paths import resolve, shown
 from pep_tf.training import Silent, use_memory_pool
 from pep_tf.tuning.oracles import ALGORITHMS
-from pep_tf.tuning.record import Search
 from pep_tf.tuning.run import NOT_SEARCHED, Options, SearchRun, check_options
 from pep_tf.tuning.space import TUNABLE, PruningHyperModel
 from pep_tf.tuning.tuner import is_worker

@@ -15,12 +15,13 @@ from pep_tf.data import CTRData
 from pep_tf.errors import DivergedError, RunError
 from pep_tf.experiments.config import Config
 from pep_tf.experiments.run import other_parameters
+from pep_tf.experiments.search_record import Point
 from pep_tf.experiments.terminal import Reporters
 from pep_tf.training import Reporter, Silent
 from pep_tf.training.state import load_state, replacing, save_text
 from pep_tf.tuning.client import LostTrial
 from pep_tf.tuning.hopeless import HALF, is_hopeless
-from pep_tf.tuning.score import Objective, Point
+from pep_tf.tuning.score import Objective
 from pep_tf.tuning.space import PruningHyperModel, run_of, values_of
 from pep_tf.tuning.tuner import Outcome, Task
 

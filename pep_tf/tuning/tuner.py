@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras_tuner
-from keras_tuner.src.distribute import utils as roles
-from keras_tuner.src.engine.base_tuner import BaseTuner
-from keras_tuner.src.engine.trial import Trial, TrialStatus
+from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import Trial, TrialStatus
 
 from pep_tf.errors import RunError
 from pep_tf.tuning import chief
@@ -149,7 +148,7 @@ class Tuner(BaseTuner):
 
 def is_chief() -> bool:
     """Whether KerasTuner's environment variables say so."""
-    return _has_chief() and bool(roles.is_chief_oracle())
+    return _has_chief() and "chief" in os.environ["KERASTUNER_TUNER_ID"]
 
 
 def is_worker() -> bool:
@@ -158,7 +157,9 @@ def is_worker() -> bool:
 
 
 def _has_chief() -> bool:
-    try:
-        return bool(roles.has_chief_oracle())
-    except RuntimeError as error:
-        raise RunError(str(error)) from None
+    if "KERASTUNER_ORACLE_IP" not in os.environ:
+        return False
+    for name in ("KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"):
+        if name not in os.environ:
+            raise RunError(f"KERASTUNER_ORACLE_IP is set, and so {name} must be, too.")
+    return True

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pep_tf.errors import RunError
-from pep_tf.tuning.score import Objective, Point, pareto
+from pep_tf.experiments.search_record import Point
+from pep_tf.tuning.score import Objective, pareto
 
 
 def curve(*aucs, budgets=(100, 10, 1)):

@@ -11,9 +11,9 @@ import pytest
 from pep_tf import tuning
 from pep_tf.errors import RunError
 from pep_tf.experiments.config import load_study, make_config
+from pep_tf.tuning import Search
 from pep_tf.tuning import run as search_run
 from pep_tf.tuning import search as command
-from pep_tf.tuning.record import Search
 from pep_tf.tuning.retrain import write_study
 from pep_tf.tuning.score import Point
 from pep_tf.tuning.space import PruningHyperModel

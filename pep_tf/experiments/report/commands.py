@@ -10,7 +10,7 @@ from pep_tf.data.columns import is_own
 from pep_tf.experiments.config import Config
 from pep_tf.experiments.environment import command
 from pep_tf.experiments.report.reading import Record, exports_of
-from pep_tf.experiments.report.text import clean
+from pep_tf.experiments.text import clean
 from pep_tf.paths import shown
 
 
@@ -22,13 +22,22 @@ class Command:
     line: str
 
 
+def of_run(record: Record, budget: int | None) -> list[Command]:
+    """All commands of the page of a run; its ticket of `budget` is served."""
+    found = [*reproduce(record), page_again(record.path)]
+    if served := _serve(record, budget):
+        return found + served
+    record.notes.append("No exported models in the folder: there is nothing to serve from here.")
+    return found
+
+
 def reproduce(record: Record) -> list[Command]:
     """The command that made the run, or one rebuilt from its configuration."""
     found = as_recorded("Repeat the run", record.environment, record.notes, record.config)
     if record.config and "command" not in record.environment:
         known = {field.name: field.default for field in dataclasses.fields(Config)}
         flags = [
-            f"--{name}={_flag(value)}"
+            f"--{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
             for name, value in record.config.items()
             if name in known and value is not None and value != _listed(known[name])
         ]
@@ -64,33 +73,21 @@ def page_again(*paths: pathlib.Path) -> Command:
     return Command("Make this page again", f"python -m pep_tf.experiments.report {folders}")
 
 
-def serve(record: Record, budget: int | None) -> list[Command]:
+def _serve(record: Record, budget: int | None) -> list[Command]:
     """Serving with a stock TF Serving, and one request; nothing without an export."""
     exports = exports_of(record.path)
     if not exports:
         return []
     named = (e for e in exports if e.parent.name.rpartition("_")[2] == str(budget))
-    chosen = next(named, exports[0])
-    folder = chosen.parent
-    request = chosen / "assets.extra" / "requests" / "serving_default.json"
-    found = [
-        Command(
-            f"Serve {clean(folder.name)}",
-            "tensorflow_model_server --rest_api_port=8501 --model_name=ctr "
-            f"--model_base_path={absolute(folder)}",
-        )
+    version = next(named, exports[0])
+    folder, request = version.parent, version / "assets.extra/requests/serving_default.json"
+    server = "tensorflow_model_server --rest_api_port=8501 --model_name=ctr"
+    ask = f"curl -d @{quoted(request)} http://localhost:8501/v1/models/ctr:predict"
+    return [
+        Command(f"Serve {clean(folder.name)}", f"{server} --model_base_path={absolute(folder)}"),
+        *([Command("Ask it for two predictions", ask)] if request.exists() else []),
+        Command("See what takes the bytes", f"python -m pep_tf.export.inspect {quoted(folder)}"),
     ]
-    if request.exists():
-        found.append(
-            Command(
-                "Ask it for two predictions",
-                f"curl -d @{quoted(request)} http://localhost:8501/v1/models/ctr:predict",
-            )
-        )
-    found.append(
-        Command("See what takes the bytes", f"python -m pep_tf.export.inspect {quoted(folder)}")
-    )
-    return found
 
 
 def quoted(path: pathlib.Path) -> str:
@@ -100,10 +97,7 @@ def quoted(path: pathlib.Path) -> str:
 
 def absolute(path: pathlib.Path) -> str:
     """An absolute path for a shell; below the working folder it begins with `"$PWD"/`."""
-    relative = shown(path)
-    if relative.is_absolute():
-        return quoted(path)
-    return f'"$PWD"/{shlex.quote(_line(str(relative)))}'
+    return quoted(path) if shown(path).is_absolute() else f'"$PWD"/{quoted(path)}'
 
 
 def _line(command_line: str) -> str:
@@ -126,10 +120,6 @@ def _with_dataset(words: list[str], dataset: str) -> list[str]:
             kept.append(word)
         following = flag and not equals
     return words if named == dataset or is_own(named) else [*kept, f"--dataset={dataset}"]
-
-
-def _flag(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _listed(value: object) -> object:

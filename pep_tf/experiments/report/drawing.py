@@ -1,8 +1,4 @@
-"""From a matplotlib figure to SVG that takes its colours from the page, and to PNG.
-
-Colours are drawn as stand-ins and replaced by CSS variables, so that one SVG serves a light and a dark page;
-the PNG has the light colours.
-"""
+"""Figures in the page's style: as SVG that takes its colours from the page, and as PNG."""
 
 import contextlib
 import dataclasses
@@ -10,7 +6,7 @@ import io
 import pathlib
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -19,14 +15,16 @@ matplotlib.use("Agg")  # no screen is needed
 import matplotlib.pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from pep_tf.experiments.report.parts import Cell, Table
+from pep_tf.experiments.text import clean
 from pep_tf.training.state import replacing
 
 # Each entry: what it is for, and its colour on a light and on a dark page. Series follow Okabe and Ito's
 # palette (told apart by colour-blind readers as well), a little darker or lighter where contrast asks for it.
+# A figure is drawn in the light colours. No two of them are the same, so that each can be replaced in the SVG
+# by its CSS variable.
 _THEME = {
     "ink": ("#1a2330", "#e8ecf2"),
     "muted": ("#5b6675", "#a3adba"),
@@ -39,23 +37,21 @@ _THEME = {
     "series4": ("#7a6200", "#f0e442"),
     "series5": ("#4d4d4d", "#c8c8c8"),
 }
-TICKET_COLOURS = 8  # steps of the scale for budgets; more budgets share a colour
-SERIES_COLOURS = 6
+_TICKET_COLOURS = 8  # steps of the scale for budgets; more budgets share a colour
+_SERIES_COLOURS = 6
 _PNG_DPI = 200
 MARKERS = "osD^vPX*<>"
 
 
 def _scale(low: float, high: float) -> list[str]:
     """Steps of viridis, dark to light: also told apart in grey."""
-    places = [low + (high - low) * i / (TICKET_COLOURS - 1) for i in range(TICKET_COLOURS)]
+    places = [low + (high - low) * i / (_TICKET_COLOURS - 1) for i in range(_TICKET_COLOURS)]
     return [matplotlib.colors.to_hex(matplotlib.colormaps["viridis"](place)) for place in places]
 
 
 _THEME |= {
     f"ticket{i}": pair for i, pair in enumerate(zip(_scale(0, 0.72), _scale(0.38, 1), strict=True))
 }
-# A stand-in is a grey that nothing else has: #0b0b00, #0b0b01, ...
-_STAND_INS = {name: f"#0b0b{index:02x}" for index, name in enumerate(_THEME)}
 
 
 def css_variables(dark: bool) -> str:
@@ -65,113 +61,132 @@ def css_variables(dark: bool) -> str:
 
 def colour(name: str) -> str:
     """What to give matplotlib for a colour of the theme."""
-    return _STAND_INS[name]
+    return _THEME[name][0]
 
 
 def ticket_colour(index: int, count: int) -> str:
     """Colour of the ticket with the `index`-th largest budget of `count`."""
-    step = round(index * (TICKET_COLOURS - 1) / max(1, count - 1))
-    return colour(f"ticket{step}")
+    return colour(f"ticket{round(index * (_TICKET_COLOURS - 1) / max(1, count - 1))}")
 
 
 def series_colour(index: int) -> str:
     """Colour of a run in a comparison."""
-    return colour(f"series{index % SERIES_COLOURS}")
+    return colour(f"series{index % _SERIES_COLOURS}")
 
 
-@dataclasses.dataclass(frozen=True)
+_STYLE: Any = {
+    "text.parse_math": False,  # text of a run is never read as a formula
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pep_tf",
+    "font.family": "DejaVu Sans",  # comes with matplotlib; the page replaces it by its own
+    "font.size": 9.5,
+    "axes.labelsize": 9.5,
+    "legend.fontsize": 8.5,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    **dict.fromkeys(
+        ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), colour("ink")
+    ),
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), colour("muted")),
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": colour("grid"),
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5.5,
+    "legend.frameon": False,
+}
+
+
+@dataclasses.dataclass
 class Picture:
     """A figure of a page.
 
     Attributes:
         name: file name of the PNG without its ending; unique on the page.
         title, caption: what it shows; why to look at it.
-        alt: the picture in words.
+        alt: the picture in words; a figure that has none is left out.
+        table: its numbers, where the page has them nowhere else.
         svg: `<svg>...</svg>`, to be put into a page with the variables of `css_variables`.
-        columns, cells: its numbers as a table, where the page has them nowhere else.
     """
 
     name: str
     title: str
-    caption: str
-    alt: str
-    svg: str
-    columns: tuple[str, ...] = ()
-    cells: tuple[tuple[str, ...], ...] = ()
+    caption: str = ""
+    alt: str = ""
+    table: Table | None = None
+    svg: str = ""
+
+    def numbers(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """Gives it a table of what it shows."""
+        self.table = Table(f"Numbers of: {self.title}", columns, rows)
 
 
-@contextlib.contextmanager
-def canvas(height: float = 3.3, rows: int = 1, columns: int = 1) -> Iterator[tuple[Figure, Any]]:
-    """A figure in the page's style and its axes; text in it is never read as a formula."""
-    ink, muted = colour("ink"), colour("muted")
-    style: Any = {
-        "text.parse_math": False,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "pep_tf",
-        "font.family": "DejaVu Sans",  # comes with matplotlib; the page replaces it by its own
-        "font.size": 9.5,
-        "axes.labelsize": 9.5,
-        "legend.fontsize": 8.5,
-        "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5,
-        "text.color": ink,
-        "axes.labelcolor": ink,
-        "axes.edgecolor": muted,
-        "xtick.color": muted,
-        "ytick.color": muted,
-        "xtick.labelcolor": ink,
-        "ytick.labelcolor": ink,
-        "axes.facecolor": "none",
-        "figure.facecolor": "none",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.color": colour("grid"),
-        "grid.linewidth": 0.8,
-        "axes.axisbelow": True,
-        "lines.linewidth": 1.6,
-        "lines.markersize": 5.5,
-        "legend.frameon": False,
-    }
-    with matplotlib.rc_context(style), warnings.catch_warnings():
-        # Of a lone point, and of letters that its font lacks and the page's has: no fault of a run.
-        warnings.simplefilter("ignore", UserWarning)
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(4.2, height), layout="constrained", squeeze=rows * columns == 1
-        )
+class Sheet:
+    """Draws the figures of a page.
+
+    Args:
+        folder: for the PNG files.
+        notes: receives what could not be drawn.
+    """
+
+    def __init__(self, folder: pathlib.Path, notes: list[str]) -> None:
+        self._folder, self._notes = folder, notes
+        self._drawn: list[Picture] = []
+
+    def draw(self, plot: Callable[..., None], *arguments: Any) -> list[Picture]:
+        """The pictures that `plot(sheet, *arguments)` draws.
+
+        Numbers that no figure can be made of cost the page these pictures, with a note.
+        """
+        self._drawn = []
         try:
-            yield figure, axes
-        finally:
-            plt.close(figure)
+            plot(self, *arguments)
+        except (ArithmeticError, IndexError, ValueError) as error:
+            self._notes.append(f"Some figures could not be drawn: {clean(error)}")
+            return []
+        return self._drawn
+
+    @contextlib.contextmanager
+    def picture(
+        self, name: str, title: str, height: float = 3.3, rows: int = 1, columns: int = 1
+    ) -> Iterator[tuple[Picture, Any]]:
+        """A picture to be described, and its axes to be drawn on; kept once it has an `alt`."""
+        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+            # Of a lone point, and of letters that its font lacks and the page's has: no fault of a run.
+            warnings.simplefilter("ignore", UserWarning)
+            figure, axes = plt.subplots(
+                rows,
+                columns,
+                figsize=(4.2, height),
+                layout="constrained",
+                squeeze=rows * columns == 1,
+            )
+            try:
+                picture = Picture(name, title)
+                yield picture, axes
+                if picture.alt:
+                    picture.svg = _save(figure, self._folder / f"{name}.png")
+                    self._drawn.append(picture)
+            finally:
+                plt.close(figure)
 
 
-def finish(
-    figure: Figure,
-    folder: pathlib.Path,
-    name: str,
-    *,
-    title: str,
-    caption: str,
-    alt: str,
-    columns: Sequence[str] = (),
-    cells: Sequence[Sequence[str]] = (),
-) -> Picture:
-    """Writes `<folder>/<name>.png` and returns the figure for a page."""
+def _save(figure: Any, png: pathlib.Path) -> str:
+    """Writes the PNG and returns the `<svg>` element for a page."""
     text = io.StringIO()
     # The canvases themselves: `savefig` would draw each figure once more, only to lay it out.
     FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
-    svg = _for_page(text.getvalue(), name)
     figure.set_layout_engine("none")  # keeps the layout found, which takes long
-    for artist in figure.findobj(lambda artist: True):
-        _recolour(artist)
-    for label in figure.findobj(Text):
-        _recolour(label.get_bbox_patch())  # which is none of the figure's children
-    with replacing(folder / f"{name}.png") as neighbour:
-        figure.set_facecolor(_THEME["paper"][0])
-        figure.set_dpi(_PNG_DPI)
+    figure.set_facecolor(colour("paper"))
+    figure.set_dpi(_PNG_DPI)
+    with replacing(png) as neighbour:
         FigureCanvasAgg(figure).print_png(neighbour)
-    table = tuple(tuple(row) for row in cells)
-    return Picture(name, title, caption, alt, svg, tuple(columns), table)
+    return _for_page(text.getvalue(), png.stem)
 
 
 def _for_page(svg: str, name: str) -> str:
@@ -182,8 +197,8 @@ def _for_page(svg: str, name: str) -> str:
     svg = re.sub(r'(<[a-z][^>]*?\s)id="', rf'\1id="{name}-', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\1{name}-", svg)
     svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
-    for key, stand_in in _STAND_INS.items():
-        svg = svg.replace(stand_in, f"var(--{key})")
+    for key, (light, _) in _THEME.items():
+        svg = svg.replace(light, f"var(--{key})")
     return svg
 
 
@@ -192,29 +207,6 @@ def _open_tag(found: re.Match[str]) -> str:
         f'<svg {found[1]} xmlns="http://www.w3.org/2000/svg" '
         'xmlns:xlink="http://www.w3.org/1999/xlink" aria-hidden="true" focusable="false">'
     )
-
-
-_LIGHT = {stand_in: _THEME[name][0] for name, stand_in in _STAND_INS.items()}
-
-
-def _recolour(artist: Any) -> None:
-    """Gives one part of a figure the light colours in place of the stand-ins."""
-    for part in ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor"):
-        get, put = getattr(artist, f"get_{part}", None), getattr(artist, f"set_{part}", None)
-        if get is None or put is None:
-            continue
-        found = get()
-        try:
-            known = matplotlib.colors.to_hex(found if isinstance(found, str) else _one(found))
-        except (ValueError, TypeError, IndexError):
-            continue
-        if known in _LIGHT:
-            put(_LIGHT[known])
-
-
-def _one(colours: Any) -> Any:
-    """The colour of a collection that has only one."""
-    return colours[0] if getattr(colours, "ndim", 1) == 2 and len(colours) == 1 else colours
 
 
 def short(number: float, _: Any = None) -> str:
@@ -227,10 +219,10 @@ def short(number: float, _: Any = None) -> str:
 
 def short_bytes(number: float, _: Any = None) -> str:
     """1234567 as `1.23 MB`; decimal units."""
-    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if abs(number) >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:.0f} B"
+    if abs(number) < 1e3:
+        return f"{number:.0f} B"
+    own = short(number)
+    return f"{own[:-1]} {own[-1]}B"
 
 
 def log_axis(axis: Any, form: Any = short, narrow: bool = False) -> None:
@@ -245,3 +237,8 @@ def log_axis(axis: Any, form: Any = short, narrow: bool = False) -> None:
 def few_ticks(whole: bool = False) -> MaxNLocator:
     """Round numbers on an axis, few enough for a small screen."""
     return MaxNLocator(5, integer=whole)
+
+
+def legend(axes: Any, ncols: int, **options: Any) -> None:
+    """A legend below the axes."""
+    axes.figure.legend(loc="outside lower left", ncols=ncols, **options)

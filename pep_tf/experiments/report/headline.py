@@ -1,65 +1,45 @@
 """The answer of a page in three parts: how small, at what cost, and why to believe it."""
 
-import dataclasses
 import statistics
 from collections.abc import Sequence
 
-from pep_tf.experiments.report import drawing, text
+from pep_tf.experiments import text
+from pep_tf.experiments.report import drawing
+from pep_tf.experiments.report.parts import Card
 from pep_tf.experiments.report.reading import Record
-from pep_tf.experiments.report.same_rows import distinct_rows, spread_over
-from pep_tf.experiments.report.summary import TOLERANCE, Choice, Line
-
-
-@dataclasses.dataclass(frozen=True)
-class Card:
-    """One part of the answer: a question, the figure that answers it, and what stands behind it."""
-
-    question: str
-    figure: str
-    unit: str
-    points: tuple[str, ...]
+from pep_tf.experiments.summary import TOLERANCE, Choice, Line, distinct_rows, spread_over
 
 
 def headline(record: Record, lines: Sequence[Line], choice: Choice) -> list[Card]:
-    """The three cards of a run; fewer where it has no ticket yet."""
-    if choice.ticket is None:
-        return [
-            Card(
-                "How small?",
-                "-",
-                "no ticket yet",
-                ("No ticket has finished; see the notes below.",),
-            )
-        ]
+    """The three cards of a run; one where it has no ticket yet."""
+    ticket = choice.ticket
+    if ticket is None:
+        points = ["No ticket has finished; see the notes below."]
+        return [Card("How small?", "-", "no ticket yet", points)]
+    kept = text.percent(ticket.mean("fraction") or 0.0)
+    points, gap = _at_what_cost(record, choice.baseline, ticket)
+    deviation = ticket.spread("test_auc")
+    trust = ("1", "seed")
+    if deviation is not None:
+        trust = (f"± {deviation:.4f}", f"over {len(ticket.values('test_auc'))} seeds")
     return [
-        _how_small(choice, choice.ticket),
-        _at_what_cost(record, choice, choice.ticket),
-        _why_believe(record, lines, choice.ticket),
+        Card("How small?", kept, "of the table", _how_small(choice, ticket)),
+        Card("At what cost?", gap, "test AUC", points),
+        Card("Why believe it?", *trust, _why_believe(record, lines, ticket)),
     ]
 
 
-def _how_small(choice: Choice, ticket: Line) -> Card:
-    points = []
+def _how_small(choice: Choice, ticket: Line) -> list[str]:
+    kept = text.count(ticket.mean("nnz"))
+    baseline = choice.baseline
+    if baseline is None:
+        return [f"{kept} numbers kept; there is no baseline to compare."]
     if choice.within:
-        points.append(
-            f"The smallest {ticket.noun} whose validation AUC is within {TOLERANCE} of the uniform table's."
-        )
-    elif choice.baseline is not None:
-        points.append(
-            f"No {ticket.noun} is within {TOLERANCE} of the uniform table's validation AUC: this is the best one."
-        )
-    if choice.baseline is None:
-        points.append(
-            f"{text.count(ticket.mean('nnz'))} numbers kept; there is no baseline to compare."
-        )
+        first = f"The smallest {ticket.noun} whose validation AUC is within {TOLERANCE} of the uniform table's."
     else:
-        points.append(
-            f"{text.count(ticket.mean('nnz'))} of {text.count(choice.baseline.mean('nnz'))} numbers kept."
-        )
-        points.append(_model_bytes(choice.baseline, ticket))
-    return Card(
-        "How small?", text.percent(ticket.mean("fraction") or 0.0), "of the table", tuple(points)
-    )
+        first = f"No {ticket.noun} is within {TOLERANCE} of the uniform table's validation AUC: this is the best one."
+    numbers = f"{kept} of {text.count(baseline.mean('nnz'))} numbers kept."
+    return [first, numbers, _model_bytes(baseline, ticket)]
 
 
 def _model_bytes(baseline: Line, ticket: Line) -> str:
@@ -74,43 +54,30 @@ def _model_bytes(baseline: Line, ticket: Line) -> str:
     return "The size of the whole model is not known."
 
 
-def _at_what_cost(record: Record, choice: Choice, ticket: Line) -> Card:
+def _at_what_cost(record: Record, baseline: Line | None, ticket: Line) -> tuple[list[str], str]:
     own = ticket.mean("test_auc")
-    before = choice.baseline.mean("test_auc") if choice.baseline else None
-    points = []
-    if own is None or before is None or choice.baseline is None:
-        figure, unit = text.auc(own), "test AUC"
-    else:
-        figure, unit = text.signed(own - before), "test AUC"
-        points.append(f"{text.auc(own)} against {text.auc(before)} of the uniform table.")
-        points.append(
-            f"Logloss {text.auc(ticket.mean('test_logloss'))} against "
-            f"{text.auc(choice.baseline.mean('test_logloss'))}."
-        )
-        points.append(f"Training: {_times(record, choice.baseline, ticket)}.")
-    return Card("At what cost?", figure, unit, tuple(points))
-
-
-def _times(record: Record, baseline: Line, ticket: Line) -> str:
-    parts = [f"uniform table {text.duration(baseline.mean('seconds'))}"]
+    before = baseline.mean("test_auc") if baseline else None
+    if own is None or before is None or baseline is None:
+        return [], text.auc(own)
+    loss, loss_before = (text.auc(line.mean("test_logloss")) for line in (ticket, baseline))
+    times = [f"uniform table {text.duration(baseline.mean('seconds'))}"]
     if record.prune_seconds:
-        parts.append(f"pruning {text.duration(statistics.fmean(record.prune_seconds))}")
-    parts.append(f"this {ticket.noun} {text.duration(ticket.mean('seconds'))}")
-    return ", ".join(parts)
+        times.append(f"pruning {text.duration(statistics.fmean(record.prune_seconds))}")
+    times.append(f"this {ticket.noun} {text.duration(ticket.mean('seconds'))}")
+    return [
+        f"{text.auc(own)} against {text.auc(before)} of the uniform table.",
+        f"Logloss {loss} against {loss_before}.",
+        f"Training: {', '.join(times)}.",
+    ], text.signed(own - before)
 
 
-def _why_believe(record: Record, lines: Sequence[Line], ticket: Line) -> Card:
-    seeds = len(ticket.values("test_auc"))
-    deviation = ticket.spread("test_auc")
-    if deviation is None:
-        figure, unit = "1", "seed"
+def _why_believe(record: Record, lines: Sequence[Line], ticket: Line) -> list[str]:
+    points = ["One seed has no spread: small differences may be chance. --seeds=3 repeats a run."]
+    if ticket.spread("test_auc") is not None:
         points = [
-            "One seed has no spread: small differences may be chance. --seeds=3 repeats a run."
+            f"Standard deviation of the {ticket.noun}'s test AUC; {_paired(lines, ticket)}",
+            spread_over(ticket.rows),
         ]
-    else:
-        figure, unit = f"± {deviation:.4f}", f"over {seeds} seeds"
-        points = [f"Standard deviation of the {ticket.noun}'s test AUC; {_paired(lines, ticket)}"]
-        points.append(spread_over(ticket.rows))
     points.append(
         "Chosen on the validation split; each table was scored on the test split once, at the end."
     )
@@ -122,7 +89,7 @@ def _why_believe(record: Record, lines: Sequence[Line], ticket: Line) -> Card:
         )
     if ticket.rows[0].stage == "pruned":
         points.append("The tickets were not retrained.")
-    return Card("Why believe it?", figure, unit, tuple(points))
+    return points
 
 
 def _same_protocol(record: Record, these: str) -> str:
@@ -145,9 +112,10 @@ def _paired(lines: Sequence[Line], ticket: Line) -> str:
 
 def _rival(lines: Sequence[Line], ticket: Line) -> Line | None:
     """The uniform table to compare with: the smallest one at least as large, below the baseline."""
-    size = ticket.mean("nnz") or 0.0
-    narrow = [x for x in lines if x.uniform and not x.baseline]
-    larger = [x for x in narrow if (x.mean("nnz") or 0.0) >= size]
-    if larger:
-        return min(larger, key=lambda x: x.mean("nnz") or 0.0)
-    return max(narrow, key=lambda x: x.mean("nnz") or 0.0, default=None)
+
+    def size(line: Line) -> float:
+        return line.mean("nnz") or 0.0
+
+    narrow = sorted((x for x in lines if x.uniform and not x.baseline), key=size)
+    larger = [x for x in narrow if size(x) >= size(ticket)]
+    return next(iter([*larger, *narrow[::-1]]), None)

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from pep_tf.errors import RunError
-from pep_tf.experiments.report.text import clean
+from pep_tf.experiments.text import clean
 
 META = "pep_tf:drawn-from"
 _FOOTER = "Made by pep_tf"

@@ -8,8 +8,8 @@ from typing import Any
 
 from pep_tf.errors import PepError, RunError
 from pep_tf.experiments.report.sizes import Sizes, read_sizes
-from pep_tf.experiments.report.text import clean
 from pep_tf.experiments.results import Row
+from pep_tf.experiments.text import clean
 from pep_tf.numbers import is_number
 
 History = dict[str, list[dict[str, float]]]

@@ -1,119 +1,100 @@
 """The pictures of a search."""
 
 import math
-import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from pep_tf.experiments.report import drawing, text
-from pep_tf.experiments.report.search import Importance, Search, Trial
+from pep_tf.experiments import text
+from pep_tf.experiments.report import drawing
+from pep_tf.experiments.report.parts import Cell
+from pep_tf.experiments.report.search import Importance
+from pep_tf.experiments.search_record import FrontPoint, Point, Search, Trial
 from pep_tf.numbers import is_number
 
 _MOST_PANELS = 8
 _MOST_TICKS = 8
 
 
-def draw_search(
-    search: Search, ranking: Importance | None, folder: pathlib.Path
-) -> list[drawing.Picture]:
+def plot_search(sheet: drawing.Sheet, search: Search, ranking: Importance | None) -> None:
     """Trials and Pareto front, scores in order, importance, and scores by hyper-parameter."""
-    pictures = []
     if any(t.curve for t in search.trials):
-        pictures.append(_pareto(search, folder))
+        _pareto(sheet, search)
     complete = [t for t in search.trials if t.complete]
     if complete:
-        pictures.append(_in_order(search, complete, folder))
+        _in_order(sheet, search, complete)
     if ranking is not None:
-        pictures.append(_importance(ranking, folder))
-    if names := _varied(complete, ranking):
-        pictures.append(_by_parameter(search, complete, names, folder))
-    return pictures
+        _importance(sheet, ranking)
+    # Hyper-parameters with more than one value, the most important first.
+    names = ranking.names if ranking else sorted({n for t in complete for n in t.values})
+    varied = [n for n in names if len({str(t.values.get(n)) for t in complete}) > 1]
+    if varied:
+        _by_parameter(sheet, search, complete, varied[:_MOST_PANELS])
 
 
-def _pareto(search: Search, folder: pathlib.Path) -> drawing.Picture:
-    with drawing.canvas(3.9) as (figure, axes):
+def as_cut(point: Point | FrontPoint) -> float:
+    """Validation AUC of a ticket before it was retrained."""
+    cut = getattr(point, "cut_validation_auc", None)
+    return point.validation_auc if cut is None else cut
+
+
+def _pareto(sheet: drawing.Sheet, search: Search) -> None:
+    front = sorted(search.pareto, key=lambda p: p.parameters)
+    tested = [p for p in front if p.test_auc is not None]
+    default, others = search.trials[0].curve, [p for t in search.trials[1:] for p in t.curve]
+    blue, orange, green, pink = map(drawing.series_colour, range(4))
+    hollow = {"markerfacecolor": drawing.colour("paper")}
+    with sheet.picture("pareto", "All trials and the Pareto front", 3.9) as (picture, axes):
+
+        def points(found: Sequence[Any], form: str, colour: str, label: str, **look: Any) -> None:
+            """One series of tickets; nothing where there is none."""
+            if found:
+                read = (lambda p: p.test_auc) if found is tested else as_cut
+                places, values = zip(*((max(p.parameters, 1), read(p)) for p in found), strict=True)
+                axes.plot(places, values, form, color=colour, label=label, **look)
+
         axes.set_xscale("log")
-        front = sorted(search.pareto, key=lambda p: p["parameters"])
-        tested = [p for p in front if is_number(p.get("test_auc"))]
-        default, others = search.trials[0].curve, [p for t in search.trials[1:] for p in t.curve]
-        blue, orange, green, pink = map(drawing.series_colour, range(4))
-        hollow = {"markerfacecolor": drawing.colour("paper")}
-        _points(axes, others, "o", blue, "trials as cut", alpha=0.4, markersize=4)
-        _points(axes, default, "^:", pink, "the default as cut", linewidth=1)
-        _points(axes, front, "D-", orange, "Pareto front as cut")
-        _points(axes, tested, "s", green, "front retrained: test AUC", read="test_auc", **hollow)
+        points(others, "o", blue, "trials as cut", alpha=0.4, markersize=4)
+        points(default, "^:", pink, "the default as cut", linewidth=1)
+        points(front, "D-", orange, "Pareto front as cut")
+        points(tested, "s", green, "front retrained: test AUC", **hollow)
         axes.margins(0.06)
         drawing.log_axis(axes.xaxis)
         axes.set_xlabel("parameters in all (log scale)")
         axes.set_ylabel("AUC")
-        figure.legend(loc="outside lower left", ncols=2)
-        words = "; ".join(
-            f"{text.count(p['parameters'])} parameters {text.auc(as_cut(p))}" for p in front
+        drawing.legend(axes, 2)
+        picture.caption = (
+            "One point a budget: validation AUC of a ticket as it was cut. No trial has both "
+            "fewer parameters and a higher one than a point of the front. Test AUC was read afterwards."
         )
-        return drawing.finish(
-            figure,
-            folder,
-            "pareto",
-            title="All trials and the Pareto front",
-            caption="One point a budget: validation AUC of a ticket as it was cut. No trial has both "
-            "fewer parameters and a higher one than a point of the front. Test AUC was read afterwards.",
-            alt=f"Validation AUC as cut against parameters. Pareto front: {words}",
+        picture.alt = "Validation AUC as cut against parameters. Pareto front: " + "; ".join(
+            f"{text.count(p.parameters)} parameters {text.auc(as_cut(p))}" for p in front
         )
 
 
-def as_cut(point: Mapping[str, float]) -> float:
-    """Validation AUC of a ticket before it was retrained."""
-    return point.get("cut_validation_auc", point["validation_auc"])
-
-
-def _points(
-    axes: Any,
-    points: Sequence[Mapping[str, float]],
-    form: str,
-    colour: str,
-    label: str,
-    read: str | None = None,
-    **look: Any,
-) -> None:
-    """One series of tickets; nothing where there is none."""
-    if points:
-        values = [point[read] if read else as_cut(point) for point in points]
-        places = [max(point["parameters"], 1) for point in points]
-        axes.plot(places, values, form, color=colour, label=label, **look)
-
-
-def _in_order(search: Search, trials: Sequence[Trial], folder: pathlib.Path) -> drawing.Picture:
-    scores = np.array([t.score for t in trials], float)
-    best = _best_so_far(search, trials)
-    with drawing.canvas() as (figure, axes):
-        _trials(axes, trials, range(1, len(scores) + 1), labels=True)
-        axes.step(
-            range(1, len(scores) + 1),
-            best,
-            where="post",
-            color=drawing.series_colour(1),
-            label="best so far",
-        )
+def _in_order(sheet: drawing.Sheet, search: Search, trials: Sequence[Trial]) -> None:
+    best, steps = _best_so_far(search, trials), range(1, len(trials) + 1)
+    with sheet.picture("scores", "Score over the search") as (picture, axes):
+        _trials(axes, trials, steps, labels=True)
+        colour = drawing.series_colour(1)
+        axes.step(steps, best, where="post", color=colour, label="best so far")
         axes.xaxis.set_major_locator(drawing.few_ticks(whole=True))
         axes.set_xlabel("completed trials, in order")
         axes.set_ylabel(text.shorter(search.objective, 30))
-        figure.legend(loc="outside lower left", ncols=2)
-        return drawing.finish(
-            figure,
-            folder,
-            "scores",
-            title="Score over the search",
-            caption="Whether more trials would still help: a line that has been flat for long says no.",
-            alt=f"{len(scores)} completed trials; the best score is {best[-1]:.4f}, reached at trial "
-            f"{int(np.argmax(best == best[-1])) + 1}.",
+        drawing.legend(axes, 2)
+        picture.caption = (
+            "Whether more trials would still help: a line that has been flat for long says no."
+        )
+        picture.alt = (
+            f"{len(trials)} completed trials; the best score is {best[-1]:.4f}, reached at trial "
+            f"{int(np.argmax(best == best[-1])) + 1}."
         )
 
 
 def _best_so_far(search: Search, trials: Sequence[Trial]) -> np.ndarray:
     """Of whole trials, as the search counts; of all as long as there is none."""
-    sign = 1.0 if search.maximize else -1.0
+    sign = -1.0 if search.direction == "min" else 1.0
     scores = sign * np.array([t.score for t in trials], float)
     if any(t.whole for t in trials):
         scores = np.where([t.whole for t in trials], scores, np.nan)
@@ -123,35 +104,25 @@ def _best_so_far(search: Search, trials: Sequence[Trial]) -> np.ndarray:
 def _trials(
     axes: Any, trials: Sequence[Trial], places: Sequence[Any], labels: bool = False
 ) -> None:
-    """A point a trial; hollow where it ended before a whole pruning."""
+    """A point for each trial; hollow where it ended before a whole pruning."""
+    blue, paper = drawing.series_colour(0), drawing.colour("paper")
     for whole, label in ((True, "trial"), (False, "ended early")):
         pairs = [(x, t.score) for x, t in zip(places, trials, strict=True) if t.whole == whole]
         if pairs:
-            axes.plot(
-                *zip(*pairs, strict=True),
-                "o",
-                color=drawing.series_colour(0),
-                markerfacecolor=drawing.series_colour(0) if whole else drawing.colour("paper"),
-                alpha=0.6,
-                markersize=4,
-                label=label if labels else None,
-            )
+            face = {"markerfacecolor": blue if whole else paper, "alpha": 0.6, "markersize": 4}
+            own = label if labels else None
+            axes.plot(*zip(*pairs, strict=True), "o", color=blue, label=own, **face)
 
 
-def _importance(ranking: Importance, folder: pathlib.Path) -> drawing.Picture:
+def _importance(sheet: drawing.Sheet, ranking: Importance) -> None:
     names = [text.shorter(n, 26) for n in ranking.names[:_MOST_PANELS]]
-    with drawing.canvas(1.2 + 0.32 * len(names)) as (figure, axes):
-        place = np.arange(len(names))
-        axes.barh(place, ranking.drop[: len(names)], color=drawing.series_colour(0), height=0.6)
-        axes.errorbar(
-            ranking.drop[: len(names)],
-            place,
-            xerr=ranking.spread[: len(names)],
-            fmt="none",
-            color=drawing.colour("ink"),
-            elinewidth=1,
-            capsize=2.5,
-        )
+    drops, place = ranking.drop[: len(names)], np.arange(len(names))
+    title, height = "Which hyper-parameters mattered", 1.2 + 0.32 * len(names)
+    with sheet.picture("importance", title, height) as (picture, axes):
+        axes.barh(place, drops, color=drawing.series_colour(0), height=0.6)
+        bars: dict[str, Any] = {"fmt": "none", "elinewidth": 1, "capsize": 2.5}
+        spread = ranking.spread[: len(names)]
+        axes.errorbar(drops, place, xerr=spread, color=drawing.colour("ink"), **bars)
         axes.set_yticks(place, names)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
@@ -161,61 +132,60 @@ def _importance(ranking: Importance, folder: pathlib.Path) -> drawing.Picture:
             if ranking.r2 > 0.5
             else "That is low: the order says little."
         )
-        return drawing.finish(
-            figure,
-            folder,
-            "importance",
-            title="Which hyper-parameters mattered",
-            caption="Permutation importance of a random forest on trials it was not fitted to; bars: "
-            f"standard deviation. The forest's R² there is {ranking.r2:.2f}. {trust}",
-            alt="Permutation importance: "
-            + "; ".join(f"{n} {d:.3f}" for n, d in zip(names, ranking.drop, strict=False)),
-            columns=("hyper-parameter", "fall of R²", "Spearman's ρ with the score"),
-            cells=[
-                (text.clean(n), f"{d:.3f}", "-" if r is None else f"{r:+.2f}")
+        picture.caption = (
+            "Permutation importance of a random forest on trials it was not fitted to; bars: "
+            f"standard deviation. The forest's R² there is {ranking.r2:.2f}. {trust}"
+        )
+        picture.alt = "Permutation importance: " + "; ".join(
+            f"{n} {d:.3f}" for n, d in zip(names, drops, strict=True)
+        )
+        picture.numbers(
+            ["hyper-parameter", "fall of R²", "Spearman's ρ with the score"],
+            [
+                [
+                    Cell(n),
+                    Cell(f"{d:.3f}", repr(d)),
+                    Cell("-") if r is None else Cell(f"{r:+.2f}", repr(r)),
+                ]
                 for n, d, r in zip(ranking.names, ranking.drop, ranking.rho, strict=True)
             ],
         )
 
 
 def _by_parameter(
-    search: Search, trials: Sequence[Trial], names: Sequence[str], folder: pathlib.Path
-) -> drawing.Picture:
+    sheet: drawing.Sheet, search: Search, trials: Sequence[Trial], names: Sequence[str]
+) -> None:
     rows = math.ceil(len(names) / 2)
-    with drawing.canvas(1.9 * rows, rows, 2) as (figure, grid):
-        cells = np.atleast_1d(grid).ravel()
+    with sheet.picture("by_parameter", "Score by hyper-parameter", 1.9 * rows, rows, 2) as (
+        picture,
+        grid,
+    ):
+        cells = grid.ravel()
         for axes, name in zip(cells, names, strict=False):
             _panel(axes, search, trials, name)
         for axes in cells[len(names) :]:
             axes.set_visible(False)
-        figure.supylabel(text.shorter(search.objective, 30), fontsize=9.5)
-        return drawing.finish(
-            figure,
-            folder,
-            "by_parameter",
-            title="Score by hyper-parameter",
-            caption="Each point is a completed trial; the other hyper-parameters differ as well.",
-            alt="The score of each trial against each of: " + ", ".join(names),
+        cells[0].figure.supylabel(text.shorter(search.objective, 30), fontsize=9.5)
+        picture.caption = (
+            "Each point is a completed trial; the other hyper-parameters differ as well."
         )
+        picture.alt = "The score of each trial against each of: " + ", ".join(names)
 
 
 def _panel(axes: Any, search: Search, trials: Sequence[Trial], name: str) -> None:
     trials = [t for t in trials if name in t.values]
     values = [t.values[name] for t in trials]
-    numeric = all(is_number(v) for v in values)
-    if numeric:
-        places: Any = values
+    if all(is_number(v) for v in values):
         if min(values) > 0 and max(values) / min(values) > 30:
             axes.set_xscale("log")
+        _trials(axes, trials, values)
+        _number_ticks(axes, values, search.space.get(name, {}).get("values"))
     else:
         choices = sorted({str(v) for v in values})
-        places = [choices.index(str(v)) for v in values]
         names = [text.shorter(choice, 11) for choice in choices]
         axes.set_xticks(range(len(choices)), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.tick_params(axis="x", labelsize=7)
-    _trials(axes, trials, places)
-    if numeric:
-        _number_ticks(axes, values, search.space.get(name, {}).get("values"))
+        _trials(axes, trials, [choices.index(str(v)) for v in values])
     axes.set_title(text.shorter(name, 24), fontsize=8.5, color=drawing.colour("ink"))
     axes.yaxis.set_major_locator(drawing.few_ticks())
 
@@ -231,9 +201,3 @@ def _number_ticks(axes: Any, values: Sequence[float], choices: Any) -> None:
         drawing.log_axis(axes.xaxis, narrow=True)
     elif all(isinstance(v, int) for v in values):
         axes.xaxis.set_major_locator(drawing.few_ticks(whole=True))
-
-
-def _varied(trials: Sequence[Trial], ranking: Importance | None) -> list[str]:
-    """Hyper-parameters with more than one value, the most important first."""
-    names = ranking.names if ranking else sorted({n for t in trials for n in t.values})
-    return [n for n in names if len({str(t.values.get(n)) for t in trials}) > 1][:_MOST_PANELS]

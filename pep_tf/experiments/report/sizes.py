@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class TicketSizes:
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """The tickets of one seed, largest budget first."""
+    """The tickets of one seed, largest budget first; `bins` is None where frequencies are not known."""
 
     fields: Groups
     bins: Groups | None
@@ -68,158 +68,125 @@ def read_sizes(folder: pathlib.Path, notes: list[str]) -> Sizes | None:
     masks = []
     for path in sorted((folder / "tickets").glob("ticket_*.safetensors")):
         try:
-            masks.append(_Mask.read(path))
+            masks.append(_read_mask(path))
         except PepError as error:
             notes.append(f"A ticket is left out: {error}")
     if not masks:
         notes.append("No tickets in the folder: learned sizes and the mask are not shown.")
         return None
     schema = masks[0].schema
-    masks = [m for m in masks if m.schema == schema]
-    counts = _counts(folder, schema, notes)
-    grouping = _Grouping(schema, counts)
-    tickets = [grouping.sum_up(mask) for mask in sorted(masks, key=lambda m: -m.budget)]
-    return Sizes(grouping.fields, grouping.bins, tickets)
+    field = np.repeat(np.arange(schema.num_fields), schema.sizes)
+    groupings = [_Grouping(field, Groups(schema.names, np.array(schema.sizes)))]
+    if (counts := _counts(folder, schema, notes)) is not None:
+        groupings.append(_bins(counts))
+    tickets = []
+    for mask in sorted((m for m in masks if m.schema == schema), key=lambda m: -m.facts["budget"]):
+        shares, emptied = _shares(mask, groupings)
+        by_frequency = shares[1] if len(shares) > 1 else None
+        tickets.append(
+            TicketSizes(
+                **mask.facts, by_field=shares[0], by_frequency=by_frequency, emptied=emptied
+            )
+        )
+    return Sizes(groupings[0].groups, groupings[1].groups if len(groupings) > 1 else None, tickets)
+
+
+class _Grouping(NamedTuple):
+    """The group of each feature, int64 [N], and the groups."""
+
+    group: np.ndarray
+    groups: Groups
+
+
+def _bins(counts: np.ndarray) -> _Grouping:
+    edges = [_BIN_BASE**k for k in range(32) if _BIN_BASE**k <= counts.max(initial=1)]
+    group = np.digitize(counts, edges)
+    features = np.bincount(group)
+    return _Grouping(group, Groups(tuple(map(_bin_name, range(len(features)))), features))
 
 
 def _counts(folder: pathlib.Path, schema: FeatureSchema, notes: list[str]) -> np.ndarray | None:
-    path = folder / "feature_counts.safetensors"
+    path, why = folder / "feature_counts.safetensors", "the counts are of other fields."
     if not path.exists():
         notes.append("No feature_counts.safetensors: sizes by frequency are not shown.")
         return None
     try:
         counted, counts = load_feature_counts(path)
+        if counted == schema:
+            return counts
     except PepError as error:
-        notes.append(f"Sizes by frequency are not shown: {error}")
-        return None
-    if counted != schema:
-        notes.append("Sizes by frequency are not shown: the counts are of other fields.")
-        return None
-    return counts
+        why = str(error)
+    notes.append(f"Sizes by frequency are not shown: {why}")
+    return None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Mask:
-    """The part of a ticket's file that says what is kept."""
+class _Mask(NamedTuple):
+    """The part of a ticket's file that says what is kept; `facts` are those of `TicketSizes`."""
 
-    budget: int
-    dim: int
-    step: int
-    forced: bool
+    facts: dict[str, Any]
     bits: np.ndarray
     schema: FeatureSchema
 
-    @classmethod
-    def read(cls, path: pathlib.Path) -> "_Mask":
-        tables, facts = read_masks(path)
-        try:
-            schema = FeatureSchema.of(facts["model_config"]["config"]["fields"])
-            embedding = next(iter(tables.values()))
-            mask = cls(
-                int(facts["budget"]),
-                embedding.dim,
-                int(facts["step"]),
-                bool(facts["forced"]),
-                embedding.bits,
-                schema,
-            )
-            if len(mask.bits) != schema.num_features:
-                raise ValueError(f"{len(mask.bits)} rows for {schema.num_features} features")
-        except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
-            raise TicketError(f"{path} is damaged: {error}") from error
-        return mask
+
+def _read_mask(path: pathlib.Path) -> _Mask:
+    tables, found = read_masks(path)
+    try:
+        embedding = next(iter(tables.values()))
+        facts: dict[str, Any] = {name: int(found[name]) for name in ("budget", "step")}
+        facts |= {"dim": embedding.dim, "forced": bool(found["forced"])}
+        mask = _Mask(
+            facts, embedding.bits, FeatureSchema.of(found["model_config"]["config"]["fields"])
+        )
+        if len(mask.bits) != mask.schema.num_features:
+            raise ValueError(f"{len(mask.bits)} rows for {mask.schema.num_features} features")
+    except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
+        raise TicketError(f"{path} is damaged: {error}") from error
+    return mask
+
+
+def _shares(mask: _Mask, groupings: list[_Grouping]) -> tuple[list[np.ndarray], float]:
+    """Shares of the mask that are kept, by each grouping, and `emptied`."""
+    dim, total, empty = mask.facts["dim"], len(mask.bits), 0
+    sums = [np.zeros((len(groups.names), dim), np.int64) for _, groups in groupings]
+    for start in range(0, total, _ROWS_AT_ONCE):
+        block = slice(start, start + _ROWS_AT_ONCE)
+        rows = np.unpackbits(mask.bits[block], axis=1, count=dim)
+        empty += int((~rows.any(axis=1)).sum())
+        for kept, (group, _) in zip(sums, groupings, strict=True):
+            for index in np.unique(group[block]):
+                kept[index] += rows[group[block] == index].sum(axis=0, dtype=np.int64)
+    features = [np.where(g.groups.features > 0, g.groups.features, np.nan) for g in groupings]
+    return [kept / n[:, None] for kept, n in zip(sums, features, strict=True)], empty / total
 
 
 def mean_sizes(seeds: list[Sizes]) -> Sizes | None:
     """The sizes of one run over its seeds: each share is the mean of the seeds that have it."""
     if not seeds:
         return None
-    first = seeds[0]
+    fields, dims = seeds[0].fields, [t.dim for t in seeds[0].tickets]
     alike = [
-        s
-        for s in seeds
-        if s.fields.names == first.fields.names
-        and [t.dim for t in s.tickets] == [t.dim for t in first.tickets]
+        s for s in seeds if s.fields.names == fields.names and [t.dim for t in s.tickets] == dims
     ]
-    with_bins = [s for s in alike if s.bins is not None]
-    bins = max((s.bins for s in with_bins if s.bins), key=lambda b: len(b.names), default=None)
+    bins = max((s.bins for s in alike if s.bins), key=lambda b: len(b.names), default=None)
     tickets = []
-    for index, ticket in enumerate(first.tickets):
-        same = [s.tickets[index] for s in alike]
+    for same in zip(*(s.tickets for s in alike), strict=True):
         by_bin = [t.by_frequency for t in same if t.by_frequency is not None]
         tickets.append(
             dataclasses.replace(
-                ticket,
+                same[0],
                 by_field=np.mean([t.by_field for t in same], axis=0),
                 by_frequency=_mean_of_bins(by_bin, len(bins.names)) if bins and by_bin else None,
                 emptied=float(np.mean([t.emptied for t in same])),
             )
         )
-    return Sizes(first.fields, bins, tickets)
+    return Sizes(fields, bins, tickets)
 
 
 def _mean_of_bins(shares: list[np.ndarray], bins: int) -> np.ndarray:
-    """Mean over seeds of [B_i, d], of which some may lack the highest bins."""
-    total, known = np.zeros((bins, shares[0].shape[1])), np.zeros((bins, 1))
-    for share in shares:
-        there = np.isfinite(share[:, :1])
-        total[: len(share)] += np.where(there, share, 0)
-        known[: len(share)] += there
-    return np.divide(total, known, out=np.full_like(total, np.nan), where=known > 0)
-
-
-class _Grouping:
-    """Sums rows of a mask by field and by bin in one pass: by pairs of both, in sorted order."""
-
-    def __init__(self, schema: FeatureSchema, counts: np.ndarray | None) -> None:
-        self.fields = Groups(schema.names, np.array(schema.sizes))
-        self.bins: Groups | None = None
-        field = np.repeat(np.arange(schema.num_fields), schema.sizes)
-        self._num_bins = 1
-        bins = np.zeros(len(field), np.int64)
-        if counts is not None:
-            bins = np.digitize(counts, _edges(counts))
-            self._num_bins = int(bins.max(initial=0)) + 1
-            number = np.bincount(bins, minlength=self._num_bins)
-            self.bins = Groups(tuple(_bin_name(k) for k in range(self._num_bins)), number)
-        pairs = field * self._num_bins + bins
-        self._order = np.argsort(pairs, kind="stable")
-        self._pairs = pairs[self._order]
-
-    def sum_up(self, mask: _Mask) -> TicketSizes:
-        """Shares by group."""
-        sums = np.zeros((len(self.fields.names) * self._num_bins, mask.dim), np.int64)
-        empty = 0
-        for start in range(0, len(self._order), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            rows = np.unpackbits(mask.bits[self._order[part]], axis=1, count=mask.dim)
-            pairs = self._pairs[part]
-            first = np.flatnonzero(np.diff(pairs, prepend=-1))
-            sums[pairs[first]] += np.add.reduceat(rows, first, axis=0, dtype=np.int64)
-            empty += int((~rows.any(axis=1)).sum())
-        cube = sums.reshape(len(self.fields.names), self._num_bins, mask.dim)
-        by_bin = None
-        if self.bins is not None:
-            number = np.where(self.bins.features > 0, self.bins.features, np.nan)
-            by_bin = cube.sum(axis=0) / number[:, None]
-        return TicketSizes(
-            budget=mask.budget,
-            dim=mask.dim,
-            step=mask.step,
-            forced=mask.forced,
-            by_field=cube.sum(axis=1) / self.fields.features[:, None],
-            by_frequency=by_bin,
-            emptied=empty / len(self._order),
-        )
-
-
-def _edges(counts: np.ndarray) -> list[int]:
-    """Lower edges of the bins 1, 2, ...; bin 0 holds what never occurs."""
-    edges, edge = [1], _BIN_BASE
-    while edge <= counts.max(initial=0):
-        edges.append(edge)
-        edge *= _BIN_BASE
-    return edges
+    """Mean over seeds of [B_i, d], of which some lack the highest bins, or have features in other ones."""
+    wide = [np.pad(s, ((0, bins - len(s)), (0, 0)), constant_values=np.nan) for s in shares]
+    known = np.isfinite(wide).sum(axis=0)
+    return np.nansum(wide, axis=0) / np.where(known, known, np.nan)
 
 
 def _bin_name(index: int) -> str:

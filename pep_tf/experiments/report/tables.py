@@ -1,43 +1,19 @@
-"""Tables of a page: columns, and cells that carry the exact value beside the rounded text."""
+"""Tables of the page of a run: cells carry the exact value beside the rounded text."""
 
-import dataclasses
 import json
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pep_tf.experiments.report import drawing, text
+from pep_tf.experiments import text
+from pep_tf.experiments.report import drawing
+from pep_tf.experiments.report.parts import Cell, Table
 from pep_tf.experiments.report.reading import Record
-from pep_tf.experiments.report.same_rows import spread_over
-from pep_tf.experiments.report.summary import Line
+from pep_tf.experiments.summary import Line, spread_over
 from pep_tf.numbers import is_number
 
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """A cell; `value` is the exact number, as text, or empty."""
-
-    text: str
-    value: str = ""
-    marked: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A table of a page; the first column names the row."""
-
-    caption: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-
-    def numeric(self, column: int) -> bool:
-        """Whether a column holds numbers, which are set flush right."""
-        return any(len(row) > column and row[column].value for row in self.rows)
-
-
-_Show = Callable[[float | None], str]
 # Heading, attribute of `Row`, form, whether its spread over the seeds is worth showing.
-_COSTS: tuple[tuple[str, str, _Show, bool], ...] = (
+_COSTS: tuple[tuple[str, str, Callable[[float | None], str], bool], ...] = (
     ("test AUC", "test_auc", text.auc, True),  # first: all that a small screen has room for
     ("numbers kept", "nnz", text.count, False),
     ("of the table", "fraction", lambda v: "-" if v is None else text.percent(v), False),
@@ -56,49 +32,43 @@ _COSTS: tuple[tuple[str, str, _Show, bool], ...] = (
 )
 
 
-def results_table(runs: Sequence[tuple[str, Sequence[Line]]], chosen: Line | None) -> Table:
-    """One line a table that was trained; means over the seeds, with the spread of the metrics."""
-    several = len(runs) > 1
-    rows = [
-        [Cell(f"{name}: {line.label}" if several else line.label, marked=line is chosen)]
-        + [_cost(line, *column[1:]) for column in _COSTS]
-        for name, lines in runs
-        for line in lines
+def results_tables(
+    runs: Sequence[tuple[str, Sequence[Line]]], chosen: Line | None = None
+) -> tuple[Table, list[Table]]:
+    """A line for each table that was trained, means over the seeds; and each seed by itself if several."""
+    lines = [
+        (f"{name}: {line.label}" if len(runs) > 1 else line.label, line)
+        for name, own in runs
+        for line in own
     ]
-    seeds = max((len(line.rows) for _, lines in runs for line in lines), default=1)
+    columns = [column for column, *_ in _COSTS]
+    seeds = max((len(line.rows) for _, line in lines), default=1)
     caption = "Every table that was trained, and every number that has to be stored."
     if seeds > 1:
         caption += f" Means over {seeds} seeds, ± standard deviation."
-        over = {spread_over([row for line in lines for row in line.rows]) for _, lines in runs}
-        caption += "".join(f" {told}" for told in sorted(over - {""})) if len(over) == 1 else ""
-    return Table(caption, ["table", *(column[0] for column in _COSTS)], rows)
-
-
-def seeds_table(runs: Sequence[tuple[str, Sequence[Line]]]) -> Table | None:
-    """Each seed by itself; None where no table has more than one."""
-    if all(len(line.rows) == 1 for _, lines in runs for line in lines):
-        return None
-    rows = [
-        [
-            Cell(f"{name}: {line.label}" if len(runs) > 1 else line.label),
-            Cell(str(row.seed), str(row.seed)),
-            *(_cost(Line(line.label, (row,)), *column[1:]) for column in _COSTS),
-        ]
-        for name, lines in runs
-        for line in lines
+        over = {spread_over([row for line in own for row in line.rows]) for _, own in runs}
+        caption += "".join(f" {told}" for told in over - {""}) if len(over) == 1 else ""
+    means = [[Cell(label, marked=line is chosen), *_costs(line)] for label, line in lines]
+    each = [
+        [Cell(label), Cell(str(row.seed), str(row.seed)), *_costs(Line(label, (row,)))]
+        for label, line in lines
         for row in line.rows
     ]
-    return Table("Each seed by itself.", ["table", "seed", *(c[0] for c in _COSTS)], rows)
+    folded = [Table("Each seed by itself.", ["table", "seed", *columns], each)] if seeds > 1 else []
+    return Table(caption, ["table", *columns], means), folded
 
 
-def _cost(line: Line, name: str, show: _Show, spread: bool) -> Cell:
-    mean = _index_bytes(line) if name == "index_bytes" else line.mean(name)
-    shown = show(mean)
-    if spread and (deviation := line.spread(name)) is not None:
-        shown += f" ± {deviation:.4f}"
-    if name == "best_epoch" and line.capped:
-        shown += ", at the cap"
-    return Cell(shown, "" if mean is None else repr(mean))
+def _costs(line: Line) -> list[Cell]:
+    cells = []
+    for _, name, show, spread in _COSTS:
+        mean = _index_bytes(line) if name == "index_bytes" else line.mean(name)
+        shown = show(mean)
+        if spread and (deviation := line.spread(name)) is not None:
+            shown += f" ± {deviation:.4f}"
+        if name == "best_epoch" and line.capped:
+            shown += ", at the cap"
+        cells.append(Cell(shown, "" if mean is None else repr(mean)))
+    return cells
 
 
 def _index_bytes(line: Line) -> float:
@@ -106,15 +76,8 @@ def _index_bytes(line: Line) -> float:
     return statistics.fmean(row.bytes - 4 * row.parameters for row in line.rows)
 
 
-def splits_table(records: Sequence[Record]) -> Table:
-    """Data set and md5 of the rows of each split, by run and seed."""
-    return splits(
-        (row.dataset, row.seed, row.split_md5) for record in records for row in record.rows
-    )
-
-
-def splits(found: Iterable[tuple[str, Any, Mapping[str, str]]]) -> Table:
-    """The same from (data set, seed, md5 by split)."""
+def splits_table(found: Iterable[tuple[str, Any, Mapping[str, str]]]) -> Table:
+    """Splits, from (data set, seed, md5 by split); the same ones once."""
     names = ("train", "validation", "test")
     seen = dict.fromkeys(
         tuple(map(text.clean, (dataset, seed, *(md5.get(name, "-") for name in names))))
@@ -127,36 +90,29 @@ def splits(found: Iterable[tuple[str, Any, Mapping[str, str]]]) -> Table:
     )
 
 
-def settings_table(records: Sequence[Record]) -> Table | None:
-    """The configuration; where several runs differ, the differing settings come first and are marked."""
-    if not any(record.config for record in records):
-        return None
-    names = list(dict.fromkeys(name for record in records for name in record.config))
-    shown = {n: [_setting(record.config, n) for record in records] for n in names}
-    differs = {name: len(set(values)) > 1 for name, values in shown.items()}
-    rows = [
-        [Cell(text.clean(name), marked=differs[name]), *(Cell(value) for value in shown[name])]
-        for name in sorted(names, key=lambda name: not differs[name])
-    ]
-    values = [record.name for record in records] if len(records) > 1 else ["value"]
-    return Table("Configuration", ["setting", *values], rows)
+def origin_tables(records: Sequence[Record]) -> list[Table]:
+    """Configuration, where it is known, and versions and machine, with a column for each run."""
+    headings = [record.name for record in records] if len(records) > 1 else ["value"]
+
+    def table(caption: str, what: str, columns: list[dict[str, str]], differing: bool) -> Table:
+        """One value below the other; with `differing` those that differ come first and are marked."""
+        rows = {n: [c.get(n, "-") for c in columns] for column in columns for n in column}
+        differs = {n: differing and len(set(values)) > 1 for n, values in rows.items()}
+        order = sorted(rows, key=lambda name: not differs[name])
+        cells = [[Cell(n, marked=differs[n]), *map(Cell, rows[n])] for n in order]
+        return Table(caption, [what, *headings], cells)
+
+    settings = [_settings(record.config) for record in records]
+    versions = table("Versions and machine", "what", [_origin(r) for r in records], False)
+    return [table("Configuration", "setting", settings, True)] * any(settings) + [versions]
 
 
-def _setting(config: Mapping[str, Any], name: str) -> str:
-    """A setting in words; digests of the data are for comparing, not for reading."""
-    value = config.get(name, "-")
-    if name == "data" and isinstance(value, Mapping):
-        value = {key: found for key, found in value.items() if key != "identity"}
-    return _shown(value)
-
-
-def versions_table(records: Sequence[Record]) -> Table:
-    """Versions and machine, by run."""
-    columns = [_origin(record) for record in records]
-    names = list(dict.fromkeys(name for column in columns for name in column))
-    rows = [[Cell(name), *(Cell(column.get(name, "-")) for column in columns)] for name in names]
-    values = [record.name for record in records] if len(records) > 1 else ["value"]
-    return Table("Versions and machine", ["what", *values], rows)
+def _settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """Settings in words; digests of the data are for comparing, not for reading."""
+    shown = dict(config)
+    if isinstance(data := shown.get("data"), Mapping):
+        shown["data"] = {key: found for key, found in data.items() if key != "identity"}
+    return {text.clean(name): _shown(value) for name, value in shown.items()}
 
 
 def _origin(record: Record) -> dict[str, str]:

@@ -1,13 +1,11 @@
 """Puts a page together: reads, draws, fills the template."""
 
-import functools
 import json
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import resources
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -15,9 +13,10 @@ from markupsafe import Markup
 from pep_tf.errors import RunError
 from pep_tf.experiments.report import drawing, kept
 from pep_tf.experiments.report.page import comparison_page, run_page
-from pep_tf.experiments.report.reading import Record, read_run
-from pep_tf.experiments.report.search import SEARCH, Search, read_search
+from pep_tf.experiments.report.reading import read_run
+from pep_tf.experiments.report.search import SearchRecord, read_search
 from pep_tf.experiments.report.search_page import search_page
+from pep_tf.experiments.search_record import SEARCH
 from pep_tf.paths import resolve
 from pep_tf.training.state import replacing, save_text
 
@@ -55,13 +54,17 @@ def write_report(
         raise RunError(f"{searches[0]} is a search: a search has a page of its own, give it alone.")
     report = target / "report.html"
     earlier = None if overwrite else kept.Earlier(report)
-    read = [read_search(paths[0])] if searches else [read_run(path) for path in paths]
+    read = [read_search(paths[0]) if searches else read_run(path) for path in paths]
     inputs = kept.inputs_of(target, {found.path: found.inputs for found in read})
     if earlier:
         earlier.compare_inputs(inputs)
     with tempfile.TemporaryDirectory() as scratch:
         figures = pathlib.Path(scratch)
-        html = render({**_page(read, figures), "inputs": json.dumps(inputs)})
+        if isinstance(read[0], SearchRecord):
+            page = search_page(read[0], figures)
+        else:
+            page = run_page(read[0], figures) if single else comparison_page(read, figures)
+        html = _render(**page, inputs=json.dumps(inputs))
         if earlier:
             earlier.compare_parts(html)
         for picture in sorted(figures.iterdir()):
@@ -71,26 +74,8 @@ def write_report(
     return report
 
 
-def _page(read: Sequence[Record | Search], figures: pathlib.Path) -> dict[str, Any]:
-    """Draws the figures of one search or run, or of several runs; returns what the template needs."""
-    if isinstance(read[0], Search):
-        return search_page(read[0], figures)
-    records = [record for record in read if isinstance(record, Record)]
-    return run_page(records[0], figures) if len(records) == 1 else comparison_page(records, figures)
-
-
-def render(page: dict[str, Any]) -> str:
+def _render(**page: object) -> str:
     """The page as HTML; every value is escaped but for the drawings and the style sheet."""
-    return _template()(
-        **page,
-        style=Markup(resources.files(_PACKAGE).joinpath("templates/style.css").read_text("utf-8")),
-        light=Markup(drawing.css_variables(dark=False)),
-        dark=Markup(drawing.css_variables(dark=True)),
-    )
-
-
-@functools.cache
-def _template() -> Callable[..., str]:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(_PACKAGE),
         autoescape=True,
@@ -98,5 +83,9 @@ def _template() -> Callable[..., str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["drawing"] = lambda picture: Markup(picture.svg)
-    return environment.get_template("page.html").render
+    return environment.get_template("page.html").render(
+        **page,
+        style=Markup(resources.files(_PACKAGE).joinpath("templates/style.css").read_text("utf-8")),
+        light=Markup(drawing.css_variables(dark=False)),
+        dark=Markup(drawing.css_variables(dark=True)),
+    )

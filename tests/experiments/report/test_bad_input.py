@@ -16,7 +16,7 @@ from pep_tf.errors import RunError
 from pep_tf.experiments.report import __main__ as command
 from pep_tf.experiments.report import commands, write_report
 from pep_tf.experiments.report.reading import read_run
-from pep_tf.experiments.report.text import clean
+from pep_tf.experiments.text import clean
 from tests.browser import chromium, opened  # noqa: F401
 from tests.experiments.report import folders
 

@@ -7,9 +7,8 @@ import pytest
 from pep_tf.experiments.report.headline import headline
 from pep_tf.experiments.report.page import comparison_page, run_page
 from pep_tf.experiments.report.reading import read_run
-from pep_tf.experiments.report.same_rows import distinct_rows, spread_over
-from pep_tf.experiments.report.summary import choose, lines_of
 from pep_tf.experiments.results import Results
+from pep_tf.experiments.summary import choose, distinct_rows, lines_of, spread_over
 from pep_tf.experiments.table_text import table_text
 from tests.experiments.report.folders import row, rows, write_run
 

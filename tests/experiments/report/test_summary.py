@@ -4,8 +4,8 @@ import pytest
 
 from pep_tf.experiments.report.headline import headline
 from pep_tf.experiments.report.reading import read_run
-from pep_tf.experiments.report.summary import choose, lines_of
 from pep_tf.experiments.results import Results
+from pep_tf.experiments.summary import choose, lines_of
 from pep_tf.experiments.table_text import table_text
 from tests.experiments.report.folders import ENTRIES, row, rows, ticket_row, write_run
 

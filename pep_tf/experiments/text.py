@@ -1,13 +1,10 @@
-"""Strings and numbers as a page shows them."""
+"""Strings and numbers as terminal and page show them."""
 
-import dataclasses
 import math
 import unicodedata
-from collections.abc import Mapping
 from typing import Any
 
 _LONGEST = 200
-_STARS = "***"
 
 
 def clean(value: Any, longest: int = _LONGEST) -> str:
@@ -57,23 +54,3 @@ def shorter(text: str, longest: int = 18) -> str:
     """A label that fits beside an axis."""
     text = clean(text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-@dataclasses.dataclass(frozen=True)
-class Notice:
-    """What has to be known before anything else on a page."""
-
-    title: str
-    text: str
-
-
-def notices(config: Mapping[str, Any]) -> list[Notice]:
-    """That another data set stands in for the one that was asked for, from a run's `config.json`."""
-    data = config.get("data")
-    line = data.get("fallback") if isinstance(data, dict) else None
-    if not isinstance(line, str):
-        return []
-    title, rest = "Another data set was used", line
-    if line.startswith(_STARS) and line.count(_STARS) > 1:  # as the terminal prints it
-        _, title, rest = line.split(_STARS, 2)
-    return [Notice(clean(title.strip()), clean(rest.strip(), longest=1000))]
