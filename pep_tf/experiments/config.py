@@ -11,7 +11,7 @@ from pep_tf.experiments.effects import check_effects
 from pep_tf.export.check import FORMATS
 from pep_tf.layers import GRANULARITIES
 from pep_tf.models import models_with, options_among
-from pep_tf.numbers import listed, read_fields, read_number, real
+from pep_tf.numbers import listed, read_number, real
 from pep_tf.paths import resolve
 from pep_tf.python_file import read_dict
 from pep_tf.tables.packed.values import DTYPES
@@ -34,12 +34,18 @@ LINEAR_AND_MORE = models_with("embedding", "first_order")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(Settings):
     """What a run computes. Each field is a flag of the command line and a key of a study file.
 
-    The defaults are the paper's for MovieLens-1M, but for `threshold_target` (see `Settings`).
+    The defaults are the paper's for MovieLens-1M, but for `threshold_target` (see `Settings`, whose
+    fields are a part of these).
     """
 
+    _LEAST = {
+        **Settings._LEAST,
+        **dict.fromkeys(("embedding_dim", "baseline_dims", "mlp_widths", "seeds"), 1),
+        **dict.fromkeys(("cross_layers", "cross_rank"), 1),
+    }
     dataset: str = "movielens"
     features: str = "paper"
     model: str = "fm"
@@ -48,41 +54,27 @@ class Config:
     method: str = PEP
     granularity: str = "feature_dim"
     threshold_init: float | str = -15.0
-    threshold_learning_rate: float | None = None
-    threshold_l2: float | None = None
-    threshold_target: float = Settings.threshold_target
     prune_linear: bool = False
     budgets: tuple[str, ...] = ("50%", "20%", "10%", "5%", "1%")
     ticket_init: str = "original"
     retrain_learning_rate: float | None = None
     no_retrain: bool = False
-    batch_size: int = 1024
-    learning_rate: float = 1e-3
-    l2: float = 1e-5
-    epochs: int = 60
-    patience: int = 5
-    prune_epochs: int = 60
     mlp_widths: tuple[int, ...] = (100, 100)
     dropout: float = 0.2
     attention_dropout: float = 0.4
     cross_layers: int = 3
     cross_rank: int | None = None
-    updates: str = Settings.updates
-    dense_below: int | None = Settings.dense_below
     table_device: str = AUTO
     precision: str = "float32"
     deterministic: bool = True
-    seed: int = 0
     seeds: int = 1
-    check_every: int = 50
-    checkpoint_every: int = 1000
     export_dtype: str = "float32"
     export_format: str = "savedmodel"
     export_keys: bool = False
 
     def __post_init__(self) -> None:
         """Raises RunError for a value that its field cannot have."""
-        read_fields(self, _LEAST)
+        super().__post_init__()
         for name in ("dropout", "attention_dropout"):
             if not 0 <= (rate := getattr(self, name)) < 1:
                 raise RunError(f"`{name}` must be at least 0 and below 1. Received: {rate}")
@@ -113,7 +105,6 @@ class Config:
             raise RunError(
                 f"`retrain_learning_rate` must be above 0. Received: {self.retrain_learning_rate}"
             )
-        self.settings()
 
     def entries(self, num_features: int, dim: int | None = None) -> int:
         """How many entries a budget is a part of: N x d, with first-order weights N x (d + 1)."""
@@ -178,14 +169,6 @@ class Config:
         return Settings(**{k: v for k, v in vars(self).items() if k in names})
 
 
-_LEAST = {
-    "embedding_dim": 1,
-    "baseline_dims": 1,
-    "mlp_widths": 1,
-    "cross_layers": 1,
-    "cross_rank": 1,
-    "seeds": 1,
-}
 CHOICES = {
     "model": models_with("embedding"),
     "method": (*METHODS, *SCHEMES),

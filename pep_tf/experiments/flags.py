@@ -10,11 +10,6 @@ from pep_tf.experiments.effects import models_taking
 from pep_tf.numbers import type_name
 
 _LINEAR = ", ".join(LINEAR_AND_MORE)
-CHECK_MEMORY = (
-    "check_memory",
-    True,
-    "refuse to start what takes more memory than the machine has",
-)
 DATA, HOW = "Data", "How to run"
 GROUPS = {
     DATA: {

@@ -17,22 +17,21 @@ from pep_tf.data.dataset import check_data
 from pep_tf.device import settle_arithmetic
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags
-from pep_tf.experiments.config import TF32, Config, load_study, make_config
+from pep_tf.experiments.call import Call, define_how
+from pep_tf.experiments.config import TF32, Config
 from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.environment import MAIN, environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
-from pep_tf.experiments.load_data import fallback_line, load_for_seed
-from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report import write_report
 from pep_tf.experiments.results import Results
 from pep_tf.experiments.run import Run
-from pep_tf.experiments.run_folder import RunFolder, next_run_dir
+from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.experiments.seeds import run_seeds
 from pep_tf.experiments.table_text import table_text
 from pep_tf.experiments.tensorboard import TensorBoardReporter
 from pep_tf.experiments.terminal import Reporters, TerminalReporter
-from pep_tf.paths import resolve, shown
+from pep_tf.paths import shown
 from pep_tf.training import Reporter, Silent, use_memory_pool
 
 
@@ -50,75 +49,48 @@ def _command() -> Command:
         MAIN, __doc__, after_interrupt=": continue with the same command and --resume"
     )
     flags.define(command)
-    command.heading(flags.HOW)
-    command.path("config", None, "study file, for example experiments/movielens_1m.py")
-    command.path("run_dir", None, "folder for results", shown="runs/<data set>-<model>-<number>")
-    command.switch("resume", False, "continue the run in --run_dir, or the latest one")
+    define_how(command, "experiments/movielens_1m.py", "runs/<data set>-<model>-<number>")
     command.switch(
         "dry_run", False, "only say how many steps, how much memory and time; nothing is written"
     )
-    command.switch("quiet", False, "no progress, only the results")
     command.choice(
         "log_format", "text", ("text", "json"), "progress and results as text, or one object a line"
     )
-    command.switch("tensorboard", True, "write TensorBoard scalars and histograms")
-    command.switch(*flags.CHECK_MEMORY)
     return command
 
 
-class _Main:
-    """One call of the command line."""
+class _Main(Call):
+    """One call of this command line."""
 
     def __init__(self, command: Command, arguments: Sequence[str]) -> None:
-        self.command, self.arguments, self.options = command, arguments, command.values
-        self.study = load_study(self.options.config) if self.options.config else {}
-        self.changes = flags.given(command)
-        # Refuses a bad flag before any work.
-        self.asked = self._config(Config.dataset, 0)
-
-    def _config(self, dataset: str, train_rows: int) -> Config:
-        given = {*self.study, *self.changes}
-        return make_config(dataset, train_rows, self.study, self.changes, given=given)
+        super().__init__(command)
+        self.arguments = arguments
 
     def __call__(self) -> int:
         options = self.options
         data = self.load(self.asked.seed)
         check_data(data)  # before a folder is made for the run
-        config = self._config(data.name, data.train.num_rows)
+        config = self.config(data)
         settle_arithmetic(config.precision == TF32, config.deterministic)
         where = devices(config, data.schema.num_features)
         if options.dry_run:
             print(describe(config, data))
             return 0
-        if options.check_memory:
-            refuse_too_large(memory_of(config, data.schema, data.train.num_rows))
+        self.check_memory(config, data)
         # Before a folder is made for the run.
         config.resolved_budgets(data.schema)
         config.schemes(data.schema)
-        stem = f"{data.name}-{config.model}"
-        path = options.run_dir or next_run_dir(resolve("runs"), stem, options.resume)
+        path = self.run_dir(f"{data.name}-{config.model}")
         folder = RunFolder(path)
         with folder.opened(dataclasses.asdict(config), data, options.resume):
             folder.note_environment(environment(self.arguments))
-            self._tell_fallback(data)
+            self.warn_of_fallback(data)
             self._greet(data, where, path)
             results = self._train(config, data, folder)
             report = self._write_report(path)
         self._show(results, path, report)
-        self._tell_fallback(data)
+        self.warn_of_fallback(data)
         return 0
-
-    def load(self, seed: int) -> CTRData:
-        """The data set as this seed splits it."""
-        name = self.changes.get("dataset", self.study.get("dataset", Config.dataset))
-        return load_for_seed(
-            name,
-            data_dir=self.options.data_dir,
-            features=self.asked.features,
-            seed=seed,
-            first_seed=self.asked.seed,
-            **flags.data_options(self.command),
-        )
 
     def _train(self, config: Config, data: CTRData, folder: RunFolder) -> Results:
         def reporter(prefix: str, path: pathlib.Path) -> Reporter:
@@ -141,15 +113,6 @@ class _Main:
         except PepError as error:
             print(f"warning: no report: {error}", file=sys.stderr)
             return None
-
-    def _tell_fallback(self, data: CTRData) -> None:
-        """That another data set than the one asked for was used, if so; also to who wants no progress."""
-        if not (line := fallback_line(data)):
-            return
-        if self.options.log_format == "json":
-            JsonReporter(1).note(line)
-        else:
-            print(line, file=sys.stderr, flush=True)
 
     def _greet(self, data: CTRData, where: str, path: pathlib.Path) -> None:
         if self.options.quiet or self.options.log_format == "json":

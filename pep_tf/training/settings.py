@@ -12,12 +12,6 @@ from pep_tf.numbers import read_fields
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
 
 UPDATES = ("rowwise", "dense")
-_LEAST = {
-    **dict.fromkeys(("batch_size", "epochs", "patience", "prune_epochs"), 1),
-    **dict.fromkeys(("check_every", "checkpoint_every"), 1),
-    **dict.fromkeys(("l2", "threshold_learning_rate", "threshold_l2"), 0),
-    **dict.fromkeys(("dense_below", "seed"), 0),
-}
 FITTING_ALONE = ("epochs", "patience")  # what pruning does not look at
 PRUNING_ALONE = ("prune_epochs", "threshold_learning_rate", "threshold_l2", "threshold_target")
 
@@ -51,6 +45,13 @@ class Settings:
         RunError: a value out of its range.
     """
 
+    # Lower bounds.
+    _LEAST = {
+        **dict.fromkeys(("batch_size", "epochs", "patience", "prune_epochs"), 1),
+        **dict.fromkeys(("check_every", "checkpoint_every"), 1),
+        **dict.fromkeys(("l2", "threshold_learning_rate", "threshold_l2"), 0),
+        **dict.fromkeys(("dense_below", "seed"), 0),
+    }
     batch_size: int = 1024
     learning_rate: float = 1e-3
     l2: float = 1e-5
@@ -67,7 +68,7 @@ class Settings:
     checkpoint_every: int = 1000
 
     def __post_init__(self) -> None:
-        read_fields(self, _LEAST)
+        read_fields(self, self._LEAST)
         if self.learning_rate <= 0:
             raise RunError(f"`learning_rate` must be above 0. Received: {self.learning_rate}")
         if self.threshold_learning_rate == 0 and self.updates == "rowwise":

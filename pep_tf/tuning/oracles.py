@@ -68,6 +68,8 @@ class BayesianOracle(Durable, keras_tuner.oracles.BayesianOptimizationOracle):
 class GridOracle(Durable, keras_tuner.oracles.GridSearchOracle):
     """Grid search that knows after a kill where it was."""
 
+    _ordered_ids: Any
+
     def get_state(self) -> dict[str, Any]:
         links = self._ordered_ids
         order, index = [], links._next_index[None]

@@ -14,15 +14,12 @@ import tensorflow as tf
 
 from pep_tf.command_line import Command
 from pep_tf.experiments import flags
-from pep_tf.experiments.config import Config, load_study, make_config
-from pep_tf.experiments.load_data import fallback_line, load_for_seed
-from pep_tf.experiments.memory import memory_of, refuse_too_large
+from pep_tf.experiments.call import Call, define_how
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report.commands import quoted
-from pep_tf.experiments.run_folder import next_run_dir
 from pep_tf.experiments.search_record import STUDY, Search
 from pep_tf.experiments.terminal import TerminalReporter
-from pep_tf.paths import resolve, shown
+from pep_tf.paths import shown
 from pep_tf.training import Silent, use_memory_pool
 from pep_tf.tuning.oracles import ALGORITHMS
 from pep_tf.tuning.run import NOT_SEARCHED, Options, SearchRun, check_options
@@ -81,60 +78,36 @@ def _command() -> Command:
     )
     flags.define(command, without=NOT_SEARCHED)
     command.refuse(_NOT_HERE)
-    command.heading(flags.HOW)
-    command.path("config", None, "study file, for example experiments/tuning_movielens_1m.py")
-    command.path(
-        "run_dir", None, "folder of the search", shown="runs/search-<data set>-<model>-<number>"
+    define_how(
+        command, "experiments/tuning_movielens_1m.py", "runs/search-<data set>-<model>-<number>"
     )
-    command.switch("resume", False, "continue the search in --run_dir, or the latest one")
-    command.switch("quiet", False, "no progress, only the results")
-    command.switch(
-        "tensorboard", default.tensorboard, "write scalars, histograms and the HParams table"
-    )
-    command.switch(*flags.CHECK_MEMORY)
     return command
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
-    given = command.values
-    study = load_study(given.config) if given.config else {}
-    changes = flags.given(command)
-    by_hand = {*study, *changes}
-    # Refuses a bad flag before any work.
-    asked = make_config(Config.dataset, 0, study, changes, given=by_hand)
+    call, given = Call(command), command.values
     names = {field.name for field in dataclasses.fields(Options)}
     searched: dict[str, Any] = {name: given[name].value for name in names}
     options = Options(**searched)
     check_options(options, names & set(command.given()))
-    data = load_for_seed(
-        changes.get("dataset", study.get("dataset", Config.dataset)),
-        data_dir=given.data_dir,
-        features=asked.features,
-        seed=asked.seed,
-        **flags.data_options(command),
-    )
-    config = make_config(data.name, data.train.num_rows, study, changes, given=by_hand)
-    stem = f"search-{data.name}-{config.model}"
-    path = given.run_dir or next_run_dir(resolve("runs"), stem, given.resume)
+    data = call.load(call.asked.seed)
+    config = call.config(data)
+    path = call.run_dir(f"search-{data.name}-{config.model}")
     where = devices(config, data.schema.num_features)
+    call.check_memory(config, data)
     reporter = Silent() if given.quiet else TerminalReporter(config.batch_size)
     tune = given.tune if given["tune"].present else None
-    if given.check_memory:
-        refuse_too_large(memory_of(config, data.schema, data.train.num_rows))
     search = SearchRun(PruningHyperModel(config, data, tune), path, options, reporter, arguments)
     reporter.note(
         f"data set: {data.name}, {data.train.num_rows:,} training rows; table of {search.entries:,} "
         f"entries, budgets {', '.join(f'{b:,}' for b in search.objective.budgets)}; "
         f"device: {where}; results: {shown(path)}"
     )
-    fallback = fallback_line(data)
-    if fallback:
-        print(fallback, file=sys.stderr, flush=True)
+    call.warn_of_fallback(data)
     found = search(given.resume)
     if not is_worker():
         _show(found, path, search.used_up())
-        if fallback:
-            print(fallback, file=sys.stderr, flush=True)
+        call.warn_of_fallback(data)
     return 0
 
 

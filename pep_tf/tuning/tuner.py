@@ -159,7 +159,10 @@ def is_worker() -> bool:
 def _has_chief() -> bool:
     if "KERASTUNER_ORACLE_IP" not in os.environ:
         return False
-    for name in ("KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"):
-        if name not in os.environ:
-            raise RunError(f"KERASTUNER_ORACLE_IP is set, and so {name} must be, too.")
+    for name, what in (("ORACLE_PORT", "a port"), ("TUNER_ID", "an ID for each process")):
+        if f"KERASTUNER_{name}" not in os.environ:
+            raise RunError(
+                f'Environment variable "KERASTUNER_ORACLE_IP" was set, but "KERASTUNER_{name}" was not. '
+                f"Please specify {what}."
+            )
     return True

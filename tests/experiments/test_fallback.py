@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from pep_tf.experiments import main
+from pep_tf.experiments import call, main
 from pep_tf.tuning import run as search_run
 from pep_tf.tuning import search
 from tests import tiny
@@ -24,7 +24,7 @@ def command(tmp_path, monkeypatch, capsys):
 
     def run(module, *flags: str) -> tuple[list[str], list[str]]:
         monkeypatch.setattr(module, "use_memory_pool", lambda: None)  # it sets the environment
-        monkeypatch.setattr(module, "load_for_seed", lambda *_, **__: data)
+        monkeypatch.setattr(call, "load_for_seed", lambda *_, **__: data)
         code = module.main([*FLAGS, f"--run_dir={tmp_path / 'run'}", *flags])
         out, err = (text.splitlines() for text in capsys.readouterr())
         assert code == 0, err

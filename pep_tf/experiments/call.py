@@ -1,0 +1,91 @@
+"""One call of a command that trains: what its study file and its flags ask for."""
+
+import pathlib
+import sys
+
+from pep_tf.command_line import Command
+from pep_tf.data import CTRData
+from pep_tf.experiments import flags
+from pep_tf.experiments.config import Config, load_study, make_config
+from pep_tf.experiments.json_log import JsonReporter
+from pep_tf.experiments.load_data import fallback_line, load_for_seed
+from pep_tf.experiments.memory import memory_of, refuse_too_large
+from pep_tf.experiments.run_folder import next_run_dir
+from pep_tf.paths import resolve
+
+
+def define_how(command: Command, study: str, folder: str) -> None:
+    """Defines the flags on how to run that commands which train have in common.
+
+    Args:
+        command: gets them.
+        study: a study file, as an example.
+        folder: the folder of results by default, for the help.
+    """
+    command.heading(flags.HOW)
+    command.path("config", None, f"study file, for example {study}")
+    command.path("run_dir", None, "folder of the results", shown=folder)
+    command.switch("resume", False, "continue what is in --run_dir, or in the latest folder")
+    command.switch("quiet", False, "no progress, only the results")
+    command.switch("tensorboard", True, "write TensorBoard scalars, histograms and HParams")
+    command.switch(
+        "check_memory", True, "refuse to start what takes more memory than the machine has"
+    )
+
+
+class Call:
+    """What a command line asks for.
+
+    Args:
+        command: after it has read its flags.
+
+    Raises:
+        RunError: a bad study or flag, before any work.
+
+    Attributes:
+        options: values of the flags.
+        asked: the configuration, without the defaults of its data set.
+    """
+
+    def __init__(self, command: Command) -> None:
+        self._command, self.options = command, command.values
+        self._study = load_study(self.options.config) if self.options.config else {}
+        self._flags = flags.given(command)
+        self.asked = self._config(Config.dataset, 0)
+
+    def _config(self, dataset: str, train_rows: int) -> Config:
+        given = {*self._study, *self._flags}
+        return make_config(dataset, train_rows, self._study, self._flags, given=given)
+
+    def config(self, data: CTRData) -> Config:
+        """The configuration for a data set."""
+        return self._config(data.name, data.train.num_rows)
+
+    def load(self, seed: int) -> CTRData:
+        """The data set as this seed splits it."""
+        return load_for_seed(
+            self._flags.get("dataset", self._study.get("dataset", Config.dataset)),
+            data_dir=self.options.data_dir,
+            features=self.asked.features,
+            seed=seed,
+            first_seed=self.asked.seed,
+            **flags.data_options(self._command),
+        )
+
+    def check_memory(self, config: Config, data: CTRData) -> None:
+        """Raises RunError where the run takes more memory than there is, if that is to be checked."""
+        if self.options.check_memory:
+            refuse_too_large(memory_of(config, data.schema, data.train.num_rows))
+
+    def run_dir(self, stem: str) -> pathlib.Path:
+        """The folder of the results: the one asked for, or the next one of that name below `runs`."""
+        return self.options.run_dir or next_run_dir(resolve("runs"), stem, self.options.resume)
+
+    def warn_of_fallback(self, data: CTRData) -> None:
+        """That another data set than the one asked for was used, if so; also where progress is not shown."""
+        if not (line := fallback_line(data)):
+            return
+        if self._command.given().get("log_format") == "json":
+            JsonReporter(1).note(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
