@@ -49,7 +49,8 @@ COMMANDS = {
     "search": "pep_tf.tuning.search",
     "report": "pep_tf.experiments.report.__main__",
     "inspect": "pep_tf.export.inspect",
-    "prepare": "data_prep.criteo.prepare",
+    "prepare": "pep_tf.prepare.criteo",
+    "export": "pep_tf.experiments.export",
 }
 
 

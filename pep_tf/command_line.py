@@ -275,15 +275,15 @@ class Command:
             with told_from(self._least_level):
                 return main(rest) or 0
         except PepError as error:
-            return _refuse(error)
+            return refuse(error)
         except (MemoryError, tf.errors.ResourceExhaustedError) as error:
             told = f"out of memory: {error}".splitlines()[0]
             on_gpu = "GPU" in told and "table_device" in self.values
-            return _refuse(told + (_ON_THE_HOST if on_gpu else ""))
+            return refuse(told + (_ON_THE_HOST if on_gpu else ""))
         except OSError as error:
             if not error.filename or not (isinstance(error, _REFUSED) or error.errno in _FULL):
                 raise
-            return _refuse(f"{error.filename}: {error.strerror}")
+            return refuse(f"{error.filename}: {error.strerror}")
         except KeyboardInterrupt:
             print("\ninterrupted" + self._after_interrupt, file=sys.stderr)
             return _INTERRUPTED
@@ -330,6 +330,7 @@ def _reason(error: flags.IllegalFlagValueError) -> PepError:
     return UsageError(f"`{name}` must be true or false. Received: {value!r}")
 
 
-def _refuse(error: object) -> int:
+def refuse(error: object) -> int:
+    """Tells what the user can mend; returns the exit code."""
     print(f"error: {error}", file=sys.stderr)
     return 1

@@ -14,7 +14,8 @@ from pep_tf.errors import RunError
 
 COMMANDS = [
     *("pep_tf.experiments.main", "pep_tf.tuning.search"),
-    *("pep_tf.experiments.report.__main__", "pep_tf.export.inspect"),
+    *("pep_tf.experiments.report.__main__", "pep_tf.export.inspect", "pep_tf.experiments.export"),
+    *(f"pep_tf.prepare.{name}" for name in ("movielens", "criteo", "avazu", "table")),
     *(f"data_prep.{name}.prepare" for name in ("movielens", "criteo", "avazu", "table")),
     *(f"benchmarks.{name}" for name in ("catch_up_error", "export_auc", "input_pipeline")),
     *(
@@ -27,9 +28,10 @@ FLAGS = {
     "pep_tf.experiments.main": "dataset data_dir seeds budgets mlp_widths config run_dir tensorboard",
     "pep_tf.tuning.search": "algorithm max_trials tune chief_timeout budgets config run_dir",
     "pep_tf.experiments.report.__main__": "output",
-    "data_prep.movielens.prepare": "raw out features seed",
-    "data_prep.criteo.prepare": "raw out encoding buckets min_count count_on seed workers overwrite",
-    "data_prep.avazu.prepare": "raw out encoding buckets hour on_bad_row",
+    "pep_tf.experiments.export": "out dtype format examples plugin",
+    "pep_tf.prepare.movielens": "raw out features seed",
+    "pep_tf.prepare.criteo": "raw out encoding buckets min_count count_on seed workers overwrite",
+    "pep_tf.prepare.avazu": "raw out encoding buckets hour on_bad_row",
     "benchmarks.step_time": "updates kept floor compare pairs",
     "benchmarks.memory": "every output",
 }
@@ -176,7 +178,10 @@ def test_help_of_every_command(name, capsys, monkeypatch):
         monkeypatch.setattr(module, "use_memory_pool", lambda: None)  # it sets the environment
     assert module.main(["--help"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"usage: python -m {name.removesuffix('.__main__')} [--flag=value ...]")
+    shown = re.sub(
+        r"^data_prep\.(\w+)\.prepare$", r"pep_tf.prepare.\1", name.removesuffix(".__main__")
+    )
+    assert out.startswith(f"usage: python -m {shown} [--flag=value ...]")
     listed = re.findall(r"^  --(?:\[no\])?(\w+)", out, re.M)
     assert not {"verbosity", "v", "stderrthreshold", "pdb", "flagfile"} & set(listed)
     assert set(FLAGS.get(name, "").split()) <= set(listed)

@@ -112,7 +112,10 @@ def test_every_command_has_a_name(capsys):
     for name in COMMANDS:
         assert name in told.out
         assert run_command([name, "--help"]) == 0
-        assert "usage: python -m pep_tf." in capsys.readouterr().out
+        start = "usage: pep-tf prepare NAME" if name == "prepare" else "usage: python -m pep_tf."
+        assert start in capsys.readouterr().out
+    assert run_command(["prepare", "table", "--help"]) == 0
+    assert "usage: python -m pep_tf.prepare.table" in capsys.readouterr().out
 
 
 def test_a_name_that_is_imported_late_is_none_of_a_module():

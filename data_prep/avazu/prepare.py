@@ -1,21 +1,8 @@
-"""Prepares Avazu (Kaggle, 2014): `python -m data_prep.avazu.prepare --raw=train.csv --out=DIR`."""
+"""`python -m data_prep.avazu.prepare`, as `pep-tf prepare avazu`."""
 
 import sys
-from collections.abc import Sequence
 
-from data_prep import clicklogs
-from pep_tf.data.clicklogs.formats import HOURS
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns its exit code."""
-    command = clicklogs.new_command("avazu", __doc__)
-    command.heading("Features")
-    command.choice(
-        "hour", HOURS[0], HOURS, "`hour` as it is, or hour of day and weekday made of it"
-    )
-    return clicklogs.run(command, "avazu", arguments, hour=True)
-
+from pep_tf.prepare.avazu import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,15 +1,8 @@
-"""Prepares Criteo (Kaggle, 2014): `python -m data_prep.criteo.prepare --raw=train.txt --out=DIR`."""
+"""`python -m data_prep.criteo.prepare`, as `pep-tf prepare criteo`."""
 
 import sys
-from collections.abc import Sequence
 
-from data_prep import clicklogs
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns its exit code."""
-    return clicklogs.run(clicklogs.new_command("criteo", __doc__), "criteo", arguments)
-
+from pep_tf.prepare.criteo import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pep_tf.data.datasets import LOADERS as LOADERS
     from pep_tf.data.datasets import has_own_split as has_own_split
     from pep_tf.data.datasets import load as load
+    from pep_tf.data.datasets import register as register
 
 # Readers of files and tables are imported when they are asked for: they need more packages.
 __getattr__ = lazily(
@@ -29,5 +30,6 @@ __getattr__ = lazily(
         "LOADERS": "pep_tf.data.datasets",
         "has_own_split": "pep_tf.data.datasets",
         "load": "pep_tf.data.datasets",
+        "register": "pep_tf.data.datasets",
     },
 )

@@ -4,7 +4,7 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pep_tf.data.clicklogs.formats import FORMATS, Format
 from pep_tf.data.clicklogs.load import load_click_log
@@ -20,6 +20,7 @@ from pep_tf.numbers import whole
 from pep_tf.paths import resolve
 
 PAPER = "paper"
+_Loader = TypeVar("_Loader", bound=Callable[..., CTRData])
 
 
 def _click_log(fmt: Format) -> Callable[..., CTRData]:
@@ -35,7 +36,7 @@ def _click_log(fmt: Format) -> Callable[..., CTRData]:
         _paper_only(fmt.name, features)
         if data_dir is None:
             raise DataError(
-                f"{fmt.name} needs `data_dir`: a store that data_prep.{fmt.name}.prepare wrote, or the "
+                f"{fmt.name} needs `data_dir`: a store that `pep-tf prepare {fmt.name}` wrote, or the "
                 "raw file itself."
             )
         options = {"seed": seed, "on_bad_row": on_bad_row, "hour": hour}
@@ -85,6 +86,26 @@ LOADERS: dict[str, Callable[..., CTRData]] = {
     "synthetic-criteo": _synthetic("criteo"),
     "synthetic-avazu": _synthetic("avazu"),
 }
+
+
+def register(name: str) -> Callable[[_Loader], _Loader]:
+    """Decorator for a loader (see `LOADERS`): `load` and the commands then know the data set by its name.
+
+    Args:
+        name: of the data set, after `--dataset=`; the `name` of what the loader returns as well.
+
+    Raises:
+        ValueError: the name of another data set.
+    """
+
+    def add(loader: _Loader) -> _Loader:
+        known = LOADERS.get(name, loader)
+        if known.__qualname__ != loader.__qualname__:
+            raise ValueError(f"`name` must not be that of another data set. Received: {name!r}")
+        LOADERS[name] = loader
+        return loader
+
+    return add
 
 
 _STORED = {"criteo", "avazu", "synthetic-criteo", "synthetic-avazu"}

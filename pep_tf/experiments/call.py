@@ -2,9 +2,14 @@
 
 import pathlib
 import sys
+from collections.abc import Callable, Sequence
 
-from pep_tf.command_line import Command
+import tensorflow as tf
+
+from pep_tf import plugins
+from pep_tf.command_line import Command, refuse
 from pep_tf.data import CTRData
+from pep_tf.errors import PepError
 from pep_tf.experiments import flags
 from pep_tf.experiments.config import Config, load_study, make_config
 from pep_tf.experiments.json_log import JsonReporter
@@ -12,6 +17,31 @@ from pep_tf.experiments.load_data import fallback_line, load_for_seed
 from pep_tf.experiments.memory import memory_of, refuse_too_large
 from pep_tf.experiments.run_folder import next_run_dir
 from pep_tf.paths import resolve
+from pep_tf.plugins import load_plugins
+
+
+def run_command(
+    define: Callable[[], Command],
+    work: Callable[[Command, list[str]], int],
+    arguments: Sequence[str] | None,
+) -> int:
+    """Runs a command that trains; returns its exit code.
+
+    Args:
+        define: makes it with its flags, after plug-ins have added to their choices.
+        work: called once its flags have been read, with all arguments.
+        arguments: of the command line; None for those of this process.
+    """
+    tf.get_logger().setLevel(
+        "ERROR"
+    )  # it warns that each stage and trial traces a model of its own
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        load_plugins(given)
+    except PepError as error:
+        return refuse(error)
+    command = define()
+    return command.run(lambda _: work(command, given), given)
 
 
 def define_how(command: Command, study: str, folder: str) -> None:
@@ -24,6 +54,7 @@ def define_how(command: Command, study: str, folder: str) -> None:
     """
     command.heading(flags.HOW)
     command.path("config", None, f"study file, for example {study}")
+    command.items(plugins.FLAG, None, plugins.ABOUT)
     command.path("run_dir", None, "folder of the results", shown=folder)
     command.switch("resume", False, "continue what is in --run_dir, or in the latest folder")
     command.switch("quiet", False, "no progress, only the results")

@@ -5,7 +5,8 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from pep_tf.data import LOADERS, FeatureSchema
+from pep_tf.data import FeatureSchema
+from pep_tf.data.clicklogs.formats import FORMATS as CLICK_LOGS
 from pep_tf.errors import RunError
 from pep_tf.experiments.effects import check_effects
 from pep_tf.export.check import FORMATS
@@ -78,10 +79,9 @@ class Config(Settings):
         for name in ("dropout", "attention_dropout"):
             if not 0 <= (rate := getattr(self, name)) < 1:
                 raise RunError(f"`{name}` must be at least 0 and below 1. Received: {rate}")
-        # A study may have registered a model of its own.
-        for name, choices in {**CHOICES, "model": models_with("embedding")}.items():
-            if (value := getattr(self, name)) not in choices:
-                raise RunError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
+        for name, known in choices().items():
+            if (value := getattr(self, name)) not in known:
+                raise RunError(f"`{name}` must be one of {', '.join(known)}. Received: {value!r}")
         if self.threshold_init != AUTO:
             if read_number(self.threshold_init) is None:
                 raise RunError(
@@ -169,17 +169,20 @@ class Config(Settings):
         return Settings(**{k: v for k, v in vars(self).items() if k in names})
 
 
-CHOICES = {
-    "model": models_with("embedding"),
-    "method": (*METHODS, *SCHEMES),
-    "granularity": GRANULARITIES,
-    "updates": UPDATES,
-    "table_device": (AUTO, GPU, CPU),
-    "precision": tuple(PRECISIONS),
-    "ticket_init": INITS,
-    "export_dtype": DTYPES,
-    "export_format": (*FORMATS, BOTH, NONE),
-}
+def choices() -> dict[str, tuple[str, ...]]:
+    """What a field may be, where that is one of several words; a study or a plug-in may have added some."""
+    return {
+        "model": models_with("embedding"),
+        "method": (*METHODS, *SCHEMES),
+        "granularity": tuple(GRANULARITIES),
+        "updates": UPDATES,
+        "table_device": (AUTO, GPU, CPU),
+        "precision": tuple(PRECISIONS),
+        "ticket_init": INITS,
+        "export_dtype": DTYPES,
+        "export_format": (*FORMATS, BOTH, NONE),
+    }
+
 
 _MANY_ROWS = 1_000_000
 _FULL_ROWS = 10_000_000  # a click log of at least this many training rows gets the paper's s0
@@ -197,7 +200,7 @@ def dataset_defaults(dataset: str, train_rows: int) -> dict[str, Any]:
         return {}
     if dataset == "movielens-small":
         return {"threshold_init": AUTO, "prune_epochs": 40}
-    if dataset not in LOADERS or dataset.startswith("movielens"):
+    if dataset.removeprefix("synthetic-") not in CLICK_LOGS:
         few = {"epochs": 10, "prune_epochs": 10, "patience": 2}
         return {
             "threshold_init": AUTO,

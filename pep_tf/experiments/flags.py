@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from pep_tf.command_line import Command
-from pep_tf.experiments.config import CHOICES, LINEAR_AND_MORE, Config
+from pep_tf.experiments.config import LINEAR_AND_MORE, Config, choices
 from pep_tf.experiments.effects import models_taking
 from pep_tf.numbers import type_name
 
@@ -17,7 +17,7 @@ GROUPS = {
         "movielens-small, movielens-100k, -10m, -20m, -25m, -32m, criteo, avazu, synthetic-criteo, "
         "synthetic-avazu; or data of your own: a table "
         "(.csv, .tsv, .gz, .parquet) beside --label and --features, a Python file that declares one, or "
-        "the folder of a store that data_prep.table.prepare wrote",
+        "the folder of a store that `pep-tf prepare table` wrote",
         "features": "MovieLens-1M: 'paper' (7 fields) or 'with_ids' (9 fields, user and movie as well); a "
         "table: fields and kinds, user=vocabulary,item=hash:9999,price=bins:32,tags=multi:|",
         "seed": "of split, initial weights, shuffling and dropout; a prepared store has its split already",
@@ -107,8 +107,8 @@ def _define(command: Command, field: dataclasses.Field[Any], text: str) -> None:
     if models := models_taking(name):
         text = f"{', '.join(models)}: {text}"
     default: Any = field.default
-    if name in CHOICES:
-        command.choice(name, default, CHOICES[name], text)
+    if known := choices().get(name):
+        command.choice(name, default, known, text)
     elif kind == "bool":
         command.switch(name, default, text)
     elif kind in ("int", "int | None"):

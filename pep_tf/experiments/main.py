@@ -9,15 +9,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from pep_tf.command_line import Command
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
 from pep_tf.device import settle_arithmetic
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags
-from pep_tf.experiments.call import Call, define_how
+from pep_tf.experiments.call import Call, define_how, run_command
 from pep_tf.experiments.config import TF32, Config
 from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.environment import MAIN, environment
@@ -38,10 +36,7 @@ from pep_tf.training import Reporter, Silent, use_memory_pool
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     use_memory_pool()
-    tf.get_logger().setLevel("ERROR")  # it warns where each stage's own model is traced anew
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    command = _command()
-    return command.run(lambda _: _Main(command, arguments)(), arguments)
+    return run_command(_command, lambda command, given: _Main(command, given)(), arguments)
 
 
 def _command() -> Command:

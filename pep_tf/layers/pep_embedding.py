@@ -10,7 +10,14 @@ import tensorflow as tf
 from pep_tf.device import dense_below, on_gpu
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.numbers import real
-from pep_tf.tables import THRESHOLDS, Found, Granularity, RowTable, RowVariable, soft_threshold
+from pep_tf.tables import (
+    THRESHOLDS,
+    Found,
+    RowTable,
+    RowVariable,
+    granularity_of,
+    soft_threshold,
+)
 from pep_tf.tables.distinct import expand
 from pep_tf.tables.pull import Pull
 from pep_tf.tables.row_table import is_exported
@@ -107,7 +114,7 @@ class PEPEmbedding(TableLayer):
         super().__init__(input_dim, output_dim, **kwargs)
         if pruning not in PRUNING:
             raise ValueError(f"`pruning` must be one of {list(PRUNING)}. Received: {pruning!r}")
-        self.granularity = Granularity(granularity)
+        self.granularity = granularity_of(granularity)
         if self.granularity.by_field and self.field_sizes is None:
             raise ValueError(f"`field_sizes` must be given for granularity {granularity!r}.")
         self.threshold_init = real("threshold_init", threshold_init)
@@ -205,17 +212,8 @@ class PEPEmbedding(TableLayer):
         stored = tf.convert_to_tensor(self.thresholds)
         if not is_exported():
             stored = self.pull.on(stored)
-        if self.granularity.by_field:
-            return tf.gather(stored, self.field_of(found.ids))
-        return stored
-
-    def field_of(self, rows: tf.Tensor) -> tf.Tensor:
-        """Index of the field that each of `rows` belongs to; same shape and type."""
-        assert self.field_sizes is not None, "granularities by field have field sizes"
-        ends = tf.constant(np.cumsum(self.field_sizes)[:-1], rows.dtype)
-        rows_in_line = tf.reshape(rows, [-1])
-        fields = tf.searchsorted(ends, rows_in_line, side="right", out_type=rows.dtype)
-        return tf.reshape(fields, tf.shape(rows))
+        groups = self.granularity.groups(found.ids, self.field_sizes)
+        return stored if groups is None else tf.gather(stored, groups)
 
     @property
     def embeddings(self) -> tf.Tensor:

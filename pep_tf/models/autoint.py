@@ -61,6 +61,5 @@ class AutoInt(CTRModel):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        del config["first_order"]
         mlp = {"mlp_widths": self.deep.widths, "dropout": self.deep.dropout}
         return {**config, **mlp, "attention": self.attention_config}

@@ -119,15 +119,18 @@ class CTRModel(keras.Model):
         return tf.reduce_sum(first_order, axis=1) + tf.cast(self.bias, first_order.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
+        tables = {"embedding": self.embedding, "first_order": self.first_order}
         noted = {} if self.trained_on is None else {"trained_on": self.trained_on}
         return {
             **noted,
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "fields": self.fields,
-            "embedding": self.embedding and serialize(self.embedding),
-            "first_order": self.first_order and serialize(self.first_order),
+            **{
+                name: keras.saving.serialize_keras_object(table)
+                for name, table in tables.items()
+                if table is not None
+            },
         }
 
     @classmethod

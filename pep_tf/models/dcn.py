@@ -60,6 +60,5 @@ class DCN(CTRModel):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        del config["first_order"]
         cross = {"cross_layers": self.cross.layers, "cross_rank": self.cross.rank}
         return {**config, **cross, "mlp_widths": self.deep.widths, "dropout": self.deep.dropout}

@@ -34,8 +34,3 @@ class Linear(CTRModel):
 
     def interact(self, embedded: Any, first_order: Any = None, training: Any = None) -> Any:
         return self.linear_term(first_order)
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["embedding"]
-        return config

@@ -2,6 +2,7 @@
 
 from pep_tf.tables.granularity import GRANULARITIES as GRANULARITIES
 from pep_tf.tables.granularity import Granularity as Granularity
+from pep_tf.tables.granularity import granularity_of as granularity_of
 from pep_tf.tables.pull import Pull as Pull
 from pep_tf.tables.row_table import BLOCK_ENTRIES as BLOCK_ENTRIES
 from pep_tf.tables.row_table import THRESHOLDS as THRESHOLDS

@@ -1,8 +1,13 @@
 """How many thresholds a table has: one for all of it, or one each dimension, feature, field, or pairs of these."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-GRANULARITIES = ("global", "dimension", "feature", "feature_dim", "field", "field_dim")
+import numpy as np
+import tensorflow as tf
+
+_Kind = TypeVar("_Kind", bound="type[Granularity]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +23,11 @@ class Granularity:
     | `field` | (F, 1) | the rows of a field |
     | `field_dim` | (F, d) | a column within a field |
 
+    One of your own is a subclass with a `shape` and, where its s has a row for each of several groups of
+    features, `groups`; `register` makes it known.
+
     Raises:
-        ValueError: a name that is not in the table above.
+        ValueError: a name that is not in the table above, nor registered.
     """
 
     name: str
@@ -33,12 +41,12 @@ class Granularity:
     @property
     def by_feature(self) -> bool:
         """Whether s has one row a feature, so that only the rows of a batch take part in a step."""
-        return self.name.startswith("feature")
+        return self.name in ("feature", "feature_dim")
 
     @property
     def by_field(self) -> bool:
         """Whether s has one row a field."""
-        return self.name.startswith("field")
+        return self.name in ("field", "field_dim")
 
     def shape(self, num_features: int, num_fields: int, dim: int) -> tuple[int, ...]:
         """Shape of s for a table of `num_features` x `dim` whose rows belong to `num_fields`."""
@@ -50,3 +58,44 @@ class Granularity:
             "field": (num_fields, 1),
             "field_dim": (num_fields, dim),
         }[self.name]
+
+    def groups(self, rows: tf.Tensor, field_sizes: Sequence[int] | None) -> tf.Tensor | None:
+        """The row of s that each of these rows of the table has, of their shape; None where s is broadcast."""
+        if not self.by_field or field_sizes is None:
+            return None
+        ends = tf.constant(np.cumsum(field_sizes)[:-1], rows.dtype)
+        fields = tf.searchsorted(ends, tf.reshape(rows, [-1]), side="right", out_type=rows.dtype)
+        return tf.reshape(fields, tf.shape(rows))
+
+
+_PUBLISHED = ("global", "dimension", "feature", "feature_dim", "field", "field_dim")
+GRANULARITIES: dict[str, type[Granularity]] = dict.fromkeys(_PUBLISHED, Granularity)
+
+
+def register(name: str) -> Callable[[_Kind], _Kind]:
+    """Class decorator for a `Granularity`: layers, commands and searches then know it by its name.
+
+    Args:
+        name: of the granularity, after `--granularity=`.
+
+    Raises:
+        ValueError: the name of another granularity.
+    """
+
+    def add(kind: _Kind) -> _Kind:
+        known = GRANULARITIES.get(name, kind)
+        if known.__qualname__ != kind.__qualname__:
+            raise ValueError(f"`name` must not be that of another granularity. Received: {name!r}")
+        GRANULARITIES[name] = kind
+        return kind
+
+    return add
+
+
+def granularity_of(name: str) -> Granularity:
+    """The granularity of that name.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    return GRANULARITIES.get(name, Granularity)(name)

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-import tensorflow as tf
 
 from pep_tf.command_line import Command
 from pep_tf.experiments import flags
-from pep_tf.experiments.call import Call, define_how
+from pep_tf.experiments.call import Call, define_how, run_command
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report.commands import quoted
 from pep_tf.experiments.search_record import STUDY, Search
@@ -37,10 +36,7 @@ _NOT_HERE = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     use_memory_pool()
-    tf.get_logger().setLevel("ERROR")  # it warns that each trial compiles a model of its own
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    command = _command()
-    return command.run(lambda _: _run(command, arguments), arguments)
+    return run_command(_command, _run, arguments)
 
 
 def _command() -> Command:

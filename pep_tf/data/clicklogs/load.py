@@ -29,7 +29,7 @@ def load_criteo(data_dir: PathLike, *, verify: bool = False, **options: Any) -> 
     A store has the options that it was prepared with; what is given here beside it must be the same.
 
     Args:
-        data_dir: what `data_prep.criteo.prepare` wrote, or the raw `train.txt` itself, whose rows are
+        data_dir: what `pep-tf prepare criteo` wrote, or the raw `train.txt` itself, whose rows are
             then mapped to ids while they are read.
         verify: hashes every file of a store, even where size, times and inode are what they were; a
             raw file is read and hashed each time.

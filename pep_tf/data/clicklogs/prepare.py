@@ -1,4 +1,4 @@
-"""Prepares a store from a raw file: what `python -m data_prep.<data set>.prepare` runs."""
+"""Prepares a store from a raw file: what `pep-tf prepare criteo` and `avazu` run."""
 
 import dataclasses
 import os

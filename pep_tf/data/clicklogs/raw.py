@@ -56,7 +56,7 @@ def index_raw(raw: RawFile, seed: int) -> RawIndex:
     if raw.path.is_file() and is_gzip(raw.path):
         raise DataError(
             f"{raw.path}: a gzip file cannot be streamed in shuffled order; "
-            f"unpack it, or prepare it with data_prep.{raw.format.name}.prepare."
+            f"unpack it, or prepare it with `pep-tf prepare {raw.format.name}`."
         )
     counts, content = LineCounts(raw.format), ContentDigest()
     digests = [hashlib.md5() for _ in SPLITS]

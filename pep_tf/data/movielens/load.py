@@ -42,7 +42,7 @@ def load_1m(
 
     Args:
         data_dir: folder of the original `ratings.dat`, `users.dat`, `movies.dat`, or a store that
-            `data_prep.movielens.prepare` wrote; None has TFDS download them, see `read_tfds`.
+            `pep-tf prepare movielens` wrote; None has TFDS download them, see `read_tfds`.
         features: a key of `FEATURES`; a store has those that it was prepared with.
         seed: seed of the split, 0 where it is None; a store has its split already.
         verify: hashes every file of a store, even where size, times and inode are what they were.

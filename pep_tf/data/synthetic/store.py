@@ -39,7 +39,7 @@ def synthetic_store(
 
     Args:
         shape: "criteo" or "avazu".
-        data_dir: what `data_prep.<shape>.prepare` wrote from the text.
+        data_dir: what `pep-tf prepare <shape>` wrote from the text.
         num_features, seed: those of `write_raw_text`. The N of the data set is that of the store.
         verify: see `load_criteo`.
 

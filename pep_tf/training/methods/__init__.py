@@ -5,12 +5,15 @@ A method is one file, whose function yields tickets as `prune` does, and one lin
 
 import functools
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pep_tf.training.methods.magnitude import magnitude
 from pep_tf.training.methods.prefix import prefix
 from pep_tf.training.methods.random_masks import random_masks
 from pep_tf.training.prune import PruneResult, prune
 from pep_tf.training.settings import FITTING_ALONE, PRUNING_ALONE
+
+_Method = TypeVar("_Method", bound=Callable[..., PruneResult])
 
 METHODS: dict[str, Callable[..., PruneResult]] = {
     "pep": prune,
@@ -20,6 +23,26 @@ METHODS: dict[str, Callable[..., PruneResult]] = {
     "random": random_masks,
 }
 PEP = "pep"
+
+
+def register(name: str) -> Callable[[_Method], _Method]:
+    """Decorator for a function as `pep_tf.training.prune`: `pep_tf.prune` and the command know it by its name.
+
+    Args:
+        name: of the method, after `--method=`.
+
+    Raises:
+        ValueError: the name of another method.
+    """
+
+    def add(method: _Method) -> _Method:
+        known: Any = METHODS.get(name, method)
+        if getattr(known, "__qualname__", "") != getattr(method, "__qualname__", None):
+            raise ValueError(f"`name` must not be that of another method. Received: {name!r}")
+        METHODS[name] = method
+        return method
+
+    return add
 
 
 def idle_settings(method: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ _DIMS = (16, 64)  # embedding dimensions to tell the memory for
 def new_command(dataset: str, about: str) -> Command:
     """The flags of a preparation."""
     # TFDS tells every step; the bars and the report do.
-    command = Command(f"data_prep.{dataset}.prepare", about, least_level=logging.ERROR)
+    command = Command(f"pep_tf.prepare.{dataset}", about, least_level=logging.ERROR)
     default = Options()
     command.heading("Files")
     command.path(

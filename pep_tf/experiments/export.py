@@ -1,0 +1,83 @@
+"""Writes a saved Keras model, or a ticket as it was cut, for serving: its tables in few bytes.
+
+The command line: `python -m pep_tf.experiments.export model.keras --out=served/model`.
+"""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from pep_tf import api, plugins
+from pep_tf.command_line import Command, UsageError, refuse
+from pep_tf.errors import PepError, RunError
+from pep_tf.export.check import FORMATS
+from pep_tf.export.inspect import inspect, render
+from pep_tf.paths import resolve, shown
+from pep_tf.tables.packed.values import DTYPES
+from pep_tf.training import Ticket
+
+_TICKET = ".safetensors"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        plugins.load_plugins(given)
+    except PepError as error:
+        return refuse(error)
+    command = Command("pep_tf.experiments.export", __doc__, arguments="MODEL")
+    out = command.path(
+        "out", None, "folder of the model: gets version 1, or the next", required=True
+    )
+    dtype = command.choice("dtype", "float32", DTYPES, "how the entries of the tables are stored")
+    form = command.choice("format", "savedmodel", FORMATS, "for TF Serving, or a .tflite")
+    examples = command.path(
+        "examples",
+        None,
+        "an .npz with a batch of inputs by name, or an .npy, to check the answers on",
+        shown="made-up inputs",
+        exists=True,
+    )
+    command.items(plugins.FLAG, None, "modules to import first, which register layers of your own")
+
+    def export(paths: list[str]) -> None:
+        if len(paths) > 1:
+            raise UsageError(f"Give one MODEL, a .keras or a ticket. Received: {paths}")
+        model = _model(resolve(paths[0]))
+        batch = None if examples.value is None else _batch(examples.value)
+        options = {"dtype": dtype.value, "format": form.value, "examples": batch}
+        version = api.export(model, out.value, **options)
+        print(render(inspect(version)))
+        print(shown(version))
+
+    return command.run(export, given)
+
+
+def _model(path: pathlib.Path) -> keras.Model:
+    """The model of a `.keras` file, or of a ticket with the weights that it had when it was cut."""
+    if not path.exists():
+        raise RunError(f"{path}: there is no such file.")
+    if path.suffix == _TICKET:
+        print("the ticket as it was cut: it has not been retrained", file=sys.stderr)
+        return Ticket.load(path).model("trained")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (OSError, TypeError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise RunError(f"{path} cannot be read as a Keras model: {reason}") from error
+
+
+def _batch(path: pathlib.Path) -> object:
+    try:
+        found = np.load(path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"--examples={path} cannot be read: {error}") from error
+    return dict(found) if path.suffix == ".npz" else found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
