@@ -14,7 +14,7 @@ from pep_tf.experiments.report import write_report
 from pep_tf.experiments.results import Results
 from pep_tf.export.inspect import inspect
 from pep_tf.paths import resolve, shown
-from pep_tf.tuning.record import Search
+from pep_tf.tuning import Search
 from tests import tiny
 from tests.experiments.report import folders
 
