@@ -42,6 +42,8 @@ plot_html_show_formats = False
 html_theme = "furo"
 html_title = f"pep_tf {__version__}"
 html_favicon = "favicon.svg"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sphinx = False
 
 COMMANDS = {

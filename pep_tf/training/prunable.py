@@ -40,7 +40,7 @@ def prunable(
 
     Sequential and functional models, nested ones, wrappers such as `TimeDistributed`, and subclassed
     models whose `get_config` holds their layers. Any other model is given as the function that makes
-    it, with what it has to use in place of `keras.layers.Embedding`:
+    it, with what it has to use in place of `keras.layers.Embedding`::
 
         def build_fn(Embedding):
             return MyModel(Embedding(1000, 16, name="item"))
