@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pep_tf.errors import RunError
 from pep_tf.export.precision import precision_of
+from pep_tf.extras import missing
 
 FORMATS = ("savedmodel", "litert")
 # Largest difference of a probability, by how the numbers are stored; int8 and int4 have no bar, their
@@ -119,8 +120,7 @@ def litert_answers(
 
 
 def check_litert() -> None:
-    """Raises RunError unless LiteRT is installed, which runs a `.tflite` to check it."""
+    """Raises MissingExtra unless LiteRT is installed, which runs a `.tflite` to check it."""
     if importlib.util.find_spec(_LITERT) is None:
-        raise RunError(
-            "A LiteRT export is checked by running it: pip install -r requirements-export.txt"
-        )
+        what = "a LiteRT export, which is checked by running it,"
+        raise missing(ModuleNotFoundError(name=_LITERT), what)

@@ -7,11 +7,12 @@ import statistics
 import matplotlib.image
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.browser import DESKTOP, PHONE, chromium, opened  # noqa: F401
 from tests.experiments.command import SHORT, called, rows_without_times
 
-FLAGS = ["--seeds=2", "--baseline_dims=2", "--log_format=json", "--notensorboard"]
+FLAGS = ["--seeds=2", "--baseline_dims=2", "--log_format=json"]
 
 # Columns of the table of results and what they show, as far as `results.json` has it.
 COLUMNS = {
@@ -62,6 +63,23 @@ def test_each_seed_has_a_run_folder(finished):
         126,
     ]
     assert all({"nnz", "threshold_low", "threshold_high"} <= set(c) for c in history["prune"])
+
+
+def test_each_seed_has_a_board_of_its_own(finished):
+    folder, _, _ = finished
+    assert not (folder / "tensorboard").exists()
+    for seed in "01":
+        board = folder / "seeds" / seed / "tensorboard"
+        history = json.loads((board.parent / "history.json").read_text())
+        assert {path.name for path in board.iterdir()} == set(history)
+        (events,) = (board / "prune").iterdir()
+        found = [
+            (event.step, tf.make_ndarray(value.tensor).item())
+            for event in tf.compat.v1.train.summary_iterator(str(events))
+            for value in event.summary.value
+            if value.tag == "nnz"
+        ]
+        assert found == [(check["step"], check["nnz"]) for check in history["prune"]]
 
 
 def test_progress_and_results_as_json(finished):
