@@ -1,0 +1,301 @@
+r"""Which way to a small table is best on MovieLens-1M, by bytes and by entries: an FM, 7 fields, d = 64.
+
+Question: at the same bytes, which method loses least test AUC against the full table in float32, and how much?
+
+One protocol for all: split, seeds, optimizer and patience are the same, training ends by patience, and every method has
+as many trials of its own settings and of the bits of a number, at one size on seed 0 and by validation AUC (`TRIALS`).
+AUC is that of the numbers as they are stored. Bytes are those of table and first-order weights, with scales and masks.
+
+Command (about 150 trained tables; continues where it was killed):
+    python -m experiments.methods_movielens_1m --data_dir=<ml-1m folder> --out=runs/methods
+In a minute, on the small set, to see that it works: the same with --cut.
+Kept in OUT: `results.json` (rows, search, sizes that a method cannot have) and `frontier.png`, after each run.
+"""
+
+import dataclasses
+import json
+import pathlib
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pep_tf.command_line import Command
+from pep_tf.data import CTRData
+from pep_tf.data.dataset import Split
+from pep_tf.device import settle_arithmetic
+from pep_tf.errors import NumberError, PepError
+from pep_tf.experiments.config import Config, make_config
+from pep_tf.experiments.load_data import load_for_seed
+from pep_tf.experiments.report import drawing
+from pep_tf.experiments.results import Row
+from pep_tf.experiments.run import Run
+from pep_tf.experiments.run_folder import RunFolder
+from pep_tf.export.check import saved_model_answer
+from pep_tf.export.inspect import inspect
+from pep_tf.export.model_card import read_card
+from pep_tf.training import Silent
+from pep_tf.training.metrics import metrics_of
+from pep_tf.training.state import save_text
+
+CONFIG = {"dataset": "movielens-1m", "model": "fm", "epochs": 300, "export_dtype": "int8"}
+CUT = {
+    "dataset": "movielens-small",
+    "model": "fm",
+    "epochs": 1,
+    "embedding_dim": 12,
+    "export_dtype": "int8",
+}
+SIZES = ("10%bytes", "5%bytes", "3%bytes", "2%bytes", "1%bytes")
+SEARCHED = "3%bytes"
+CUT_SIZES = ("20%bytes", "10%bytes")
+TRIALS: tuple[dict[str, Any], ...] = ({}, {"export_dtype": "int4"}, {"learning_rate": 3e-3})
+UNIFORM = "uniform"
+METHODS: dict[str, dict[str, Any]] = {
+    UNIFORM: {"method": "random", "no_retrain": True},  # its tickets are not looked at
+    "prefix": {"method": "prefix", "ticket_init": "trained"},
+    "magnitude": {"method": "magnitude"},
+    "pep": {"method": "pep"},
+    **{name: {"method": name} for name in ("random", "hash", "qr", "mde", "magnitude_rounds")},
+}
+DIMS = (2, 4, 8, 16, 32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """The study over methods, seeds and sizes.
+
+    Attributes:
+        out: folder of everything.
+        data_dir: of the data set.
+        methods: names of `METHODS`.
+        seeds: how many, from 0 on.
+        trials: how many of `TRIALS` a method has.
+        cut: whether it is the small one.
+    """
+
+    out: pathlib.Path
+    data_dir: pathlib.Path | None
+    methods: Sequence[str]
+    seeds: int
+    trials: int
+    cut: bool = False
+
+    def __call__(self) -> dict[str, Any]:
+        """Does what is not done yet; returns what `results.json` holds."""
+        done: dict[str, Any] = {"search": {}, "cannot": {}, "rows": []}
+        for seed in range(self.seeds):
+            data = load_for_seed(self._common["dataset"], data_dir=self.data_dir, seed=seed)
+            for method in dict.fromkeys((UNIFORM, *self.methods)):
+                if seed == 0:
+                    done["search"][method] = self._search(method, data)
+                chosen = done["search"][method]["chosen"]
+                found = self._cell(method, data, seed, chosen, self._sizes, f"seed_{seed}")
+                done["cannot"] |= {f"{method} {size}": why for size, why in found["cannot"].items()}
+                done["rows"] += found["rows"]
+                done["summary"] = summary(done["rows"])
+                save_text(self.out / "results.json", json.dumps(done, indent=1) + "\n")
+                draw(done["summary"], self.out / "frontier.png")
+        return done
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        return CUT if self.cut else CONFIG
+
+    @property
+    def _sizes(self) -> Sequence[str]:
+        return CUT_SIZES if self.cut else SIZES
+
+    def _search(self, method: str, data: CTRData) -> dict[str, Any]:
+        """The settings of the highest validation AUC at one size; for uniform tables of one width."""
+        size, tried = self._sizes[-1] if self.cut else SEARCHED, []
+        if self.trials == 1:
+            return {"size": size, "tried": [], "chosen": TRIALS[0]}
+        for number, settings in enumerate(TRIALS[: self.trials]):
+            cell = self._cell(method, data, 0, settings, [size], f"trial_{number}")
+            aucs = [row["stored_validation_auc"] for row in cell["rows"]]
+            tried.append({"settings": settings, "validation_auc": max(aucs, default=0.0)})
+        return {"size": size, "tried": tried, "chosen": max(tried, key=_auc)["settings"]}
+
+    def _cell(
+        self,
+        method: str,
+        data: CTRData,
+        seed: int,
+        settings: dict[str, Any],
+        sizes: Sequence[str],
+        name: str,
+    ) -> dict[str, Any]:
+        """The rows of a method on one seed, from their file if they are done."""
+        path = self.out / "cells" / f"{method}_{name}"
+        if not (path / "rows.json").exists():
+            started = time.time()
+            changes = {**self._common, **METHODS[method], **settings, "seed": seed}
+            if method == UNIFORM:
+                changes["baseline_dims"] = self._widths(name)
+            cannot = {size: why for size in sizes if (why := _refusal(changes, size, data))}
+            left = tuple(size for size in sizes if size not in cannot)
+            rows = self._rows(
+                path, method, changes | {"budgets": left[-1:] if method == UNIFORM else left}, data
+            )
+            found = {
+                "rows": [{"method": method, "settings": settings} | row for row in rows],
+                "cannot": cannot,
+            }
+            save_text(path / "rows.json", json.dumps(found, indent=1) + "\n")
+            print(f"{method} {name}: {len(rows)} rows in {time.time() - started:.0f} s", flush=True)
+        return dict(json.loads((path / "rows.json").read_text("utf-8")))
+
+    def _widths(self, name: str) -> Sequence[int]:
+        """Of the uniform tables beside the full one, which the others are compared with."""
+        if UNIFORM not in self.methods:
+            return ()
+        return DIMS[2:3] if name.startswith("trial") or self.cut else DIMS
+
+    def _rows(
+        self, path: pathlib.Path, method: str, changes: dict[str, Any], data: CTRData
+    ) -> list[dict[str, Any]]:
+        if not changes["budgets"]:
+            return []
+        config = make_config(data.name, data.train.num_rows, changes)
+        folder = RunFolder(path)
+        folder.open(dataclasses.asdict(config), data, resume=folder.begun)
+        if method != UNIFORM and folder.row("baseline") is None:
+            folder.finish("baseline", self._baseline(config.seed))  # the same table, trained once
+        Run(config, data, folder, Silent())()
+        exported = [_measured(version, data) for version in sorted((path / "export").glob("*/1"))]
+        return [
+            row
+            for row in exported
+            if (row["stage"] in ("baseline", "uniform")) == (method == UNIFORM)
+        ]
+
+    def _baseline(self, seed: int) -> Row:
+        """The uniform table of full width on a seed, which is done before other methods."""
+        cells = (self.out / "cells" / f"{UNIFORM}_{name}" for name in (f"seed_{seed}", "trial_0"))
+        return next(row for cell in cells if (row := RunFolder(cell).row("baseline")) is not None)
+
+
+def _auc(trial: dict[str, Any]) -> float:
+    return float(trial["validation_auc"])
+
+
+def _refusal(changes: dict[str, Any], size: str, data: CTRData) -> str | None:
+    """Why a method cannot have a size; None if it can."""
+    config: Config = make_config(data.name, data.train.num_rows, changes | {"budgets": (size,)})
+    try:
+        config.resolved_budgets(data.schema)
+        config.schemes(data.schema)
+    except NumberError as error:
+        return str(error)
+    return None
+
+
+def _measured(version: pathlib.Path, data: CTRData) -> dict[str, Any]:
+    """A row with the AUC and the bytes of what is stored."""
+    row, sizes = read_card(version)["metrics"], inspect(version)["bytes"]
+    return {
+        **{
+            name: row[name]
+            for name in ("stage", "seed", "embedding_dim", "nnz", "best_epoch", "epochs", "capped")
+        },
+        **{name: row[name] for name in ("validation_auc", "test_auc", "seconds")},
+        "table_bytes": sizes["values"] + sizes["indices"] + sizes["first_order"],
+        "stored_validation_auc": _stored_auc(version, data.validation),
+        "stored_test_auc": _stored_auc(version, data.test),
+    }
+
+
+def _stored_auc(version: pathlib.Path, split: Split) -> float:
+    batches = [(ids.numpy(), labels.numpy()) for ids, labels, *_ in split.batches(1 << 16)]
+    answers = [saved_model_answer(version, {"ids": ids}).astype(np.float64) for ids, _ in batches]
+    answer = np.concatenate(answers)
+    return metrics_of(
+        np.concatenate([own for _, own in batches]), np.log(answer) - np.log1p(-answer)
+    ).auc
+
+
+def summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Means over seeds, and paired differences to the full float32 table, a line a method and size."""
+    rows = list(rows)
+    full = {row["seed"]: row["test_auc"] for row in rows if row["stage"] == "baseline"}
+    lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    places: dict[tuple[str, int], int] = {}
+    for row in sorted(rows, key=lambda row: -row["table_bytes"]):
+        cell = (row["method"], row["seed"])
+        places[cell] = places.get(cell, -1) + 1  # the sizes of a seed by their order
+        lines.setdefault((row["method"], places[cell]), []).append(row)
+    told = []
+    for (method, _), own in sorted(lines.items()):
+        differences = [row["stored_test_auc"] - full[row["seed"]] for row in own]
+        told.append(
+            {
+                "method": method,
+                "table_bytes": statistics.fmean(row["table_bytes"] for row in own),
+                "numbers": statistics.fmean(row["nnz"] for row in own),
+                "seeds": [row["seed"] for row in own],
+                "stored_test_auc": statistics.fmean(row["stored_test_auc"] for row in own),
+                "difference_to_full": statistics.fmean(differences),
+                "deviation": statistics.stdev(differences) if len(own) > 1 else None,
+                "capped": any(row["capped"] for row in own),
+            }
+        )
+    return told
+
+
+def draw(lines: Sequence[dict[str, Any]], path: pathlib.Path) -> None:
+    """Test AUC of what is stored against bytes and against entries; hollow where at the cap of epochs."""
+    with drawing.canvas(4.2, columns=2) as (figure, axes):
+        ways = (
+            ("table_bytes", "bytes", drawing.short_bytes),
+            ("numbers", "numbers", drawing.short),
+        )
+        for axis, (name, label, form) in zip(np.ravel(axes), ways, strict=True):
+            axis.set_xscale("log")
+            for index, method in enumerate(dict.fromkeys(line["method"] for line in lines)):
+                own = sorted((x for x in lines if x["method"] == method), key=lambda x: x[name])
+                at, auc = [x[name] for x in own], [x["stored_test_auc"] for x in own]
+                colour = drawing.series_colour(index)
+                axis.plot(at, auc, color=colour, label=method if name == "numbers" else None)
+                for x, y, line in zip(at, auc, own, strict=True):
+                    face = drawing.colour("paper") if line["capped"] else colour
+                    axis.plot(x, y, "o", color=colour, markerfacecolor=face, markersize=4)
+            drawing.log_axis(axis.xaxis, form)
+            axis.set_xlabel(
+                f"{label} of table and first-order weights" if label == "bytes" else "numbers kept"
+            )
+        np.ravel(axes)[0].set_ylabel("test AUC, as stored")
+        figure.legend(loc="outside lower left", ncols=5)
+        figure.set_facecolor("white")
+        figure.set_size_inches(9, 4.2)
+        figure.savefig(path, dpi=110)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    command = Command("experiments.methods_movielens_1m", __doc__)
+    command.path("data_dir", None, "folder of MovieLens-1M")
+    command.path("out", None, "folder of the study, which a later call goes on with", required=True)
+    command.items("methods", tuple(METHODS), f"some of {', '.join(METHODS)}")
+    command.whole("seeds", 3, "how many, from 0 on", least=1)
+    command.whole("trials", len(TRIALS), "of settings, a method", least=1)
+    command.switch("cut", False, "the small data set, two sizes and an epoch each")
+    return command.run(lambda _: _run(command), arguments)
+
+
+def _run(command: Command) -> None:
+    asked = command.values
+    if unknown := sorted(set(asked.methods) - set(METHODS)):
+        raise PepError(
+            f"`methods` must be some of {', '.join(METHODS)}. Received: {', '.join(unknown)}"
+        )
+    settle_arithmetic()
+    study = Study(asked.out, asked.data_dir, asked.methods, asked.seeds, asked.trials, asked.cut)
+    print(json.dumps(study()["summary"], indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The study of methods side by side: its cut, which goes on after a kill."""
+
+import json
+
+import pytest
+
+from experiments import methods_movielens_1m as study
+from pep_tf.training.metrics import metrics_of
+from tests import tiny
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(study, "load_for_seed", lambda *_, **__: tiny.DATA)
+    monkeypatch.setattr(study, "CUT_SIZES", ("60%bytes", "5%bytes"))
+    monkeypatch.setitem(study.CUT, "embedding_dim", tiny.DIM)
+
+
+def test_a_study_that_was_killed_goes_on_and_keeps_what_it_found(small, tmp_path, monkeypatch):
+    asked = [f"--out={tmp_path}", "--cut", "--seeds=1", "--trials=1", "--methods=hash"]
+
+    class Killed(study.Run):
+        def __call__(self):
+            if self.config.method == "hash":
+                raise KeyboardInterrupt
+            return super().__call__()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "Run", Killed)
+        assert study.main(asked) != 0
+    ended = (tmp_path / "cells" / "uniform_seed_0" / "rows.json").stat().st_mtime_ns
+    assert study.main(asked) == 0
+    assert (tmp_path / "cells" / "uniform_seed_0" / "rows.json").stat().st_mtime_ns == ended
+    found = json.loads((tmp_path / "results.json").read_text())
+    full, small_table = found["rows"]
+    assert (full["stage"], small_table["method"]) == ("baseline", "hash")
+    assert small_table["table_bytes"] <= 0.6 * 4 * 16 * 5
+    assert "at least 39 bytes" in found["cannot"]["hash 5%bytes"]
+    assert (tmp_path / "frontier.png").stat().st_size > 5000
+    [line] = [x for x in found["summary"] if x["method"] == "hash"]
+    expected = small_table["stored_test_auc"] - full["test_auc"]
+    assert line["difference_to_full"] == pytest.approx(expected)
+    assert line["capped"]
+
+
+def test_the_auc_is_that_of_what_is_stored(monkeypatch):
+    answers = iter([0.1 * tiny.DATA.test.labels + 0.2])
+    monkeypatch.setattr(study, "saved_model_answer", lambda *_: next(answers))
+    assert study._stored_auc(None, tiny.DATA.test) == 1.0
+    assert metrics_of(tiny.DATA.test.labels, tiny.DATA.test.labels).auc == 1.0
+
+
+def test_an_unknown_method_is_refused(tmp_path, capsys):
+    assert study.main([f"--out={tmp_path}", "--methods=mgqe"]) == 1
+    assert "`methods` must be some of uniform, prefix" in capsys.readouterr().err
