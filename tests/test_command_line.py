@@ -22,7 +22,8 @@ COMMANDS = [
         f"benchmarks.{name}"
         for name in ("input_wait", "memory", "serving", "step_time", "sum_rows")
     ),
-    *(f"experiments.{name}" for name in ("rowwise_outcome", "synthetic_criteo", "tuning_report")),
+    *(f"experiments.{name}" for name in ("methods_movielens_1m", "rowwise_outcome")),
+    *(f"experiments.{name}" for name in ("synthetic_criteo", "tuning_report")),
 ]
 FLAGS = {
     "pep_tf.experiments.main": "dataset data_dir seeds budgets mlp_widths config run_dir tensorboard",
