@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pep_tf.data.clicklogs.formats import FORMATS, Format
 from pep_tf.data.clicklogs.load import load_click_log
-from pep_tf.data.columns import ENDINGS, is_own, load_own, own_store
+from pep_tf.data.columns import ENDINGS, is_own, load_own, name_of, own_store
 from pep_tf.data.columns.stored_table import read_table_store
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
@@ -137,7 +137,7 @@ def load(
         verify: hashes every file of a prepared store, even where size, times and inode are what they
             were when that was last done.
         **options: synthetic data: `rows`, `num_features`; raw click logs: `on_bad_row`; raw Avazu:
-            `hour`; a table: `label`, `split`, `weight`, `drop`.
+            `hour`; a table: `label`, `split`, `weight`, `drop`, `store`, `overwrite`.
 
     Returns:
         The data set; its `name` is the one really used, its `details` say where it came from.
@@ -186,10 +186,9 @@ def _own(dataset: str, data_dir: Any, features: Any, seed: int, options: Any) ->
             f"`data_dir` has no effect beside {dataset!r}, which is a file: leave it out."
         )
     features = None if features == PAPER else features
-    data = load_own(dataset, features=features, seed=seed, **options)
-    if data.name in LOADERS:
-        raise DataError(f"{dataset}: must have another name than the data set {data.name!r}.")
-    return data
+    if (name := name_of(dataset)) in LOADERS:
+        raise DataError(f"{dataset}: must have another name than the data set {name!r}.")
+    return load_own(dataset, features=features, seed=seed, **options)
 
 
 def _store_of(dataset: Any) -> Path | None:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from absl import logging
 
 from pep_tf.command_line import Command
-from pep_tf.data.columns import is_own, load_own
+from pep_tf.data import load
+from pep_tf.data.columns import is_own
 from pep_tf.data.columns.declared import OPTIONS
 from pep_tf.data.store.manifest import read_manifest
 from pep_tf.data.store.place import find_store
@@ -44,14 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not dataset.value or not is_own(dataset.value):
             raise DataError(f"`dataset` must be a table or a .py. Received: {dataset.value!r}")
         given = {name: value for name, value in command.given().items() if name in OPTIONS}
-        load_own(
-            dataset.value,
-            features=features.value,
-            seed=seed.value,
-            store=out.value,
-            overwrite=overwrite.value,
-            **given,
-        )
+        given |= {} if features.value is None else {"features": features.value}
+        place = {"store": out.value, "overwrite": overwrite.value}
+        load(dataset.value, seed=seed.value, **place, **given)
         folder = find_store(out.value)
         print(report({"folder": str(folder), **read_manifest(folder)}))
 

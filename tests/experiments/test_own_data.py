@@ -79,6 +79,10 @@ def test_a_store_of_it_trains_and_serves_as_well(run, capsys, monkeypatch):
     told = capsys.readouterr().out
     assert "train      160 rows" in told
     assert "  user  " in told
+    (run / "criteo.py").write_text((run / "drinks.py").read_text())
+    assert prepare.main(["--dataset=criteo.py", f"--out={run / 'none'}"]) == 1
+    assert "must have another name than the data set 'criteo'" in capsys.readouterr().err
+    assert not (run / "none").exists()
     flags = [*FLAGS, "--dataset=store", "--run_dir=stored", "--no_retrain", "--export_format=none"]
     assert main.main(flags) == 0
     config = json.loads((run / "stored" / "config.json").read_text("utf-8"))

@@ -2,6 +2,7 @@
 
 from pep_tf.data.columns.declared import is_own as is_own
 from pep_tf.data.columns.declared import load_own as load_own
+from pep_tf.data.columns.declared import name_of as name_of
 from pep_tf.data.columns.declared import own_store as own_store
 from pep_tf.data.columns.files import from_files as from_files
 from pep_tf.data.columns.from_dataframe import from_dataframe as from_dataframe

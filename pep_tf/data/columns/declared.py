@@ -11,7 +11,7 @@ from absl import logging
 from pep_tf.data.columns.files import from_files
 from pep_tf.data.columns.from_dataframe import from_dataframe
 from pep_tf.data.columns.suggest import suggest_features
-from pep_tf.data.columns.table_files import ending_of
+from pep_tf.data.columns.table_files import ending_of, paths_of, stem_of
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.store.place import find_store
 from pep_tf.errors import DataError
@@ -26,6 +26,11 @@ OPTIONS = ("label", "split", "weight", "drop")
 def is_own(dataset: str) -> bool:
     """Whether the name of a data set is that of a file."""
     return dataset.endswith(".py") or ending_of(dataset) is not None
+
+
+def name_of(dataset: str) -> str:
+    """What the data set of a file is called."""
+    return resolve(dataset).stem if dataset.endswith(".py") else stem_of(paths_of(dataset)[0])
 
 
 def own_store(dataset: str) -> pathlib.Path | None:

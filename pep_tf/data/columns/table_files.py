@@ -43,7 +43,7 @@ class TableFiles:
     """
 
     def __init__(self, files: Files) -> None:
-        self.paths = _paths(files)
+        self.paths = paths_of(files)
         self.names = _File(self.paths[0]).names()
 
     @property
@@ -99,7 +99,8 @@ def stem_of(path: pathlib.Path) -> str:
     return path.name[: -len(ending_of(path) or "")]
 
 
-def _paths(files: Files) -> list[pathlib.Path]:
+def paths_of(files: Files) -> list[pathlib.Path]:
+    """The files that are named, those of a pattern in order."""
     found: list[pathlib.Path] = []
     for asked in [files] if isinstance(files, str | os.PathLike) else files:
         pattern = str(resolve(asked))

@@ -1,16 +1,18 @@
 """Synthetic rows: raw text to ids inside a serving graph, the inverse of `text.tokens`."""
 
+import functools
 import zlib
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.clicklogs.column_rules import HOUR, HOUR_WORDS
 from pep_tf.data.clicklogs.whole_numbers import ZEROS, without_zeros
-from pep_tf.data.field_keys import FieldKeys
+from pep_tf.data.columns.encoder import Encoder
+from pep_tf.data.columns.transform import ColumnTransform
 from pep_tf.data.lookup import TextLookup
-from pep_tf.data.raw import UNKNOWN, RawColumn, refuse
+from pep_tf.data.raw import UNKNOWN
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.synthetic.shape import Column, get_shape
 from pep_tf.data.synthetic.text import HEX_FACTOR, tokens
@@ -28,7 +30,7 @@ _WRITTEN = {
 }
 
 
-class SyntheticTransform(tf.Module):
+class SyntheticTransform(ColumnTransform):
     """Raw columns, texts all of them, to per-field ids.
 
     - A text that is not of its column's kind fails the batch, the column named: no row has such.
@@ -45,59 +47,47 @@ class SyntheticTransform(tf.Module):
     """
 
     def __init__(self, shape: str, schema: FeatureSchema) -> None:
-        super().__init__(name="synthetic")
-        self.schema, self._shape = schema, shape
-        self._columns = columns = get_shape(shape).columns
         with tf.device("CPU"):
-            self._fields = [
-                _HexIds(column, size)
-                if column.kind == "hex"
-                else _Tokens(column, tokens(shape, field, np.arange(size)))
-                for field, (column, size) in enumerate(zip(columns, schema.sizes, strict=True))
-            ]
-
-    def without(self, empty: np.ndarray) -> "SyntheticTransform":
-        """See `RawTransform.without`: this one has no vocabulary worth a cut."""
-        del empty
-        return self
-
-    def raw_columns(self) -> dict[str, RawColumn]:
-        """The columns that it reads, string [B]."""
-        return {
-            c.name: RawColumn(tf.string, _WRITTEN[c.kind][1], missing="") for c in self._columns
-        }
-
-    def field_keys(self) -> list[FieldKeys]:
-        """See `RawTransform.field_keys`; a text that spells no id adds nothing."""
-        return [
-            FieldKeys(
-                {"name": "vocabulary", "column": column.name},
-                tokens(self._shape, field, np.arange(size)).tolist(),
-            )
-            for field, (column, size) in enumerate(
-                zip(self._columns, self.schema.sizes, strict=True)
-            )
-        ]
-
-    def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """int32 [B, F], per-field ids or `UNKNOWN`, of `{column: string [B]}`."""
-        with tf.device("CPU"):
-            values = [raw[column.name] for column in self._columns]
-            refused = [
-                ~tf.strings.regex_full_match(texts, f"(?:{_WRITTEN[column.kind][0]})?")
-                for column, texts in zip(self._columns, values, strict=True)
-            ]
-            with tf.control_dependencies([refuse(self.raw_columns(), values, refused)]):
-                named = zip(self._fields, values, strict=True)
-                return tf.stack([field(texts) for field, texts in named], axis=1)
+            encoders = {
+                column.name: (_HexIds if column.kind == "hex" else _Tokens)(
+                    column, shape, place, size
+                )
+                for place, (column, size) in enumerate(
+                    zip(get_shape(shape).columns, schema.sizes, strict=True)
+                )
+            }
+        super().__init__(encoders, {name: name for name in encoders})
+        self.fingerprint = ""  # the schema says it all
 
 
-class _Tokens(tf.Module):
-    """Numbers and hours to the ids whose tokens they are, whatever zeros are written with them."""
+class _Spelled(Encoder):
+    """Texts to the ids whose tokens they are; all ids are kept in a smaller transform."""
 
-    def __init__(self, column: Column, known: np.ndarray) -> None:
+    def __init__(self, column: Column, shape: str, place: int, size: int) -> None:
         super().__init__(name=column.name)
-        self._kind, self._lookup = column.kind, TextLookup(known, column.name)
+        self._kind, self.size = column.kind, size
+        self._written, self.must_be = _WRITTEN[column.kind]
+        self._tokens = functools.partial(tokens, shape, place, np.arange(size))
+
+    def refused_here(self, texts: tf.Tensor) -> tf.Tensor:
+        return ~tf.strings.regex_full_match(texts, f"(?:{self._written})?")
+
+    def state(self) -> list[Any]:
+        return []
+
+    def encoding(self) -> dict[str, Any]:
+        return {"name": "vocabulary"}  # a text that spells no id adds nothing
+
+    def key_texts(self) -> list[bytes]:
+        return self._tokens().tolist()
+
+
+class _Tokens(_Spelled):
+    """Numbers and hours, whatever zeros are written with them."""
+
+    def __init__(self, column: Column, shape: str, place: int, size: int) -> None:
+        super().__init__(column, shape, place, size)
+        self._lookup = TextLookup(self._tokens(), column.name)
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         if self._kind == "hour":
@@ -106,12 +96,8 @@ class _Tokens(tf.Module):
         return self._lookup(tf.strings.regex_replace(texts, "^-0$", "0"))
 
 
-class _HexIds(tf.Module):
+class _HexIds(_Spelled):
     """Eight hex digits to the id that they spell, by arithmetic: no vocabulary has to be kept."""
-
-    def __init__(self, column: Column, size: int) -> None:
-        super().__init__(name=column.name)
-        self._first, self._size = zlib.crc32(column.name.encode()), size
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         characters = tf.io.decode_raw(texts, tf.uint8, fixed_length=_DIGITS)
@@ -123,10 +109,10 @@ class _HexIds(tf.Module):
         # The product wraps at 2^64; its lower 32 bits are right all the same.
         inverse = tf.constant(pow(HEX_FACTOR, -1, 2**32), tf.int64)
         ids = tf.bitwise.bitwise_and(
-            (number - self._first) * inverse, tf.constant(2**32 - 1, tf.int64)
+            (number - zlib.crc32(self.name.encode())) * inverse, tf.constant(2**32 - 1, tf.int64)
         )
         spelled = (tf.strings.length(texts) == _DIGITS) & tf.reduce_all(digits < _NO_DIGIT, axis=1)
-        return tf.cast(tf.where(spelled & (ids < self._size), ids, UNKNOWN), tf.int32)
+        return tf.cast(tf.where(spelled & (ids < self.size), ids, UNKNOWN), tf.int32)
 
 
 def _digit_of() -> np.ndarray:
