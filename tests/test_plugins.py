@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pep_tf import cli
-from pep_tf.data import LOADERS
+from pep_tf.data import DATA_SETS
 from pep_tf.experiments import main
 from pep_tf.models import MODELS
 from pep_tf.tables import GRANULARITIES
@@ -27,7 +27,7 @@ def outside(tmp_path, monkeypatch):
     """A working folder of one's own, and registries that are as before afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    registries = (LOADERS, MODELS, GRANULARITIES, METHODS)
+    registries = (DATA_SETS, MODELS, GRANULARITIES, METHODS)
     before = [dict(registry) for registry in registries]
     yield tmp_path
     for registry, own in zip(registries, before, strict=True):

@@ -16,7 +16,7 @@ from pep_tf.extras import lazily
 if TYPE_CHECKING:
     from pep_tf.data.columns import from_files as from_files
     from pep_tf.data.columns.from_dataframe import from_dataframe as from_dataframe
-    from pep_tf.data.datasets import LOADERS as LOADERS
+    from pep_tf.data.datasets import DATA_SETS as DATA_SETS
     from pep_tf.data.datasets import has_own_split as has_own_split
     from pep_tf.data.datasets import load as load
     from pep_tf.data.datasets import register as register
@@ -27,7 +27,7 @@ __getattr__ = lazily(
     {
         "from_dataframe": "pep_tf.data.columns",
         "from_files": "pep_tf.data.columns",
-        "LOADERS": "pep_tf.data.datasets",
+        "DATA_SETS": "pep_tf.data.datasets",
         "has_own_split": "pep_tf.data.datasets",
         "load": "pep_tf.data.datasets",
         "register": "pep_tf.data.datasets",

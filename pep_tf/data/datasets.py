@@ -1,19 +1,20 @@
 """The data sets by their names."""
 
+import functools
 import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pep_tf.data.clicklogs.formats import FORMATS, Format
-from pep_tf.data.clicklogs.load import load_click_log
+from pep_tf.data.clicklogs.formats import click_log_defaults
+from pep_tf.data.clicklogs.load import DATA_SETS as CLICK_LOGS
 from pep_tf.data.columns import ENDINGS, is_own, load_own, name_of, own_store
 from pep_tf.data.columns.stored_table import read_table_store
+from pep_tf.data.data_set import DataSet
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
-from pep_tf.data.movielens import LOADERS as MOVIELENS
-from pep_tf.data.movielens import is_store
+from pep_tf.data.movielens import DATA_SETS as MOVIELENS
 from pep_tf.data.store.manifest import read_manifest
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
@@ -23,73 +24,46 @@ PAPER = "paper"
 _Loader = TypeVar("_Loader", bound=Callable[..., CTRData])
 
 
-def _click_log(fmt: Format) -> Callable[..., CTRData]:
-    def loader(
-        *,
-        data_dir: Path | None,
-        features: str,
-        seed: int | None,
-        verify: bool = False,
-        on_bad_row: str | None = None,
-        hour: str | None = None,
-    ) -> CTRData:
-        _paper_only(fmt.name, features)
-        if data_dir is None:
-            raise DataError(
-                f"{fmt.name} needs `data_dir`: a store that `pep-tf prepare {fmt.name}` wrote, or the "
-                "raw file itself."
-            )
-        options = {"seed": seed, "on_bad_row": on_bad_row, "hour": hour}
-        return load_click_log(fmt, data_dir, verify=verify, **options)
+def _synthetic(
+    *,
+    shape: str,
+    data_dir: Path | None,
+    seed: int | None,
+    verify: bool = False,
+    rows: int | None = None,
+    num_features: int = 2_000_000,
+) -> CTRData:
+    from pep_tf.data.synthetic import synthetic  # here: only who asks for it waits for it
+    from pep_tf.data.synthetic.store import synthetic_store
 
-    return loader
-
-
-def _synthetic(shape: str) -> Callable[..., CTRData]:
-    def loader(
-        *,
-        data_dir: Path | None,
-        features: str,
-        seed: int | None,
-        verify: bool = False,
-        rows: int | None = None,
-        num_features: int = 2_000_000,
-    ) -> CTRData:
-        from pep_tf.data.synthetic import synthetic  # here: only who asks for it waits for it
-        from pep_tf.data.synthetic.store import synthetic_store
-
-        _paper_only(f"synthetic-{shape}", features)
-        seed = seed or 0
-        if data_dir is not None:
-            if rows is not None:
-                raise DataError("A store has the rows that it has: leave `rows` out.")
-            return synthetic_store(
-                shape, data_dir, num_features=num_features, seed=seed, verify=verify
-            )
-        return synthetic(
-            shape, rows=1_000_000 if rows is None else rows, num_features=num_features, seed=seed
-        )
-
-    return loader
+    seed = seed or 0
+    if data_dir is None:
+        rows = 1_000_000 if rows is None else rows
+        return synthetic(shape, rows=rows, num_features=num_features, seed=seed)
+    if rows is not None:
+        raise DataError("A store has the rows that it has: leave `rows` out.")
+    return synthetic_store(shape, data_dir, num_features=num_features, seed=seed, verify=verify)
 
 
-def _paper_only(dataset: str, features: str) -> None:
-    if features != PAPER:
-        raise DataError(f"`features` of {dataset} must be 'paper'. Received: {features!r}")
-
-
-# A new data set is one line here. A loader takes `data_dir`, `features`, `seed` and options of its
-# own, `verify` among them if it reads a store; it raises DataError for whatever the user can mend.
-LOADERS: dict[str, Callable[..., CTRData]] = {
+DATA_SETS: dict[str, DataSet] = {
     **MOVIELENS,
-    **{name: _click_log(fmt) for name, fmt in FORMATS.items()},
-    "synthetic-criteo": _synthetic("criteo"),
-    "synthetic-avazu": _synthetic("avazu"),
+    **CLICK_LOGS,
+    **{
+        f"synthetic-{shape}": DataSet(
+            functools.partial(_synthetic, shape=shape),
+            is_store=Path.is_dir,
+            options=("rows", "num_features"),
+            defaults=click_log_defaults,
+        )
+        for shape in CLICK_LOGS
+    },
 }
 
 
 def register(name: str) -> Callable[[_Loader], _Loader]:
-    """Decorator for a loader (see `LOADERS`): `load` and the commands then know the data set by its name.
+    """Decorator for a loader: `load` and the commands then know the data set by its name.
+
+    The loader takes `data_dir`, `features`, `seed` and options of its own.
 
     Args:
         name: of the data set, after `--dataset=`; the `name` of what the loader returns as well.
@@ -99,17 +73,15 @@ def register(name: str) -> Callable[[_Loader], _Loader]:
     """
 
     def add(loader: _Loader) -> _Loader:
-        known = LOADERS.get(name, loader)
-        if known.__qualname__ != loader.__qualname__:
+        known = DATA_SETS[name].load if name in DATA_SETS else loader
+        if getattr(known, "__qualname__", None) != loader.__qualname__:
             raise ValueError(f"`name` must not be that of another data set. Received: {name!r}")
-        LOADERS[name] = loader
+        given = {"data_dir", "features", "seed", "verify"}
+        options = tuple(p for p in inspect.signature(loader).parameters if p not in given)
+        DATA_SETS[name] = DataSet(loader, features=None, options=options)
         return loader
 
     return add
-
-
-_STORED = {"criteo", "avazu", "synthetic-criteo", "synthetic-avazu"}
-_FILES_OR_STORE = {"movielens", "movielens-1m"}
 
 
 def load(
@@ -124,11 +96,11 @@ def load(
     """Loads a data set, split 80/10/10.
 
     Args:
-        dataset: a key of `LOADERS`, or data of your own: a Python file, or a table (see
+        dataset: a key of `DATA_SETS`, or data of your own: a Python file, or a table (see
             `pep_tf.data.columns.load_own`); or the folder of any prepared store. "movielens" is
             MovieLens-1M from `data_dir` or TFDS, else the small set; "movielens-1m" and
             "movielens-small" are those and no other.
-        data_dir: folder with the files of the data set (see the loader for what else it takes);
+        data_dir: folder with the files of the data set (or what else its declaration has);
             synthetic data: none, or the store prepared from its raw text.
         features: "paper", or "with_ids" (MovieLens: user and movie ids as well); of a table
             `{field: kind}`, see `from_dataframe`.
@@ -160,24 +132,30 @@ def load(
         return _own(dataset, data_dir, features, seed or 0, options)
     if folder := _store_of(dataset):
         return _stored(folder, data_dir, features, seed, verify, options)
-    if dataset not in LOADERS:
+    if dataset not in DATA_SETS:
         raise DataError(
-            f"`dataset` must be one of {sorted(LOADERS)}, or a file: {', '.join(ENDINGS)}, or .py, or the "
+            f"`dataset` must be one of {sorted(DATA_SETS)}, or a file: {', '.join(ENDINGS)}, or .py, or the "
             "folder of a store. "
             f"Received: {dataset!r}"
         )
-    loader = LOADERS[dataset]
-    parameters = inspect.signature(loader).parameters
-    if unknown := sorted(set(options) - set(parameters)):
+    found = DATA_SETS[dataset]
+    if unknown := sorted(set(options) - set(found.options)):
         raise DataError(f"{dataset} has no option {', '.join(unknown)}: leave it out.")
+    if found.features and features not in found.features:
+        known = list(found.features)
+        raise DataError(f"`features` of {dataset} must be one of {known}. Received: {features!r}")
     path = None if data_dir is None else resolve(data_dir)
+    if path is None and found.needs:
+        raise DataError(f"{dataset} needs `data_dir`: {found.needs}.")
     if path is not None and not path.exists():
         raise DataError(f"`data_dir` must exist. Received: {str(path)!r}")
     if seed is None and not has_own_split(dataset, path):
         seed = 0
-    if "verify" in parameters:  # what is no store is read whole each time
+    if found.features is None or len(found.features) > 1:
+        options["features"] = features
+    if found.is_store:  # what is no store is read whole each time
         options["verify"] = verify
-    return loader(data_dir=path, features=features, seed=seed, **options)
+    return found.load(data_dir=path, seed=seed, **options)
 
 
 def _own(dataset: str, data_dir: Any, features: Any, seed: int, options: Any) -> CTRData:
@@ -186,14 +164,14 @@ def _own(dataset: str, data_dir: Any, features: Any, seed: int, options: Any) ->
             f"`data_dir` has no effect beside {dataset!r}, which is a file: leave it out."
         )
     features = None if features == PAPER else features
-    if (name := name_of(dataset)) in LOADERS:
+    if (name := name_of(dataset)) in DATA_SETS:
         raise DataError(f"{dataset}: must have another name than the data set {name!r}.")
     return load_own(dataset, features=features, seed=seed, **options)
 
 
 def _store_of(dataset: Any) -> Path | None:
     """The store that a data set is named by, the folder of it."""
-    return own_store(dataset) if isinstance(dataset, str) and dataset not in LOADERS else None
+    return own_store(dataset) if isinstance(dataset, str) and dataset not in DATA_SETS else None
 
 
 def _stored(
@@ -216,7 +194,7 @@ def _reads_files(dataset: str, data_dir: Any) -> bool:
     """Whether there may be files to hash: a prepared store, or a raw file, which is read whole."""
     if data_dir is None:
         return _store_of(dataset) is not None
-    return dataset in _STORED | _FILES_OR_STORE
+    return dataset in DATA_SETS and DATA_SETS[dataset].is_store is not None
 
 
 def has_own_split(dataset: str, data_dir: str | os.PathLike[str] | None) -> bool:
@@ -225,4 +203,5 @@ def has_own_split(dataset: str, data_dir: str | os.PathLike[str] | None) -> bool
         return True
     if data_dir is None or not (path := resolve(data_dir)).is_dir():
         return False
-    return dataset in _STORED or (dataset in _FILES_OR_STORE and is_store(path))
+    found = DATA_SETS.get(dataset)
+    return bool(found and found.is_store and found.is_store(path))

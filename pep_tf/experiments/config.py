@@ -5,8 +5,8 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from pep_tf.data import FeatureSchema
-from pep_tf.data.clicklogs.formats import FORMATS as CLICK_LOGS
+from pep_tf.data import DATA_SETS, FeatureSchema
+from pep_tf.data.data_set import defaults_by_rows
 from pep_tf.errors import RunError
 from pep_tf.experiments.effects import check_effects
 from pep_tf.export.check import FORMATS
@@ -184,38 +184,6 @@ def choices() -> dict[str, tuple[str, ...]]:
     }
 
 
-_MANY_ROWS = 1_000_000
-_FULL_ROWS = 10_000_000  # a click log of at least this many training rows gets the paper's s0
-
-
-def dataset_defaults(dataset: str, train_rows: int) -> dict[str, Any]:
-    """What differs from `Config` by data set.
-
-    The small MovieLens set has 62 steps an epoch: at the paper's s0 of -15 pruning would take 250
-    epochs, so its thresholds start where the steps available allow. Click logs have the paper's
-    MLP and, at full size, its s0. Data of one's own has the thresholds of the small set, and from a
-    million training rows on the epochs of click logs.
-    """
-    if dataset == "movielens-1m":
-        return {}
-    if dataset == "movielens-small":
-        return {"threshold_init": AUTO, "prune_epochs": 40}
-    if dataset.removeprefix("synthetic-") not in CLICK_LOGS:
-        few = {"epochs": 10, "prune_epochs": 10, "patience": 2}
-        return {
-            "threshold_init": AUTO,
-            **(few if train_rows >= _MANY_ROWS else {"prune_epochs": 40}),
-        }
-    return {
-        "threshold_init": -150.0 if train_rows >= _FULL_ROWS else AUTO,
-        "mlp_widths": (400, 400, 400),
-        "attention_dropout": 0.0,
-        "epochs": 10,
-        "prune_epochs": 10,
-        "patience": 2,
-    }
-
-
 def make_config(
     dataset: str, train_rows: int, *changes: Mapping[str, Any], given: Collection[str] = ()
 ) -> Config:
@@ -231,7 +199,8 @@ def make_config(
     Raises:
         RunError: an unknown name, a value that it cannot have, or one that can have no effect.
     """
-    defaults = {**dataset_defaults(dataset, train_rows), "dataset": dataset}
+    by_rows = DATA_SETS[dataset].defaults if dataset in DATA_SETS else defaults_by_rows
+    defaults = {**by_rows(train_rows), "dataset": dataset}
     asked = {k: v for change in changes for k, v in change.items() if k != "dataset"}
     _check_names(asked, "")
     default, config = Config(**defaults), Config(**{**defaults, **asked})

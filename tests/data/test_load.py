@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 import pep_tf.data
-from pep_tf.data import LOADERS, load
+from pep_tf.data import DATA_SETS, load
+from pep_tf.data.data_set import DataSet
 from pep_tf.errors import DataError
 
 
@@ -14,18 +15,20 @@ def test_an_unknown_name_lists_the_known_ones():
 
 def test_arguments_reach_the_loader(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setitem(LOADERS, "mine", lambda **arguments: asked.append(arguments))
-    load("mine", data_dir=str(tmp_path), features="all", seed=3)
+    both = ("paper", "all")
+    found = DataSet(lambda **arguments: asked.append(arguments), both, options=("rows",))
+    monkeypatch.setitem(DATA_SETS, "mine", found)
+    load("mine", data_dir=str(tmp_path), features="all", seed=3, rows=5)
     load("mine")
     assert asked == [
-        {"data_dir": tmp_path, "features": "all", "seed": 3},
+        {"data_dir": tmp_path, "features": "all", "seed": 3, "rows": 5},
         {"data_dir": None, "features": "paper", "seed": 0},
     ]
 
 
 def test_the_home_folder_is_understood(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setitem(LOADERS, "mine", lambda **arguments: arguments["data_dir"])
+    monkeypatch.setitem(DATA_SETS, "mine", DataSet(lambda **arguments: arguments["data_dir"]))
     assert load("mine", data_dir="~") == tmp_path
 
 

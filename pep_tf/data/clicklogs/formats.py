@@ -1,11 +1,14 @@
 """What the raw files of Criteo (Kaggle, 2014) and Avazu (Kaggle, 2014) look like."""
 
 import dataclasses
+from typing import Any
 
 from pep_tf.data.clicklogs.keys import KINDS
+from pep_tf.data.data_set import FEW_EPOCHS
 from pep_tf.errors import DataError
 
 MAX_LINE_BYTES = 65_536
+_FULL_ROWS = 10_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,3 +131,13 @@ def default_features(fmt: Format, hour: str = "raw") -> tuple[Feature, ...]:
         kind = "integer" if column in fmt.integers else "category"
         features.append(Feature(column, column, kind, _buckets(column, large, middle)))
     return tuple(features)
+
+
+def click_log_defaults(train_rows: int) -> dict[str, Any]:
+    """What differs from `Config`: the paper's MLP, and at full size its s0."""
+    return {
+        "threshold_init": -150.0 if train_rows >= _FULL_ROWS else "auto",
+        "mlp_widths": (400, 400, 400),
+        "attention_dropout": 0.0,
+        **FEW_EPOCHS,
+    }

