@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pep_tf.data.backends import NUMPY
+from pep_tf.data.clicklogs.keys import log_bucket
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
 from pep_tf.data.movielens.transform import MovieLensTransform
@@ -33,8 +35,7 @@ def time_bucket(timestamps: np.ndarray) -> np.ndarray:
         >>> time_bucket(np.array([100, 101, 102, 103, 100 + 1000])).tolist()
         [-2, -1, 0, 1, 47]
     """
-    v = timestamps - timestamps.min()
-    return np.where(v > 2, np.log(np.maximum(v, 1)) ** 2, v - 2).astype(np.int64)
+    return log_bucket(NUMPY, timestamps - timestamps.min())
 
 
 def encode(frame: pd.DataFrame, fields: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

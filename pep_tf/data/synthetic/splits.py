@@ -9,6 +9,8 @@ import functools
 import hashlib
 import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -75,12 +77,7 @@ def synthetic(
     test = SyntheticSplit(source, rows - held_out, held_out)
     best = {"validation": validation.best_scores(), "test": test.best_scores()}
     details = {
-        "synthetic": True,
-        "rows": rows,
-        **source.get_config(),
-        "best_auc": {split: auc for split, (auc, _) in best.items()},
-        "best_logloss": {split: loss for split, (_, loss) in best.items()},
-        "first_order_auc": source.truth.first_order_auc,
+        **facts(source, rows, best),
         "useful_features": source.truth.useful_features,
         "useful_entries": source.truth.useful_entries,
     }
@@ -90,6 +87,28 @@ def synthetic(
     return CTRData(
         f"synthetic-{shape}", source.schema, *splits, details, transform, examples, known
     )
+
+
+def exact_scores(labels: np.ndarray, probability: np.ndarray) -> tuple[float | None, float]:
+    """Exact AUC (None for one class only) and log loss, in nats, of probabilities [n]."""
+    from sklearn.metrics import log_loss, roc_auc_score  # 1 s to import, and rarely needed
+
+    auc = float(roc_auc_score(labels, probability)) if 0 < labels.mean() < 1 else None
+    return auc, float(log_loss(labels, probability, labels=[0, 1]))
+
+
+def facts(
+    source: RowSource, rows: int, best: Mapping[str, tuple[float | None, float]]
+) -> dict[str, Any]:
+    """What is known of rows of a source; `best` has by split the AUC and log loss of the truth."""
+    return {
+        "synthetic": True,
+        "rows": rows,
+        **source.get_config(),
+        "best_auc": {split: auc for split, (auc, _) in best.items()},
+        "best_logloss": {split: loss for split, (_, loss) in best.items()},
+        "first_order_auc": source.truth.first_order_auc,
+    }
 
 
 def _raw(
@@ -188,18 +207,14 @@ class SyntheticSplit:
         return prefetch(rows.rebatch(batch_size), 4)
 
     def best_scores(self) -> tuple[float | None, float]:
-        """Exact AUC (None for one class only) and log loss, in nats, of the true probability."""
-        from sklearn.metrics import log_loss, roc_auc_score  # 1 s to import, and rarely needed
-
+        """See `exact_scores`, of the true probability."""
         labels, truth = [], []
         for block in self._blocks():
             low, high = (int(b) for b in self._bounds(block))
             _, label, probability = self.source.block(block)
             labels.append(label[low:high])
             truth.append(probability[low:high])
-        label, probability = np.concatenate(labels), np.concatenate(truth)
-        auc = float(roc_auc_score(label, probability)) if 0 < label.mean() < 1 else None
-        return auc, float(log_loss(label, probability, labels=[0, 1]))
+        return exact_scores(np.concatenate(labels), np.concatenate(truth))
 
     def _blocks(self) -> np.ndarray:
         """Blocks of the source that hold rows of this split, in order, int64."""

@@ -16,6 +16,7 @@ from pep_tf.data.store.assign import SPLITS, assign_rows
 from pep_tf.data.store.manifest import read_manifest, reading_manifest
 from pep_tf.data.store.place import find_store
 from pep_tf.data.synthetic.row_source import BLOCK_ROWS, RowSource
+from pep_tf.data.synthetic.splits import exact_scores, facts
 from pep_tf.data.synthetic.text import tokens
 from pep_tf.errors import DataError
 
@@ -63,15 +64,7 @@ def synthetic_store(
             f"seed={seed}: they have {clicks} clicks in {', '.join(SPLITS)}, "
             f"the store {found}, with {bad} bad lines."
         )
-    details = {
-        **data.details,
-        "synthetic": True,
-        "rows": rows,
-        **source.get_config(),
-        "best_auc": {split: auc for split, (auc, _) in best.items()},
-        "best_logloss": {split: loss for split, (_, loss) in best.items()},
-        "first_order_auc": source.truth.first_order_auc,
-    }
+    details = {**data.details, **facts(source, rows, best)}
     return dataclasses.replace(data, name=f"synthetic-{shape}", details=details)
 
 
@@ -130,7 +123,6 @@ def _table_rows(source: RowSource, transform: Transform) -> np.ndarray:
 
 def _scores(source: RowSource, rows: int, split_seed: int) -> tuple[list[int], dict[str, Any]]:
     """Clicks of each split, and AUC and log loss of the true probability in those held out."""
-    from sklearn.metrics import log_loss, roc_auc_score  # 1 s to import, and rarely needed
 
     def held_out(block: int) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
         first = block * BLOCK_ROWS
@@ -148,7 +140,6 @@ def _scores(source: RowSource, rows: int, split_seed: int) -> tuple[list[int], d
         label, truth = (
             np.concatenate(part) for part in zip(*(f[1][at] for f in found), strict=True)
         )
-        auc = float(roc_auc_score(label, truth)) if 0 < label.mean() < 1 else None
-        best[name] = (auc, float(log_loss(label, truth, labels=[0, 1])))
+        best[name] = exact_scores(label, truth)
     clicks = np.sum([clicks for clicks, _ in found], axis=0)
     return [int(n) for n in clicks], best
