@@ -239,15 +239,19 @@ def test_the_table_stays_packed(tmp_path):
     assert (folder / MODEL).stat().st_size < card["table"]["bytes"] + 60_000
 
 
-def test_fields_with_columns_of_their_own(tmp_path):
+@pytest.mark.parametrize("form", ["FieldTable", "PrefixTable"])
+def test_tables_without_a_mask(tmp_path, form):
     rng, schema = np.random.default_rng(0), FeatureSchema.of({"a": 300, "b": 20, "c": 200})
     table = rng.normal(size=(520, 8)).astype(np.float32)
-    table[:300, [0, 2, 3, 5, 6, 7]] = 0
-    table[320:, :4] = 0
+    if form == "FieldTable":
+        table[:300, [0, 2, 3, 5, 6, 7]] = 0
+        table[320:, :4] = 0
+    else:
+        table *= np.arange(8) < rng.integers(0, 7, (520, 1))
     ids = np.stack([rng.integers(0, size, 16) for size in schema.sizes], 1).astype(np.int32)
     told = {"schema": schema, "table": table, "tower": SmallTower(3, 8)}
     folder = export_litert(tmp_path, **told)
-    assert read_card(folder)["table"]["format"] == "FieldTable"
+    assert read_card(folder)["table"]["format"] == form
     right = build_module(**told).signatures()["ids"](ids=ids)["probability"]
     answer = litert_answer((folder / MODEL).read_bytes(), {"ids": ids})
     np.testing.assert_allclose(answer, right, atol=1e-6)

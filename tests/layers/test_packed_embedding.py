@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pep_tf.layers import PackedEmbedding
 
-FORMS = {"entries": None, "fields": (30, 20)}
+FORMS = {"entries": None, "fields": (30, 20), "prefixes": None}
 
 
 def table(form: str, seed: int = 0) -> np.ndarray:
@@ -18,6 +18,8 @@ def table(form: str, seed: int = 0) -> np.ndarray:
     values = rng.normal(size=(50, 12)).astype(np.float32)
     if form == "entries":
         return values * (rng.random((50, 12)) < 0.1)
+    if form == "prefixes":
+        return values * (np.arange(12) < rng.integers(0, 9, (50, 1)))
     mask = np.zeros((50, 12), bool)
     mask[:30, [1, 5]] = True
     mask[30:, :] = True
@@ -31,7 +33,8 @@ def layer(form: str, **options) -> PackedEmbedding:
 @pytest.mark.parametrize("form", FORMS)
 def test_it_looks_up_what_was_packed(form):
     packed, rows = layer(form), table(form)
-    assert packed.form == {"entries": "PackedTable", "fields": "FieldTable"}[form]
+    names = {"entries": "PackedTable", "fields": "FieldTable", "prefixes": "PrefixTable"}
+    assert packed.form == names[form]
     ids = np.random.default_rng(1).integers(0, 50, (4, 3))
     for given in (ids, tf.constant(ids, tf.int64), ids[0], np.int32(7)):
         found = packed(given)
@@ -53,7 +56,8 @@ def test_an_id_outside_is_refused(form, wrong):
 @pytest.mark.parametrize("form", FORMS)
 def test_a_keras_file_is_as_small_as_the_entries(form, tmp_path):
     rng, size = np.random.default_rng(0), 20_000
-    mask = rng.random((size, 16)) < 0.05 if form == "entries" else np.arange(16) < [2]
+    counts = rng.integers(0, 5, (size, 1)) if form == "prefixes" else [2]
+    mask = rng.random((size, 16)) < 0.05 if form == "entries" else np.arange(16) < counts
     values = (rng.normal(size=(size, 16)) * mask).astype(np.float32)
     ids = keras.Input((2,), dtype="int32")
     model = keras.Model(ids, PackedEmbedding.from_blocks([values], name="items")(ids))

@@ -77,7 +77,7 @@ class PrefixTable(StoredTable):
         widths = tf.reshape(found, [-1, _BLOCK])
         before = tf.constant(np.tri(_BLOCK, k=-1), tf.int32)
         start = take(self.arrays["starts"], block) + tf.reduce_sum(widths * take(before, within), 1)
-        own = tf.reduce_sum(widths * take(tf.eye(_BLOCK, dtype=tf.int32), within), axis=1)
+        own = tf.reduce_sum(widths * take(tf.constant(np.eye(_BLOCK), tf.int32), within), axis=1)
         most = int(self._levels[-1])
         columns = tf.expand_dims(tf.range(most), 0)
         first = tf.expand_dims(start, 1)
