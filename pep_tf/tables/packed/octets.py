@@ -78,9 +78,15 @@ def count(stored: tf.Tensor, how: tf.Tensor, dtype: tf.DType = tf.int32) -> tf.T
     return take(_constant("counts", _COUNTS, dtype), tf.cast(stored, tf.int32) + how)
 
 
-def low_and_high(octets: tf.Tensor) -> tf.Tensor:
+def halves(octets: tf.Tensor) -> tf.Tensor:
     """float32 [..., 2]: the low and the high half of each byte, each less 8."""
     return take(_constant("halves", _HALVES, tf.float32), tf.cast(octets, tf.int32))
+
+
+def half(octets: tf.Tensor, which: tf.Tensor) -> tf.Tensor:
+    """float32, shape of both: of each byte the low half less 8 where `which` is 0, else the high one."""
+    places = tf.cast(octets, tf.int32) + 256 * tf.cast(which, tf.int32)
+    return take(_constant("half", _HALVES.T.ravel(), tf.float32), places)
 
 
 def _constant(name: str, values: np.ndarray, dtype: tf.DType) -> tf.Tensor:

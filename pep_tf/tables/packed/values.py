@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.tables.packed.octets import low_and_high, take
+from pep_tf.tables.packed.octets import half, halves, take
 from pep_tf.tables.packed.stored_table import Arrays
 
 DTYPES = ("float32", "float16", "int8", "int4")
@@ -95,10 +95,9 @@ class Values:
     def _nibbles(self, at: tf.Tensor) -> tf.Tensor:
         """float32 from -7 to 7, as `_to_nibbles` stored them."""
         if self._width in (None, 1):
-            both = low_and_high(tf.gather_nd(self._stored, at // 2))
             odd = at % 2 if self._width else tf.squeeze(at % 2, -1)
-            return tf.where(odd > 0, both[..., 1], both[..., 0])
-        both = low_and_high(tf.gather_nd(self._stored, at))
+            return half(tf.gather_nd(self._stored, at // 2), odd)
+        both = halves(tf.gather_nd(self._stored, at))
         rows = tf.reshape(both, tf.concat([tf.shape(at)[:-1], [2 * self._stored.shape[1]]], 0))
         return rows[..., : self._width]
 
