@@ -8,19 +8,26 @@ from pep_tf.errors import NumberError
 from pep_tf.experiments.config import PRECISIONS, Config
 from pep_tf.experiments.memory import in_words, memory_of
 from pep_tf.experiments.placement import table_device
+from pep_tf.experiments.scaling_estimate import job_of, told
 from pep_tf.models import build_model
 from pep_tf.training.forecast import described
 from pep_tf.training.loop import Loop
 from pep_tf.training.memory_pool import machine_memory
 from pep_tf.training.methods import PEP
 
+GIGABITS = 10.0
 _STEPS = 30
 
 
-def describe(config: Config, data: CTRData) -> str:
+def describe(config: Config, data: CTRData, gigabits: float = GIGABITS) -> str:
     """Steps, memory and time of a run, as text; writes nothing.
 
     Trains a few steps to measure the time, unless the machine cannot hold what the run takes.
+
+    Args:
+        config: of the run.
+        data: what it would train on.
+        gigabits: a second, of the network between workers.
     """
     entries = config.entries(data.schema.num_features)
     try:
@@ -39,7 +46,7 @@ def describe(config: Config, data: CTRData) -> str:
     most = (choosing + config.epochs * fits) * epoch * config.seeds
     memory, has = memory_of(config, data.schema, data.train.num_rows), machine_memory()
     if memory.total > has:
-        spent = "not measured: the machine cannot hold it"
+        pace, spent = None, "not measured: the machine cannot hold it"
     else:
         pace, check = _measured(config, data)
         minutes = (most * pace + most / epoch * check) / 60
@@ -52,6 +59,7 @@ def describe(config: Config, data: CTRData) -> str:
         "(early stopping usually ends far sooner)",
         f"memory         {memory}; this machine has {in_words(has)}",
         f"time           {spent}",
+        *told(job_of(config, data, pace), gigabits, has),
     ]
     return "\n".join(lines)
 

@@ -13,11 +13,11 @@ from pep_tf.command_line import Command
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
 from pep_tf.device import settle_arithmetic
-from pep_tf.errors import PepError
+from pep_tf.errors import PepError, RunError
 from pep_tf.experiments import flags
 from pep_tf.experiments.call import Call, define_how, run_command
 from pep_tf.experiments.config import TF32, Config
-from pep_tf.experiments.dry_run import describe
+from pep_tf.experiments.dry_run import GIGABITS, describe
 from pep_tf.experiments.environment import MAIN, environment
 from pep_tf.experiments.json_log import JsonReporter, results_json
 from pep_tf.experiments.placement import devices
@@ -51,6 +51,12 @@ def _command() -> Command:
     command.choice(
         "log_format", "text", ("text", "json"), "progress and results as text, or one object a line"
     )
+    command.real(
+        "network",
+        GIGABITS,
+        "with --dry_run: Gb/s between machines, for what workers send",
+        least=0.001,
+    )
     return command
 
 
@@ -60,6 +66,8 @@ class _Main(Call):
     def __init__(self, command: Command, arguments: Sequence[str]) -> None:
         super().__init__(command)
         self.arguments = arguments
+        if "network" in command.given() and not self.options.dry_run:
+            raise RunError("`network` has no effect without --dry_run. Leave it out.")
 
     def __call__(self) -> int:
         options = self.options
@@ -69,7 +77,7 @@ class _Main(Call):
         settle_arithmetic(config.precision == TF32, config.deterministic)
         where = devices(config, data.schema.num_features)
         if options.dry_run:
-            print(describe(config, data))
+            print(describe(config, data, options.network))
             return 0
         self.check_memory(config, data)
         # Before a folder is made for the run.
