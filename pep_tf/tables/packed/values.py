@@ -11,6 +11,7 @@ from pep_tf.tables.packed.stored_table import Arrays
 DTYPES = ("float32", "float16", "int8", "int4")
 ITEM_BYTES = dict(zip(DTYPES, (4, 2, 1, 0.5), strict=True))
 _LARGEST = {"int8": 127, "int4": 7}
+_SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 _BLOCK = 64  # values that share a scale, or a row of more: of int8 a sixteenth of their bytes
 
 
@@ -42,10 +43,11 @@ class Values:
             values: float32 [n], or rows of them float32 [n, d].
             dtype: one of `DTYPES`. int8 keeps `round(127 v / max |v|)`, the maximum being that of a
                 block: the runs that begin within 64 places, or as many rows as have no more values,
-                but one at least. The error is at most 1/254 of it. int4 is the same with 7 in place
-                of 127, two numbers to a byte, and scales in float16. float16 is kept as the 16 bits of
-                an int16, since LiteRT looks up no float16, in units that make the largest value
-                about 2^15.
+                but one at least. The error is at most 1/254 of it. int4 has 7 in place of 127, two
+                numbers to a byte, and scales in float16; the maximum is that share of it, from a half
+                on, with which the sum of squared errors is the smallest, and what is above is cut.
+                float16 is kept as the 16 bits of an int16, since LiteRT looks up no float16, in units
+                that make the largest value about 2^15.
             name: prefix of the arrays' names.
             runs: int [m], lengths of the runs in which values are looked up, n in all; None for rows.
         """
@@ -62,7 +64,7 @@ class Values:
         blocks, most = first // _places_of_scale(width), _LARGEST[dtype]
         scales, unit = _block_maxima(values, blocks) / np.float32(most), 1.0
         if dtype == "int4":
-            in_units, unit = _to_float16(scales)
+            in_units, unit = _to_float16(_nearest(values, blocks, scales, most))
             whole = _whole_numbers(values, _from_float16(in_units, unit)[blocks], most)
             return {name: _to_nibbles(whole), f"{name}_scales": in_units}, unit
         return {name: _whole_numbers(values, scales[blocks], most), f"{name}_scales": scales}, unit
@@ -137,6 +139,19 @@ def _block_maxima(values: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     largest = np.zeros(blocks[-1] + 2, np.float32)
     np.maximum.at(largest, blocks, np.abs(values).max(axis=tuple(range(1, values.ndim))))
     return largest
+
+
+def _nearest(values: np.ndarray, blocks: np.ndarray, scales: np.ndarray, most: int) -> np.ndarray:
+    """Of some shares of each block's scale the one whose numbers are nearest to the values."""
+    best, least = scales, np.full(len(scales), np.inf)
+    for share in _SHARES:
+        tried = np.float32(share) * scales
+        again = _whole_numbers(values, tried[blocks], most)
+        again = again * np.expand_dims(tried[blocks], tuple(range(1, values.ndim)))
+        errors = np.square(again - values).reshape(len(values), -1).sum(axis=1)
+        sums = np.bincount(blocks, weights=errors, minlength=len(scales))
+        best, least = np.where(sums < least, tried, best), np.minimum(sums, least)
+    return best
 
 
 def _whole_numbers(values: np.ndarray, scales: np.ndarray, most: int) -> np.ndarray:

