@@ -1,4 +1,4 @@
-"""The flags of a run: one a field of `Config`, and those of the data set, below headings."""
+"""The flags of a run: one for each field of `Config`, and those of the data set, below headings."""
 
 import dataclasses
 from collections.abc import Collection

@@ -20,7 +20,7 @@ class JsonReporter(Silent):
     No more than one update a second is written, and the last one of a stage.
 
     Args:
-        batch_size: rows a step, for examples a second.
+        batch_size: rows per step, for examples per second.
         prefix: put before the stage's name.
         stream: where to write.
     """

@@ -1,4 +1,4 @@
-"""Results of a run: one row a trained table, kept as JSON."""
+"""Results of a run: one row for each trained table, kept as JSON."""
 
 import dataclasses
 import json
@@ -120,7 +120,7 @@ class Results:
         save_text(resolve(run_dir) / "results.json", json.dumps(rows, indent=2) + "\n")
 
     def to_pandas(self) -> "pd.DataFrame":
-        """One line a row, one column an attribute of `Row`.
+        """One line per row, one column for each attribute of `Row`.
 
         Raises:
             MissingExtra: pandas is not installed.

@@ -23,15 +23,15 @@ class RunFolder:
     """Files of one run.
 
         config.json      what is computed
-        stages/          one file a finished stage, with its row
+        stages/          one file per finished stage, with its row
         work/            checkpoints of the stage that is under way
-        tickets/         one file a ticket
-        export/          one SavedModel a trained table
+        tickets/         one file per ticket
+        export/          one SavedModel per trained table
         keys/            the tickets by key, for other systems
         environment.json the command, machine and versions
         history.json     loss, nnz, thresholds and validation AUC over the steps of each stage
         feature_counts.safetensors  occurrences of each feature in the training rows
-        seeds/           of a run over several seeds: a run folder a seed, in place of the above
+        seeds/           of a run over several seeds: a run folder for each seed, in place of the above
         results.json, report.html, figures/, tensorboard/
 
     Args:

@@ -1,4 +1,4 @@
-"""A run repeated over seeds: one ordinary run folder a seed, below the run's own."""
+"""A run repeated over seeds: one ordinary run folder for each seed, below the run's own."""
 
 import dataclasses
 import pathlib

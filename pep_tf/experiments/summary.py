@@ -14,7 +14,7 @@ TOLERANCE = 0.001  # AUC; differences of this size are commonly called significa
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """Rows of the same table, one a seed.
+    """Rows of the same table, one per seed.
 
     Attributes:
         label: what it is, for people.

@@ -22,7 +22,7 @@ class TerminalReporter:
     """Shows stage, step, ETA, examples/s, loss, non-zeros against the next budget and validation AUC.
 
     Args:
-        batch_size: rows a step, for examples/s.
+        batch_size: rows per step, for examples/s.
         prefix: put before the stage's name.
         stream: where to write; a live line only if it is a terminal.
     """

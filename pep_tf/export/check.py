@@ -15,7 +15,7 @@ from pep_tf.extras import missing
 
 FORMATS = ("savedmodel", "litert")
 # Largest difference of a probability, by how the numbers are stored; int8 and int4 have no bar, their
-# difference is told.
+# difference is only reported.
 _STORED = {
     ("savedmodel", "float32"): 1e-6,
     ("litert", "float32"): 1e-5,  # other kernels, which sum in another order

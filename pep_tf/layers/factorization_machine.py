@@ -13,7 +13,7 @@ class FactorizationMachine(keras.layers.Layer):
     Computed as `0.5 * sum_d[(sum_f e_fd)^2 - sum_f e_fd^2]`, in O(F d).
 
     Call arguments:
-        embedded: float [B, F, d], one embedding a field.
+        embedded: float [B, F, d], one embedding per field.
 
     Returns:
         float [B, 1].

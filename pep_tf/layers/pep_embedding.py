@@ -58,7 +58,7 @@ class PEPEmbedding(TableLayer):
     Args:
         input_dim: number of features N.
         output_dim: embedding dimension d before pruning. The paper uses 64.
-        granularity: `"feature_dim"` (default; one threshold an entry), `"feature"`, `"dimension"`,
+        granularity: `"feature_dim"` (default; one threshold per entry), `"feature"`, `"dimension"`,
             `"global"`, `"field"` or `"field_dim"`; see `Granularity`.
         threshold_init: s before training; the paper takes -15 for MovieLens-1M and -150 for Criteo
             and Avazu. s climbs by about one learning rate a step.
@@ -191,7 +191,7 @@ class PEPEmbedding(TableLayer):
         rows = self._rows(found)
         values = rows.table
         if rows.thresholds is not None:
-            # Distinct rows fill whole tiles: XLA meets few numbers of them.
+            # The number of distinct rows is padded to a few sizes, so XLA compiles few shapes.
             fused = rows.places is not None
             values = soft_threshold(values, rows.thresholds, self.gate, fused=fused)
         if rows.places is not None:

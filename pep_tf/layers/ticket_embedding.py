@@ -21,7 +21,7 @@ _BY_ENTRY = (
     keras.regularizers.L1L2,
     keras.constraints.NonNeg,
 )
-_BLOCK_ROWS = 1 << 16  # rows unpacked at a time when the whole table is looked at
+_BLOCK_ROWS = 1 << 16  # rows unpacked at a time when the whole table is read
 
 
 @keras.saving.register_keras_serializable(package="pep_tf")
@@ -29,8 +29,8 @@ class TicketEmbedding(TableLayer):
     """Looks up rows of `V * mask`, storing the entries under the mask and where they belong.
 
     Gives the same rows, and in training the same updates, as a `PEPEmbedding` under that mask. Memory
-    is 4 bytes an entry kept (and as much for each moment of an optimizer), its column (1 byte for
-    d up to 256), and 8 bytes a row with a survivor, 16 on a GPU; a row without one costs nothing. The entries are
+    is 4 bytes per entry kept (and as much for each moment of an optimizer), its column (1 byte for
+    d up to 256), and 8 bytes per row with a survivor, 16 on a GPU; a row without one costs nothing. The entries are
     a table of one column, so that an optimizer treats them as any other table.
 
     Args:
@@ -39,7 +39,7 @@ class TicketEmbedding(TableLayer):
         nnz: entries kept.
         num_rows: rows with at least one of them.
         embeddings_regularizer, embeddings_constraint: of V * mask, as in `keras.layers.Embedding`.
-            Those that do not look at entries one by one, as `MaxNorm`, take the memory of V at each
+            Those that do not work entry by entry, such as `MaxNorm`, take the memory of V at each
             step.
         mask_zero, combiner, field_sizes: see `TableLayer`.
 

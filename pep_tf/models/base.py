@@ -13,7 +13,7 @@ from pep_tf.layers import FieldIds, PEPEmbedding, look_up_together, share_rows
 def first_order_weights(
     fields: Mapping[str, int], dtype: Any = None, **pruned: Any
 ) -> PEPEmbedding:
-    """One weight a feature: the linear term of a model.
+    """One weight per feature: the linear term of a model.
 
     Args:
         fields: `{field name: vocabulary size}`, in column order.

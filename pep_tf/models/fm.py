@@ -18,7 +18,7 @@ class FM(CTRModel):
     Args:
         fields: `{field name: vocabulary size}`, in column order.
         embedding: layer from rows [B, F] to embeddings [B, F, d].
-        first_order: layer from rows [B, F] to weights [B, F, 1]; by default one weight a feature.
+        first_order: layer from rows [B, F] to weights [B, F, 1]; by default one weight per feature.
 
     Example:
         >>> fields = {"gender": 2, "age": 7}

@@ -16,7 +16,7 @@ class Linear(CTRModel):
 
     Args:
         fields: `{field name: vocabulary size}`, in column order.
-        first_order: layer from rows [B, F] to weights [B, F, 1]; by default one weight a feature.
+        first_order: layer from rows [B, F] to weights [B, F, 1]; by default one weight per feature.
 
     Example:
         >>> Linear({"gender": 2, "age": 7})(np.array([[1, 3]])).shape

@@ -44,7 +44,7 @@ def capacity(count: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
 
 
 def power_of_two(count: tf.Tensor) -> tf.Tensor:
-    """The least that holds `count`, int64: what there can be at most where nothing else says it."""
+    """The smallest power of two that is at least `count`, int64."""
     powers = tf.constant([1 << i for i in range(32)], tf.int64)
     return tf.gather(powers, tf.searchsorted(powers, count[None], out_type=tf.int64)[0])
 

@@ -113,8 +113,8 @@ def catch_up(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """State of rows after every step up to `step`, none of which had a data gradient.
 
-    A pure function: catching up in two pieces is not bit for bit the same as in one, so whoever only
-    looks must not store what comes out. A row's state does not depend on the rows beside it; rows in
+    A pure function: catching up in two pieces is not bit for bit the same as in one, so a caller that
+    only reads must not store the result. A row's state does not depend on the rows beside it; rows in
     `gap_order` are faster, since a tile takes as long as its own longest gap.
 
     Args:

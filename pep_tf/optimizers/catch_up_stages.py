@@ -36,7 +36,7 @@ def keep(active: tf.Tensor, new: State, old: State) -> State:
 
 
 def _down(x: tf.Tensor) -> tf.Tensor:
-    """A number a row, [R], to stand beside the row's entries. Row work stays [R]: it vectorises."""
+    """One number per row, [R], to stand beside the row's entries. Row work stays [R]: it vectorises."""
     return x[:, None]
 
 
@@ -57,7 +57,7 @@ def _scales(hyper: Columns, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def exact_step(state: State, plan: Plan, hyper: Columns, i: tf.Tensor | int) -> State:
     """Step number i + 1 after `last`, as the recurrence has it."""
     a, b = _scales(hyper, plan.last + tf.cast(i + 1, tf.float32))
-    # Rows that are done take weights of 1 and 0: a number a row, where selects are one an entry.
+    # Rows that are done take weights of 1 and 0: one number per row, where a select needs one per entry.
     done = plan.gap <= tf.cast(i, plan.gap.dtype)
     old_m, new_m = _weights(done, hyper.beta_1)
     old_n, new_n = _weights(done, hyper.beta_2)

@@ -62,9 +62,9 @@ class CoupledAdam(keras.optimizers.Optimizer):
         threshold_learning_rate: learning rate of thresholds; None takes `learning_rate`.
         threshold_l2: L2 of thresholds; None takes `l2`.
         threshold_target: the value that L2 pulls thresholds to. At 0, the published method, g(s)
-            stops near 0.5 and so does pruning; above 0 thresholds keep rising. None takes what the
-            layer says (`threshold_target` of `PEPEmbedding`), as does None for the two above, where
-            the layer says something.
+            stops near 0.5 and so does pruning; above 0 thresholds keep rising. None takes the
+            layer's own (`threshold_target` of `PEPEmbedding`), as does None for the two above, where
+            the layer has one.
 
     Raises:
         ValueError: something that is no number, a negative rate, or a beta outside [0, 1).
@@ -172,7 +172,7 @@ class CoupledAdam(keras.optimizers.Optimizer):
     def _constants(self, pull: Pull | None, learning_rate: Any) -> tuple[Any, float, float]:
         """Learning rate, L2 and L2's target of a variable, which is a threshold if it has a pull.
 
-        What the optimizer was given for thresholds goes before what their layer says.
+        What the optimizer was given for thresholds takes precedence over their layer's own.
         """
         if pull is None:
             return learning_rate, self.l2, 0.0

@@ -43,7 +43,7 @@ class Pending(NamedTuple):
 
 
 class MomentVariable(RowVariable):
-    """Moments, or last steps, of a table's rows: read up to date, like the rows, and set as told."""
+    """Moments, or last steps, of a table's rows: brought up to date when read, like the rows; what is assigned is stored as it is."""
 
     def _direct_assign(self, value: Any) -> None:
         self.assign_raw(value)
@@ -108,13 +108,13 @@ class LazyTable:
 
     @functools.cached_property
     def columns(self) -> Columns:
-        """Constants of the update, settled when they are first needed."""
+        """Constants of the update, computed when they are first needed."""
         hypers = tuple(self._hyper(variable) for variable in self.table.variables)
         return Columns(hypers, tuple(int(v.shape[1]) for v in self.table.variables))
 
     @property
     def by_row(self) -> bool:
-        if self._by_row is None:  # settled by the first graph or step that asks
+        if self._by_row is None:  # computed by the first graph or step that asks
             self._by_row = not self.table.is_read_plainly()
             if not self._by_row:
                 warnings.warn(_WHOLE.format(self.table.variables[0].path), stacklevel=2)

@@ -32,7 +32,7 @@ class RowwiseAdam(CoupledAdam):
     some steps is first brought to where the dense update would have it by now (`catch_up`, which
     says how exactly), so that lookups see the same values as with `CoupledAdam`; rows that are in
     every batch agree to float32 rounding. Repeated ids are looked up, and updated, once. Tables,
-    first-order weights and thresholds with one row a feature are treated so; all other variables,
+    first-order weights and thresholds with one row per feature are treated so; all other variables,
     and tables so small that it costs less, are updated as by `CoupledAdam`.
 
     The cost of a step grows with the distinct rows of the batch and the logarithm of their gaps, not

@@ -1,4 +1,4 @@
-"""Tables with one row a feature: what the embedding layers stand on and the optimizers work for."""
+"""Tables with one row per feature: what the embedding layers stand on and the optimizers work for."""
 
 from pep_tf.tables.granularity import GRANULARITIES as GRANULARITIES
 from pep_tf.tables.granularity import Granularity as Granularity

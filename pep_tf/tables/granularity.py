@@ -1,4 +1,4 @@
-"""How many thresholds a table has: one for all of it, or one each dimension, feature, field, or pairs of these."""
+"""How many thresholds a table has: one for all of it, or one per dimension, feature, field, or pair of these."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -40,12 +40,12 @@ class Granularity:
 
     @property
     def by_feature(self) -> bool:
-        """Whether s has one row a feature, so that only the rows of a batch take part in a step."""
+        """Whether s has one row per feature, so that only the rows of a batch take part in a step."""
         return self.name in ("feature", "feature_dim")
 
     @property
     def by_field(self) -> bool:
-        """Whether s has one row a field."""
+        """Whether s has one row per field."""
         return self.name in ("field", "field_dim")
 
     def shape(self, num_features: int, num_fields: int, dim: int) -> tuple[int, ...]:

@@ -216,7 +216,7 @@ class RowTable:
         return [variable.raw.numpy() for variable in self.variables]
 
     def _seen_plainly(self) -> None:
-        """Remembers a graph that reads the stored rows as they are, unless it only tells shapes."""
+        """Remembers a graph that reads the stored rows as they are, unless it only infers shapes."""
         if not (tf.executing_eagerly() or in_symbolic_scope()):
             self._plain.add(_outermost_graph())
 
@@ -234,8 +234,8 @@ def is_exported() -> bool:
     """Whether a graph is being traced to be written to a file.
 
     Such a graph reads the rows as they are stored, all up to date: what brings them there, and what
-    gradients they have, belongs to training. TensorFlow and Keras say nowhere that they export,
-    so this looks at who calls.
+    gradients they have, belongs to training. Neither TensorFlow nor Keras has a flag for
+    that, so this searches the call stack for their exporters.
     """
     if tf.executing_eagerly():
         return False
@@ -271,7 +271,7 @@ def gradient_of_found(
 ) -> Callable[[tf.Tensor], tf.IndexedSlices]:
     """The gradient of rows `found.ids`, which carries `found`.
 
-    Whoever gets it need not look for distinct rows and bring them up to date once more.
+    An optimizer that gets it does not have to find the distinct rows, and bring them up to date, again.
     """
 
     def gradient(upstream: tf.Tensor) -> tf.IndexedSlices:

@@ -1,4 +1,4 @@
-"""A weight with one row a feature whose rows an optimizer may leave behind until they are needed."""
+"""A weight with one row per feature, whose rows an optimizer may leave behind until they are needed."""
 
 import sys
 import threading

@@ -20,8 +20,8 @@ def soft_threshold(
         table: V, float32 [..., d].
         thresholds: s, broadcastable to V.
         gate: g.
-        fused: whether XLA makes one pass over memory of it, and one of its gradient, anew for
-            each shape that comes: where there are few shapes.
+        fused: whether XLA compiles it, and its gradient, to one pass over memory each. It compiles
+            anew for each shape, so this is for inputs that come in few shapes.
 
     Returns:
         float32, shape of V.
@@ -60,6 +60,6 @@ def _with_gradient(gate: Gate, fused: bool) -> Callable[..., tf.Tensor]:
 def _summed_like(values: tf.Tensor, small: tf.Tensor) -> tf.Tensor:
     """Sums over what was broadcast, to the shape of `small`."""
     if values.shape.as_list() == small.shape.as_list():
-        return values  # a threshold an entry
+        return values  # one threshold per entry
     axes = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(small), s1=tf.shape(values)).r0
     return tf.reshape(tf.reduce_sum(values, axes), tf.shape(small))

@@ -32,7 +32,7 @@ class PruneResult:
     """What came out of `prune`.
 
     Attributes:
-        tickets: one a budget, in falling order of the budget.
+        tickets: one per budget, in falling order of the budget.
         history: one dict a check: step, nnz, loss, threshold s (mean, `threshold_low` and
             `threshold_high`: 10th and 90th percentile); at the end of an epoch also the validation
             AUC.

@@ -31,7 +31,7 @@ class Pruning:
 
     Attributes:
         tables: those that are pruned, by key.
-        main: key of the largest, whose thresholds are told of.
+        main: key of the largest, whose thresholds are reported.
         budgets: all of them, those that keep most first.
         pending: those not reached so far.
         tickets: those cut so far, the one that keeps most first.

@@ -21,7 +21,7 @@ class Settings:
     """Training settings; the defaults are the paper's for MovieLens-1M.
 
     Attributes:
-        batch_size: rows a step.
+        batch_size: rows per step.
         learning_rate: of Adam, and of the thresholds unless `threshold_learning_rate` is given.
         l2: coupled L2 of every parameter (see `CoupledAdam`), thresholds included unless
             `threshold_l2` is given.

@@ -265,9 +265,9 @@ class Ticket:
     def export_keys(
         self, folder: pathlib.Path | str, *, metadata: Mapping[str, Any] | None = None
     ) -> pathlib.Path:
-        """Writes the retrained tables for other systems, by key: a safetensors file a field, `schema.json`.
+        """Writes the retrained tables for other systems, by key: one safetensors file per field, and `schema.json`.
 
-        The arrays are told in `pep_tf/export/keys.py`.
+        `pep_tf/export/keys.py` describes the arrays.
 
         Args:
             folder: new or empty.

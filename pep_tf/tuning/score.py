@@ -61,7 +61,7 @@ class Objective:
         return cls(name, tuple(counts), tuple(float(count == wanted) for count in counts))
 
     def score(self, curve: Sequence[Point]) -> float:
-        """The weighted mean of a curve that has one point a budget.
+        """The weighted mean of a curve that has one point per budget.
 
         At each budget the best AUC that the trial has within it counts: a large ticket may be cut
         so early that a smaller one is better.

@@ -36,7 +36,7 @@ class TrialResult:
 
     Attributes:
         values_hash: of the values it was made with.
-        curve: one point a budget, in falling order; empty if it failed.
+        curve: one point per budget, in falling order; empty if it failed.
         score: None if it failed.
         epochs: of pruning.
         seconds: spent, over all resumptions, a lower rung's included.

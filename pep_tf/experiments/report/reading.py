@@ -21,12 +21,12 @@ class Record:
 
     Attributes:
         path: the run's folder.
-        rows: one a trained table, of all seeds.
+        rows: one for each trained table, of all seeds.
         config: `config.json`; empty where there is none.
         environment: `environment.json`; empty where there is none.
-        histories: what the stages recorded, one a seed.
-        sizes: learned sizes, one a seed.
-        prune_seconds: time of the pruning, one a seed.
+        histories: what the stages recorded, one per seed.
+        sizes: learned sizes, one per seed.
+        prune_seconds: time of the pruning, one per seed.
         notes: what is missing, and what that means for the page.
         inputs: what of the folder the page is drawn from: its rows by name, files by their path.
     """

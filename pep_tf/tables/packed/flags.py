@@ -24,7 +24,7 @@ _BLOCK = 256  # places between two absolute counts: at most 255 bits of a kind b
 
 
 class Flags:
-    """For each of many places some bits and up to one byte, all of which one read answers for.
+    """Some bits and up to one byte for each of many places, all found by one read.
 
     A bit says whether the place has something of a kind; what it has is stored elsewhere in the
     order of the places and counted from 1, as for `Octets`. The byte is the top of the place's mask,
@@ -119,9 +119,9 @@ class Flags:
     def _by_kind(self, stored: tf.Tensor, how: tf.Tensor) -> tf.Tensor:
         """int32 [n, kinds]: the bytes' counts summed.
 
-        The product is many times faster than sums of slices, and exact: of a count at most 8 bits
-        are set, and sums stay below 2^24. Of the one that says that a bit is not set only the sign
-        matters.
+        The product is many times faster than sums of slices, and exact: a byte has at most 8 bits
+        set, and sums stay below 2^24. Where a bit is not set the result is a large
+        negative number, of which only the sign is used.
         """
         if self._kinds.shape[1] == 1:
             return tf.reduce_sum(count(stored, how), axis=1, keepdims=True)

@@ -40,7 +40,7 @@ class PackedTable(StoredTable):
     A lookup goes down a tree. The row index says whether a row has entries, and its place among
     those that have. A bit a place says whether the row is stored whole (see `Entries`), a byte which
     eighths of the other rows have entries: for d up to 64, which of the row's octets (8 columns).
-    Of each such octet a byte with a bit a column is stored, and the number of bits before it is where
+    Of each such octet a byte with one bit per column is stored, and the number of bits before it is where
     its values begin. For d up to 8 the octet is the byte of the place itself, for d above 64 there
     is one more level. Parts that would say nothing are left out: the row index where no row is
     empty, all of the mask where each row is stored whole.

@@ -12,7 +12,7 @@ from pep_tf.tables.packed.octets import take
 from pep_tf.tables.packed.stored_table import Arrays, StoredTable, facts_of
 from pep_tf.tables.packed.values import ITEM_BYTES, Values
 
-_BLOCK = 32  # rows between two positions: one bit a row
+_BLOCK = 32  # rows between two positions: one bit per row
 _LEVELS = 16  # widths that half a byte tells apart
 
 

@@ -17,7 +17,7 @@ _GROUP = 32  # bits that are read for one answer, see `Flags`
 class RowIndex:
     """A bitmap over rows whose empty bytes are left out, again and again while that saves bytes.
 
-    The lowest level has a bit a row. The level above has a bit for each byte of it, and only bytes
+    The lowest level has one bit per row. The level above has a bit for each byte of it, and only bytes
     that are not zero are stored; and so on up to a level that is stored whole. Dense tables get one
     level, sparse ones up to three or four; where no row is empty, none.
 
