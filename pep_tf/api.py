@@ -75,8 +75,8 @@ def prune(
     refuse_idle(changes, idle_settings(method), what)
     settings = dataclasses.replace(settings or Settings(), **changes)
     data = as_data(data, getattr(model, "fields", None), settings.seed)
-    told = {"folder": folder, "reporter": reporter, "dtype": dtype}
-    return METHODS[method](model, data, settings, budgets, **told).tickets
+    options = {"folder": folder, "reporter": reporter, "dtype": dtype}
+    return METHODS[method](model, data, settings, budgets, **options).tickets
 
 
 def export(
@@ -179,8 +179,8 @@ def export(
     }
     with whole_products():
         if data is not None:
-            arguments["check"], told = _answers(model, data, format)
-            arguments["metadata"] |= told
+            arguments["check"], facts = _answers(model, data, format)
+            arguments["metadata"] |= facts
         if format == "litert":
             return export_litert(folder, **arguments)
         if data is not None:

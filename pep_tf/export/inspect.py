@@ -118,8 +118,8 @@ def render(report: dict[str, Any]) -> str:
         lines.append(f"  {name:<12}{size:>15,} bytes {100 * size / total:6.1f} %")
     lines.append(f"  {'dense model':<12}{dense:>15,} bytes {100 * total / dense:6.2f} % of it here")
     if found := report["variables"]:
-        told = " + ".join(f"{name} {size:,}" for name, size in found.items() if name != "total")
-        lines.append(f"  {_VARIABLES}: {found['total']:,} bytes = {told}")
+        parts = " + ".join(f"{name} {size:,}" for name, size in found.items() if name != "total")
+        lines.append(f"  {_VARIABLES}: {found['total']:,} bytes = {parts}")
     for name, facts in report["tables"].items():
         kept = facts["nnz"] / (facts["rows"] * facts["dim"])
         over = facts["bytes"] / facts["bound_bytes"] if facts["bound_bytes"] else 1.0

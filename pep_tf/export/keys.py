@@ -79,14 +79,14 @@ def export_keys(
         kept = kept.and_others(Kept.of(model.first_order.row_blocks(), dim))
     transform = data.transform
     if transform is None:
-        told = [FieldKeys({"name": "ids"})] * schema.num_fields
+        field_keys = [FieldKeys({"name": "ids"})] * schema.num_fields
     else:
-        told = transform.field_keys()
+        field_keys = transform.field_keys()
     places = np.searchsorted(kept.rows, [*schema.offsets, schema.num_features])
 
     def write(draft: Path) -> None:
         fields = []
-        for i, (field, keys) in enumerate(zip(schema.fields, told, strict=True)):
+        for i, (field, keys) in enumerate(zip(schema.fields, field_keys, strict=True)):
             own = Kept(*(part[places[i] : places[i + 1]] for part in kept))
             arrays = _arrays(own._replace(rows=own.rows - schema.offsets[i]), keys, field.size)
             name = f"field_{i:03d}.safetensors"

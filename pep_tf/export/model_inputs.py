@@ -45,23 +45,23 @@ class ModelInputs:
             ModelError: no examples of a model that does not tell what it takes, examples that do not
                 fit, or inputs that no signature can have.
         """
-        told = _told(model)
-        if told is None and examples is None:
+        spec = _spec_of(model)
+        if spec is None and examples is None:
             raise ModelError(
                 f"{type(model).__name__} {model.name!r} does not tell what it takes: give `examples`, a "
                 "batch of its inputs."
             )
         if examples is None:
-            examples = _made_up(told, _smallest_table(model))
-        elif told is not None:
-            examples = _as_told(examples, told)
-        return cls._of_examples(examples, told)
+            examples = _made_up(spec, _smallest_table(model))
+        elif spec is not None:
+            examples = _as_spec(examples, spec)
+        return cls._of_examples(examples, spec)
 
     @classmethod
-    def _of_examples(cls, examples: Any, told: Any) -> "ModelInputs":
+    def _of_examples(cls, examples: Any, spec: Any) -> "ModelInputs":
         leaves = keras.tree.flatten(examples)
-        names = _names(examples if told is None else told, len(leaves))
-        shapes = [None] * len(leaves) if told is None else keras.tree.flatten(told)
+        names = _names(examples if spec is None else spec, len(leaves))
+        shapes = [None] * len(leaves) if spec is None else keras.tree.flatten(spec)
         specs: dict[str, tf.TensorSpec] = {}
         batch: dict[str, tf.Tensor] = {}
         ragged: set[str] = set()
@@ -89,7 +89,7 @@ class ModelInputs:
         return cls(specs, batch, restored)
 
 
-def _told(model: keras.Model) -> Any:
+def _spec_of(model: keras.Model) -> Any:
     """The symbolic inputs of a functional or sequential model, None of another one."""
     inputs = getattr(model, "inputs", None)
     if not inputs:
@@ -123,16 +123,16 @@ def _tensor(name: str, value: Any) -> tf.Tensor | tf.RaggedTensor:
     return value
 
 
-def _as_told(examples: Any, told: Any) -> Any:
+def _as_spec(examples: Any, spec: Any) -> Any:
     """Examples in the structure, and the types, of a model's symbolic inputs."""
-    leaves = keras.tree.flatten(told)
+    leaves = keras.tree.flatten(spec)
     names = [leaf.name for leaf in leaves]
-    if isinstance(examples, Mapping) and not isinstance(told, Mapping):
+    if isinstance(examples, Mapping) and not isinstance(spec, Mapping):
         missing = sorted(set(names) - set(examples))
         values = [] if missing else [examples[name] for name in names]
     elif isinstance(examples, Mapping):
-        missing = sorted(set(told) - set(examples))
-        values = [] if missing else keras.tree.flatten({key: examples[key] for key in told})
+        missing = sorted(set(spec) - set(examples))
+        values = [] if missing else keras.tree.flatten({key: examples[key] for key in spec})
     else:
         values, missing = keras.tree.flatten(examples), []
     if missing or len(values) != len(leaves):
@@ -140,7 +140,7 @@ def _as_told(examples: Any, told: Any) -> Any:
             f"`examples` must hold the model's inputs {names}. Received: "
             + (f"none of {missing}" if missing else f"{len(values)} of them")
         )
-    return keras.tree.pack_sequence_as(told, list(map(_typed, names, values, leaves)))
+    return keras.tree.pack_sequence_as(spec, list(map(_typed, names, values, leaves)))
 
 
 def _typed(name: str, value: Any, symbolic: keras.KerasTensor) -> tf.Tensor | tf.RaggedTensor:
@@ -156,7 +156,7 @@ def _smallest_table(model: keras.Model) -> int:
     return min(x.input_dim for _, x in walk(model) if isinstance(x, embeddings))
 
 
-def _made_up(told: Any, ids: int) -> Any:
+def _made_up(spec: Any, ids: int) -> Any:
     rng = np.random.default_rng(0)
 
     def of(symbolic: keras.KerasTensor) -> tf.Tensor:
@@ -165,4 +165,4 @@ def _made_up(told: Any, ids: int) -> Any:
             return tf.fill(shape, "")
         return tf.cast(tf.constant(rng.integers(0, ids, shape)), symbolic.dtype)
 
-    return keras.tree.map_structure(of, told)
+    return keras.tree.map_structure(of, spec)

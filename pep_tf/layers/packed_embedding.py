@@ -91,8 +91,12 @@ class PackedEmbedding(TableLayer):
     def of(cls, table: StoredTable, *, policy: Any = None, **kwargs: Any) -> "PackedEmbedding":
         """A built layer of a table whose arrays are NumPy's; arguments as for `from_blocks`."""
         parts = {name: [list(a.shape), a.dtype.name] for name, a in table.arrays.items()}
-        told: dict[str, Any] = {"form": type(table).__name__, "facts": table.facts, "parts": parts}
-        layer = cls(table.num_rows, table.dim, **told, dtype=policy, **kwargs)
+        arguments: dict[str, Any] = {
+            "form": type(table).__name__,
+            "facts": table.facts,
+            "parts": parts,
+        }
+        layer = cls(table.num_rows, table.dim, **arguments, dtype=policy, **kwargs)
         layer.load(table.arrays)
         return layer
 

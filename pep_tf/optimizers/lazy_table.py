@@ -43,7 +43,10 @@ class Pending(NamedTuple):
 
 
 class MomentVariable(RowVariable):
-    """Moments, or last steps, of a table's rows: brought up to date when read, like the rows; what is assigned is stored as it is."""
+    """Moments, or last steps, of a table's rows, which are brought up to date when they are read.
+
+    What is assigned is stored as it is.
+    """
 
     def _direct_assign(self, value: Any) -> None:
         self.assign_raw(value)

@@ -51,9 +51,9 @@ def cut_tickets(
             for key, bits in by_entry.masks(budget, storage).items()
         }
         nnz = sum(table.nnz for table in kept.values())
-        told = dict(facts)
+        own_facts = dict(facts)
         if isinstance(budget, ByteBudget) and storage is not None:
-            told |= {
+            own_facts |= {
                 BYTE_BUDGET: list(budget),
                 STORED_DTYPE: storage.dtype,
                 "stored_bytes": storage.bytes_of({key: x.bits for key, x in kept.items()}),
@@ -69,7 +69,7 @@ def cut_tickets(
             trained=tower
             | {table.weight: table.entries(by_entry.entries[key]) for key, table in kept.items()},
             blueprint=blueprint,
-            facts=told,
+            facts=own_facts,
             files=files,
             budgets=budget if isinstance(budget, dict) else None,
         )

@@ -76,6 +76,6 @@ class KeptTable:
 
 def ticket_layer(config: Mapping[str, Any], bits: np.ndarray, dim: int) -> TicketEmbedding:
     """The built layer that takes the place of a table of this configuration under a mask."""
-    told = {name: config[name] for name in _ARGUMENTS if config.get(name) not in (None, False)}
-    told |= {name: config[name] for name in _NEEDED if config.get(name) is not None}
-    return TicketEmbedding.of_mask(bits, dim, **told)
+    arguments = {name: config[name] for name in _ARGUMENTS if config.get(name) not in (None, False)}
+    arguments |= {name: config[name] for name in _NEEDED if config.get(name) is not None}
+    return TicketEmbedding.of_mask(bits, dim, **arguments)

@@ -174,9 +174,11 @@ class Loop:
                 f"{self.stage!r}). Use the run folder's own configuration, or another folder."
             )
         if wrong := self._settings.difference(saved.get("settings", {})):
-            told = one_line([differs(name, there, here) for name, (here, there) in wrong.items()])
+            changed = one_line(
+                [differs(name, there, here) for name, (here, there) in wrong.items()]
+            )
             raise RunError(
-                f"{path} was written with other settings: {told}. Resume with the settings of "
+                f"{path} was written with other settings: {changed}. Resume with the settings of "
                 "the checkpoint, or start in another folder."
             )
         if self._data is not None:

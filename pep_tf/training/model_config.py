@@ -29,9 +29,9 @@ def serialized(model: keras.Model) -> Node:
             warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
             config = keras.saving.serialize_keras_object(model)
     except (NotImplementedError, TypeError, ValueError) as error:
-        told = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0]
         raise ModelError(
-            f"{type(model).__name__} {model.name!r} has no configuration: {told} {BOTH_WAYS}"
+            f"{type(model).__name__} {model.name!r} has no configuration: {reason} {BOTH_WAYS}"
         ) from error
     config = _without(config, ("build_config", "compile_config"))
     mark_shared(config, model)
@@ -81,10 +81,10 @@ def deserialized(config: Node, safe_mode: bool = True) -> keras.Model:
         with ObjectSharingScope():
             return keras.saving.deserialize_keras_object(config, safe_mode=safe_mode)
     except (AttributeError, KeyError, NameError, TypeError, ValueError) as error:
-        told = " ".join(str(error).split("Exception encountered:")[-1].split())[:300]  # the cause
+        reason = " ".join(str(error).split("Exception encountered:")[-1].split())[:300]  # the cause
         raise ModelError(
             f"{config['class_name']} cannot be made from its configuration: "
-            f"{type(error).__name__}: {told} {BOTH_WAYS}"
+            f"{type(error).__name__}: {reason} {BOTH_WAYS}"
         ) from error
 
 

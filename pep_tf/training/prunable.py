@@ -116,9 +116,9 @@ class _Choice:
             isinstance(layer, PEPEmbedding) or self.takes(key, layer)
             for key, layer in embeddings.items()
         ):
-            told = f"{sorted(embeddings)}, all frozen or left out" if embeddings else "none"
+            which = f"{sorted(embeddings)}, all frozen or left out" if embeddings else "none"
             raise ModelError(
-                f"`model` must have a keras.layers.Embedding to prune. Its embeddings: {told}"
+                f"`model` must have a keras.layers.Embedding to prune. Its embeddings: {which}"
             )
 
     def takes(self, key: str, layer: keras.layers.Layer) -> bool:
@@ -135,9 +135,9 @@ class _Choice:
                     "`trainable = True`, or leave it out of `include`."
                 )
             return False
-        if told := _what_a_copy_would_lose(layer):
+        if lost := _what_a_copy_would_lose(layer):
             raise ModelError(
-                f"The embedding {key!r} is a {type(layer).__name__} with {told}, which a "
+                f"The embedding {key!r} is a {type(layer).__name__} with {lost}, which a "
                 f"PEPEmbedding would not have. Leave it as it is by exclude=[{key!r}]."
             )
         return True
@@ -150,8 +150,10 @@ class _Choice:
         """The PEPEmbedding to be in place of an embedding."""
         config = embedding.get_config()
         # What is not set is left out, so that the defaults of both layers need not be the same.
-        told = {name: config[name] for name in _ARGUMENTS if config.get(name) not in (None, False)}
-        return PEPEmbedding.from_config({**told, **self.options})
+        arguments = {
+            name: config[name] for name in _ARGUMENTS if config.get(name) not in (None, False)
+        }
+        return PEPEmbedding.from_config({**arguments, **self.options})
 
 
 def _what_a_copy_would_lose(layer: keras.layers.Layer) -> str:

@@ -61,7 +61,7 @@ class PruneFolder:
         Raises:
             RunError: a folder that holds one that was finished, or that cannot be written.
         """
-        if self._told().get("finished"):
+        if self._read_progress().get("finished"):
             raise RunError(
                 f"{self.path} holds a pruning that was finished. Take its tickets by "
                 "pep_tf.Ticket.load, or give another folder."
@@ -111,23 +111,28 @@ class PruneFolder:
 
     def note(self, history: Sequence[Mapping[str, float]], warned: bool, finished: bool) -> None:
         """Writes how far the pruning has come."""
-        told = {"history": list(history), "warned": warned, "finished": finished, "cut": self._cut}
-        save_text(self._progress, json.dumps(told) + "\n")
+        progress = {
+            "history": list(history),
+            "warned": warned,
+            "finished": finished,
+            "cut": self._cut,
+        }
+        save_text(self._progress, json.dumps(progress) + "\n")
 
     def progress(self, step: int) -> tuple[list[dict[str, float]], bool]:
         """The history up to a step, and whether a warning was given."""
-        told = self._told()
+        progress = self._read_progress()
         with reading(self._progress, RunError, _ANOTHER):
-            history = [seen for seen in told.get("history", []) if seen["step"] <= step]
-        return history, bool(told.get("warned"))
+            history = [seen for seen in progress.get("history", []) if seen["step"] <= step]
+        return history, bool(progress.get("warned"))
 
-    def _told(self) -> dict[str, Any]:
+    def _read_progress(self) -> dict[str, Any]:
         if not self._progress.exists():
             if self._start.exists():
                 raise RunError(f"{self._progress} is missing; {_ANOTHER}.")
             return {}
-        with reading_object(self._progress, _ANOTHER) as told:
-            return told
+        with reading_object(self._progress, _ANOTHER) as progress:
+            return progress
 
     def save(self, ticket: Ticket, budgets: Sequence[Budget]) -> None:
         """Keeps a ticket that was cut for one of the budgets."""
@@ -143,7 +148,7 @@ class PruneFolder:
         """
         found = []
         with reading(self._progress, RunError, _ANOTHER):
-            self._cut = dict(self._told().get("cut", {}))
+            self._cut = dict(self._read_progress().get("cut", {}))
             gone = [
                 n for n, cut in self._cut.items() if cut <= step and not (self.path / n).exists()
             ]
@@ -173,8 +178,8 @@ def _sizes(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 def budget_of(ticket: Ticket) -> Budget:
     """The budget that a ticket was cut for."""
-    if told := ticket.facts.get(BYTE_BUDGET):
-        return ByteBudget(*told)
+    if byte_budget := ticket.facts.get(BYTE_BUDGET):
+        return ByteBudget(*byte_budget)
     return ticket.budget if ticket.budgets is None else ticket.budgets
 
 

@@ -37,13 +37,15 @@ def pruned_tables(model: keras.Model) -> dict[str, PEPEmbedding]:
     tables = {name: layer for name, layer in with_thresholds.items() if layer.trainable}
     if not tables:
         if with_thresholds:
-            told = f"tables that are not trainable: {sorted(with_thresholds)}"
+            received = f"tables that are not trainable: {sorted(with_thresholds)}"
         else:
-            told = f"{[x for _, x in walk(model) if hasattr(x, 'output_dim')] or 'no embedding'}"
+            received = (
+                f"{[x for _, x in walk(model) if hasattr(x, 'output_dim')] or 'no embedding'}"
+            )
         raise ModelError(
             "`model` must have a PEPEmbedding with pruning='threshold' that is trainable; "
             "pep_tf.prunable(model) puts one in place of each keras.layers.Embedding. "
-            f"Received: {type(model).__name__} with {told}"
+            f"Received: {type(model).__name__} with {received}"
         )
     for name, layer in tables.items():
         refuse_more(name, layer)

@@ -106,8 +106,8 @@ class Pruning:
         threshold = float(np.mean(seen[self.main].thresholds))
         self.history.append({"step": step, "nnz": sum(nnz.values()), "threshold": threshold})
         reached = [budget for budget in self.pending if is_reached(budget, nnz)]
-        if told := passed_by_far(reached, nnz, step, advice):
-            self._reporter.note(told)
+        if warning := passed_by_far(reached, nnz, step, advice):
+            self._reporter.note(warning)
         self.cut(reached, step, forced=False)
         return seen
 
@@ -121,8 +121,8 @@ class Pruning:
         """Cuts a ticket for each of the budgets from the model as it stands; see `EntryScores` for `scores`."""
         if not budgets:
             return
-        told = (step, forced, self._facts, scores, self._storage)
-        cut = cut_tickets(self._model, self.initial, budgets, *told)
+        how = (step, forced, self._facts, scores, self._storage)
+        cut = cut_tickets(self._model, self.initial, budgets, *how)
         for budget, ticket in zip(budgets, cut, strict=True):
             if self.folder is not None:
                 self.folder.save(ticket, self.budgets)
@@ -148,9 +148,9 @@ class Pruning:
 
     def look_on(self, step: int, steps: int, advice: str) -> None:
         """Says, once, where thresholds will not get as far as the budgets ask in `steps`."""
-        told = self._forecast.at(self._counted(), step, steps, self.pending)
-        if told is not None:
-            self._reporter.note(f"{told} {advice}")
+        forecast = self._forecast.at(self._counted(), step, steps, self.pending)
+        if forecast is not None:
+            self._reporter.note(f"{forecast} {advice}")
 
     def _counted(self) -> dict[str, Seen]:
         return {name: count() for name, count in self._counts.items()}

@@ -125,12 +125,14 @@ class StoredSize:
         smallest = self.smallest
         if count < smallest:
             whole = {n: math.prod(shape) for n, shape in self.shapes.items() if n not in self.cut}
-            told = "".join(f", of them all {n:,} numbers of {key!r}" for key, n in whole.items())
+            unpruned = "".join(
+                f", of them all {n:,} numbers of {key!r}" for key, n in whole.items()
+            )
             smaller = ["prune_linear"] if whole and self.paired else []
             smaller += ["a smaller dtype"] if self.dtype != DTYPES[-1] else []
             raise NumberError(
                 f"A budget must be at least {smallest:,} bytes, which one entry takes in {self.dtype} "
-                f"with what else is stored{told}. Received: {given}, {count:,} bytes"
+                f"with what else is stored{unpruned}. Received: {given}, {count:,} bytes"
                 + (f". Smaller by {' or by '.join(smaller)}." if smaller else "")
             )
         return ByteBudget(count, self._expected(count - smallest))

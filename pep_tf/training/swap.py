@@ -74,8 +74,8 @@ class Blueprint:
             ModelError: a model that cannot be made, or that comes out as another one.
         """
         if self.config is not None:
-            told = {key: keras.saving.serialize_keras_object(x) for key, x in layers.items()}
-            config = replaced(self.config, self.places, lambda key, node: told[key])
+            configs = {key: keras.saving.serialize_keras_object(x) for key, x in layers.items()}
+            config = replaced(self.config, self.places, lambda key, node: configs[key])
             model = deserialized(config, safe_mode=not self.trusted)
         elif self.build_fn is not None:
             model, asked = build_with(

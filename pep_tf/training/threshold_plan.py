@@ -134,11 +134,11 @@ def carry_out(
 
 
 def _pull(layer: PEPEmbedding, target: Any, learning_rate: Any, strength: Any) -> None:
-    told = {"target": target, "learning_rate": learning_rate, "strength": strength}
-    if told["target"] is not None and told["target"] != _OFF and layer.pull.target:
-        del told["target"]  # the layer has one of its own
+    given = {"target": target, "learning_rate": learning_rate, "strength": strength}
+    if given["target"] is not None and given["target"] != _OFF and layer.pull.target:
+        del given["target"]  # the layer has one of its own
     try:
-        layer.pull.change(**{name: value for name, value in told.items() if value is not None})
+        layer.pull.change(**{name: value for name, value in given.items() if value is not None})
     except ValueError as error:
         raise RunError(str(error)) from error
 
@@ -160,10 +160,10 @@ def mean_rate(optimizer: keras.optimizers.Optimizer, first: int, steps: int) -> 
         RunError: an optimizer that tells none.
     """
     try:
-        told = optimizer.get_config()["learning_rate"]
-        if not isinstance(told, dict):
-            return float(told)
-        schedule = keras.optimizers.schedules.deserialize(told)
+        configured = optimizer.get_config()["learning_rate"]
+        if not isinstance(configured, dict):
+            return float(configured)
+        schedule = keras.optimizers.schedules.deserialize(configured)
         done = first + (int(optimizer.iterations) if optimizer.built else 0)
         at = np.linspace(max(0, done), done + steps, _PARTS)
         return float(np.mean([float(schedule(step)) for step in at]))

@@ -131,15 +131,17 @@ class Ticket:
         names = self.blueprint.weights_of(path) or list(own)
         given = {}
         for name, (now, variable) in zip(names, own.items(), strict=True):
-            told, shape = joined(path, name), tuple(variable.shape)
+            stored, shape = joined(path, name), tuple(variable.shape)
             if only_fixed and getattr(variable, "trainable", False):
                 given[now] = variable
-            elif told in values and values[told].shape == (shape or (1,)):  # as a file has a scalar
-                given[now] = values[told].reshape(shape)
-            elif told in values and values[told].shape == shape:
-                given[now] = values[told]
+            elif stored in values and values[stored].shape == (
+                shape or (1,)
+            ):  # as a file has a scalar
+                given[now] = values[stored].reshape(shape)
+            elif stored in values and values[stored].shape == shape:
+                given[now] = values[stored]
             else:
-                raise TicketError(f"The ticket does not fit its model: see its weights {[told]}.")
+                raise TicketError(f"The ticket does not fit its model: see its weights {[stored]}.")
         if given:
             load_own_weights(layer, given)
         load_own_files(layer, self.files.get(path, {}))
@@ -259,8 +261,8 @@ class Ticket:
             RunError: before `retrain`.
         """
         dtype = dtype or self.facts.get(STORED_DTYPE, "float32")
-        model, told = self._to_export(metadata)
-        return type(self).exporter(model, folder, dtype=dtype, format=format, **told)
+        model, facts = self._to_export(metadata)
+        return type(self).exporter(model, folder, dtype=dtype, format=format, **facts)
 
     def export_keys(
         self, folder: pathlib.Path | str, *, metadata: Mapping[str, Any] | None = None
@@ -276,8 +278,8 @@ class Ticket:
         Raises:
             RunError: before `retrain`, or a folder that is not empty or cannot be written.
         """
-        model, told = self._to_export(metadata)
-        return type(self).key_exporter(model, folder, **told)
+        model, facts = self._to_export(metadata)
+        return type(self).key_exporter(model, folder, **facts)
 
     def _to_export(self, metadata: Mapping[str, Any] | None) -> tuple[keras.Model, dict[str, Any]]:
         """The retrained model, and what there is to tell of it."""

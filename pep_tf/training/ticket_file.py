@@ -57,11 +57,11 @@ def read_ticket(path: pathlib.Path) -> dict[str, Any]:
     try:
         if number == 1:
             arrays, facts = _from_format_1(arrays, facts)
-        told = _arguments(arrays, facts)
-        _check(told)
+        arguments = _arguments(arrays, facts)
+        _check(arguments)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise TicketError(f"{path} is damaged: {type(error).__name__} {error}") from error
-    return told
+    return arguments
 
 
 def read_masks(path: pathlib.Path) -> tuple[dict[str, KeptTable], dict[str, Any]]:
@@ -100,15 +100,15 @@ def _arguments(arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> dict[str
         "blueprint": Blueprint(
             None if skeleton is None else Skeleton.from_config(skeleton),
             facts["model_config"],
-            {key: told["place"] for key, told in facts["tables"].items()},
+            {key: table["place"] for key, table in facts["tables"].items()},
         ),
     }
 
 
 def _tables(arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> dict[str, KeptTable]:
     return {
-        key: KeptTable(arrays[f"mask/{key}"], told["dim"], told["path"], told["config"])
-        for key, told in facts["tables"].items()
+        key: KeptTable(arrays[f"mask/{key}"], table["dim"], table["path"], table["config"])
+        for key, table in facts["tables"].items()
     }
 
 
@@ -120,16 +120,16 @@ def _check_masks(tables: dict[str, KeptTable]) -> None:
             raise ValueError(f"a mask of {found} for the table {key!r} of {(rows, dim)}")
 
 
-def _check(told: dict[str, Any]) -> None:
+def _check(arguments: dict[str, Any]) -> None:
     """Refuses a ticket that contradicts itself."""
-    tables: dict[str, KeptTable] = told["tables"]
+    tables: dict[str, KeptTable] = arguments["tables"]
     _check_masks(tables)
     sizes = {sum(table.nnz for table in tables.values())}
     for kind in _WEIGHTS:
-        sizes.add(sum(len(told[kind][table.weight]) for table in tables.values()))
-    if sizes != {told["nnz"]}:
-        raise ValueError(f"it says nnz={told['nnz']} but holds {sizes}")
-    skeleton = told["blueprint"].skeleton
+        sizes.add(sum(len(arguments[kind][table.weight]) for table in tables.values()))
+    if sizes != {arguments["nnz"]}:
+        raise ValueError(f"it says nnz={arguments['nnz']} but holds {sizes}")
+    skeleton = arguments["blueprint"].skeleton
     if skeleton is None:
         return
     expected = {table.weight: [table.nnz] for table in tables.values()}
@@ -137,7 +137,7 @@ def _check(told: dict[str, Any]) -> None:
         if layer.table is None:
             expected |= {joined(layer.path, name): shape for name, shape in layer.weights.items()}
     for kind in _WEIGHTS:
-        found = {name: list(value.shape) for name, value in told[kind].items()}
+        found = {name: list(value.shape) for name, value in arguments[kind].items()}
         # A scalar is stored with shape [1].
         if wrong := [n for n in {*expected, *found} if found.get(n) != (expected.get(n) or [1])]:
             raise ValueError(f"its {kind} weights {sorted(wrong)} are not those of its model")

@@ -11,8 +11,8 @@ from pep_tf.errors import PepError, RunError
 
 def trained_on(model: keras.Model) -> Identity | None:
     """The identity of the data that a model was last trained on; None where that is not known."""
-    told = getattr(model, "trained_on", None)
-    return Identity.from_config(json.loads(told)) if isinstance(told, str) else None
+    noted = getattr(model, "trained_on", None)
+    return Identity.from_config(json.loads(noted)) if isinstance(noted, str) else None
 
 
 def note_trained_on(model: keras.Model, data: CTRData) -> None:
@@ -43,8 +43,8 @@ def refuse_other_data(
     Raises:
         PepError: of class `error`; see `Identity.trained_otherwise`.
     """
-    if known is not None and (told := known.trained_otherwise(data.identity)):
-        raise error(f"{what} was made with other data: {told}. {then}")
+    if known is not None and (difference := known.trained_otherwise(data.identity)):
+        raise error(f"{what} was made with other data: {difference}. {then}")
 
 
 def refuse_to_resume(known: Identity | None, data: Identity, path: object) -> None:
@@ -62,8 +62,8 @@ def refuse_to_resume(known: Identity | None, data: Identity, path: object) -> No
         logging.warning(
             "%s was begun by a version that did not record its data: not compared with it.", path
         )
-    elif told := known.difference(data):
+    elif difference := known.difference(data):
         raise RunError(
-            f"{path} was begun on other data: {told}. Resume with the same data, or begin in another "
+            f"{path} was begun on other data: {difference}. Resume with the same data, or begin in another "
             "folder."
         )
