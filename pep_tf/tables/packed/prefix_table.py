@@ -14,6 +14,7 @@ from pep_tf.tables.packed.values import ITEM_BYTES, Values
 
 _BLOCK = 32  # rows between two positions: one bit per row
 _LEVELS = 16  # widths that half a byte tells apart
+_FILLED = 1.25  # numbers stored for each entry, at most: above it, masks are what the rows have
 
 
 class PrefixTable(StoredTable):
@@ -57,9 +58,12 @@ class PrefixTable(StoredTable):
 
     @staticmethod
     def least_bytes(entries: Entries, dtype: str) -> float:
-        """Less than such a table takes; infinite where positions would be too large for it."""
+        """Less than such a table takes; infinite where rows keep others than their first numbers.
+
+        So it is where positions would be too large for it.
+        """
         stored = int(_rounded(entries)[0].sum())
-        if stored >= 2**31 - 1:
+        if stored > _FILLED * entries.nnz or stored >= 2**31 - 1:
             return float("inf")
         return ITEM_BYTES[dtype] * stored + entries.num_rows / 2
 
