@@ -2,6 +2,7 @@
 
 import gc
 
+import hypothesis
 import keras
 import pytest
 import tensorflow as tf
@@ -12,6 +13,10 @@ gc.set_threshold(50_000, 20, 20)
 
 # What tests compare was computed in float32, which a GPU's matrix products would round to TF32.
 tf.config.experimental.enable_tensor_float_32_execution(False)
+
+# How long an example takes is that of the machine's other work, too.
+hypothesis.settings.register_profile("no_deadline", deadline=None)
+hypothesis.settings.load_profile("no_deadline")
 
 
 @pytest.fixture
