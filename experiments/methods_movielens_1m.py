@@ -101,7 +101,7 @@ class Study:
                 done["rows"] += found["rows"]
                 done["summary"] = summary(done["rows"])
                 save_text(self.out / "results.json", json.dumps(done, indent=1) + "\n")
-                draw(done["summary"], self.out / "frontier.png")
+                draw(done["summary"], self.out)
         return done
 
     @property
@@ -249,9 +249,11 @@ def summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return told
 
 
-def draw(lines: Sequence[dict[str, Any]], path: pathlib.Path) -> None:
+def draw(lines: Sequence[dict[str, Any]], folder: pathlib.Path) -> None:
     """Test AUC of what is stored against bytes and against entries; hollow where at the cap of epochs."""
-    with drawing.canvas(4.2, columns=2) as (figure, axes):
+    sheet, title = drawing.Sheet(folder, []), "Test AUC against bytes, and against numbers kept"
+    with sheet.picture("frontier", title, 4.2, columns=2) as (picture, axes):
+        picture.alt = title
         ways = (
             ("table_bytes", "bytes", drawing.short_bytes),
             ("numbers", "numbers", drawing.short),
@@ -271,10 +273,8 @@ def draw(lines: Sequence[dict[str, Any]], path: pathlib.Path) -> None:
                 f"{label} of table and first-order weights" if label == "bytes" else "numbers kept"
             )
         np.ravel(axes)[0].set_ylabel("test AUC, as stored")
-        figure.legend(loc="outside lower left", ncols=5)
-        figure.set_facecolor("white")
-        figure.set_size_inches(9, 4.2)
-        figure.savefig(path, dpi=110)
+        np.ravel(axes)[0].figure.set_size_inches(9, 4.2)
+        drawing.legend(np.ravel(axes)[0], 5)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
