@@ -9,6 +9,7 @@ import tensorflow as tf
 from pep_tf import plugins
 from pep_tf.command_line import Command, refuse
 from pep_tf.data import CTRData
+from pep_tf.distributed import is_leader
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags
 from pep_tf.experiments.config import Config, load_study, make_config
@@ -114,7 +115,7 @@ class Call:
 
     def warn_of_fallback(self, data: CTRData) -> None:
         """That another data set than the one asked for was used, if so; also where progress is not shown."""
-        if not (line := fallback_line(data)):
+        if not (line := fallback_line(data)) or not is_leader():
             return
         if self._command.given().get("log_format") == "json":
             JsonReporter(1).note(line)

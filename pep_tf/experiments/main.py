@@ -9,12 +9,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from pep_tf import distributed
 from pep_tf.command_line import Command
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
 from pep_tf.device import settle_arithmetic
+from pep_tf.distributed.launch import note_run_dir
 from pep_tf.errors import PepError, RunError
-from pep_tf.experiments import flags
+from pep_tf.experiments import flags, together
 from pep_tf.experiments.call import Call, define_how, run_command
 from pep_tf.experiments.config import TF32, Config
 from pep_tf.experiments.dry_run import GIGABITS, describe
@@ -36,7 +38,11 @@ from pep_tf.training import Reporter, Silent, use_memory_pool
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     use_memory_pool()
-    return run_command(_command, lambda command, given: _Main(command, given)(), arguments)
+    return run_command(
+        _command,
+        lambda command, given: together.run(command, given, _Main(command, given)),
+        arguments,
+    )
 
 
 def _command() -> Command:
@@ -57,6 +63,7 @@ def _command() -> Command:
         "with --dry_run: Gb/s between machines, for what workers send",
         least=0.001,
     )
+    together.define(command)
     return command
 
 
@@ -71,26 +78,37 @@ class _Main(Call):
 
     def __call__(self) -> int:
         options = self.options
-        data = self.load(self.asked.seed)
+        data = together.one_after_the_other(lambda: self.load(self.asked.seed))
         check_data(data)  # before a folder is made for the run
         config = self.config(data)
         settle_arithmetic(config.precision == TF32, config.deterministic)
         where = devices(config, data.schema.num_features)
+        if (group := distributed.current()) is not None:
+            together.refuse(group, config, data.schema.num_features)
         if options.dry_run:
-            print(describe(config, data, options.network))
+            told = describe(config, data, options.network)
+            if distributed.is_leader():
+                print(told)
             return 0
         self.check_memory(config, data)
         # Before a folder is made for the run.
         config.resolved_budgets(data.schema)
         config.schemes(data.schema)
-        path = self.run_dir(f"{data.name}-{config.model}")
+        path = pathlib.Path(distributed.agreed(str(self.run_dir(f"{data.name}-{config.model}"))))
         folder = RunFolder(path)
+        if group is not None:
+            together.compare(group, dataclasses.asdict(config), data.identity.get_config())
         with folder.opened(dataclasses.asdict(config), data, options.resume):
+            if group is not None:
+                together.check_folder(group, path)
+                note_run_dir(path)
             folder.note_environment(environment(self.arguments))
             self.warn_of_fallback(data)
             self._greet(data, where, path)
             results = self._train(config, data, folder)
             report = self._write_report(path)
+        if not distributed.is_leader():
+            return 0
         self._show(results, path, report)
         self.warn_of_fallback(data)
         return 0
@@ -104,6 +122,8 @@ class _Main(Call):
         return run_seeds(config, self.load, folder, reporter, self._write_report)
 
     def _reporter(self, config: Config, prefix: str, path: pathlib.Path) -> Reporters:
+        if not distributed.is_leader():
+            return Reporters([])
         kind: Any = JsonReporter if self.options.log_format == "json" else TerminalReporter
         terminal = Silent() if self.options.quiet else kind(config.batch_size, prefix)
         board = [TensorBoardReporter(path / "tensorboard")] if self.options.tensorboard else []
@@ -111,6 +131,8 @@ class _Main(Call):
 
     def _write_report(self, path: pathlib.Path) -> pathlib.Path | None:
         """The page of a run; that it cannot be drawn must not make the run fail."""
+        if not distributed.is_leader():
+            return None
         try:
             return write_report([path])
         except PepError as error:
@@ -118,7 +140,7 @@ class _Main(Call):
             return None
 
     def _greet(self, data: CTRData, where: str, path: pathlib.Path) -> None:
-        if self.options.quiet or self.options.log_format == "json":
+        if self.options.quiet or self.options.log_format == "json" or not distributed.is_leader():
             return
         print(
             f"data set: {data.name}, {data.train.num_rows:,} training rows, {data.schema.num_fields}"

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pep_tf import api, training
+from pep_tf import api, distributed, training
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
 from pep_tf.data.feature_counts import count_features
@@ -32,6 +32,7 @@ from pep_tf.training.methods import PEP
 from pep_tf.training.prune import facts_of
 from pep_tf.training.state import reading_object, save_text
 from pep_tf.training.threshold_start import threshold_schedule
+from pep_tf.training.weights import whole_model
 
 
 class Run:
@@ -71,7 +72,7 @@ class Run:
             rows.append(self._stage(f"ticket_{ticket.budget}", self._retrain, ticket))
         results = Results(rows)
         results.save(self.folder.path)
-        shutil.rmtree(self.folder.work, ignore_errors=True)
+        self._remove(self.folder.work)
         return results
 
     def model(self, pruning: str, dim: int | None = None) -> CTRModel:
@@ -106,21 +107,22 @@ class Run:
         return threshold_schedule(steps, rate, limit)
 
     def _stage(self, name: str, work: Callable[..., Row], *arguments: Any) -> Row:
-        row = self.folder.row(name)
-        if row is None:
-            row = work(name, *arguments)
-            self.folder.finish(name, row)
+        if distributed.agreed(self.folder.has_row(name)):
+            return self.folder.row(name)
+        row = work(name, *arguments)
+        self.folder.finish(name, row)
         return row
 
     def _count_features(self) -> None:
         path = self.folder.path / "feature_counts.safetensors"
-        if not path.exists():
+        if distributed.is_leader() and not path.exists():
             save_feature_counts(path, self.data.schema, count_features(self.data))
 
     def _uniform(self, stage: str, dim: int) -> Row:
         """Trains a table of one width, of which nothing is pruned."""
         model = self.model("none", dim)
         result = self._fit(stage, model)
+        model = whole_model(model)
         kind = "baseline" if dim == self.config.embedding_dim else "uniform"
         entries = self.config.entries(self.data.schema.num_features, dim)
         row = self._row(kind, "original", entries, model, result)
@@ -166,6 +168,12 @@ class Run:
         self.folder.note_history(stage, result.history)
         return result
 
+    @staticmethod
+    def _remove(folder: pathlib.Path) -> None:
+        """Removes a folder that is no longer needed."""
+        if distributed.is_leader():
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _exporter(self, model: CTRModel) -> Callable[..., pathlib.Path]:
         def export(folder: pathlib.Path, metadata: Any, **form: Any) -> pathlib.Path:
             card = {**facts_of(self.data), **metadata}
@@ -176,7 +184,7 @@ class Run:
     def _tickets(self) -> list[training.Ticket]:
         """The tickets, from their files if pruning has finished."""
         done = self.folder.tickets / "done.json"
-        if not done.exists():
+        if not distributed.agreed(done.exists()):
             work = self.folder.work / "prune"
             method = self.config.method
             result = training.METHODS[method](
@@ -194,7 +202,8 @@ class Run:
             kept = sorted({ticket.budget for ticket in result.tickets}, reverse=True)
             facts = {"budgets": kept, "epochs": result.epochs, "seconds": result.seconds}
             save_text(done, json.dumps(facts) + "\n")
-            shutil.rmtree(work, ignore_errors=True)
+            self._remove(work)
+        distributed.wait()  # the files of tickets are there
         with reading_object(done, "delete it, and the tickets are cut anew") as told:
             budgets = list(map(int, told["budgets"]))
         return [training.Ticket.load(self._ticket_path(budget)) for budget in budgets]
@@ -222,7 +231,7 @@ class Run:
         init = kind if self.config.no_retrain else self.config.ticket_init
         self.folder.note_history(stage, ticket.result.history)
         row = self._row(kind, init, ticket.budget, ticket.retrained, ticket.result)
-        if self.config.export_keys:
+        if self.config.export_keys and distributed.is_leader():
             folder = self.folder.path / "keys" / stage
             shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
             ticket.export_keys(folder, metadata={"metrics": dataclasses.asdict(row)})
@@ -232,15 +241,18 @@ class Run:
         """Exports a trained model, in a folder of its own for each format; adds the bytes to the row.
 
         The export checks that what it wrote answers as the model does. Without a format to export in,
-        the row stays as it is.
+        the row stays as it is, and so it does on other workers than the first.
         """
+        if not distributed.is_leader():
+            return row
         dtype, sizes = self.config.export_dtype, []
         for kind in self.config.formats():
             folder = self.folder.export / (stage if kind == "savedmodel" else f"{stage}_{kind}")
             shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
-            path = export(
-                folder, dtype=dtype, format=kind, metadata={"metrics": dataclasses.asdict(row)}
-            )
+            with distributed.alone():
+                path = export(
+                    folder, dtype=dtype, format=kind, metadata={"metrics": dataclasses.asdict(row)}
+                )
             sizes.append(inspect(path)["bytes"])
             card = read_card(path)
             if dtype != "float32":

@@ -10,10 +10,12 @@ from typing import Any
 
 from pep_tf.data import CTRData, Identity
 from pep_tf.differences import differences, one_line
+from pep_tf.distributed import is_leader
 from pep_tf.errors import RunError
 from pep_tf.experiments.results import Row
 from pep_tf.files import LOCK, lock
 from pep_tf.training import refuse_to_resume
+from pep_tf.training.checkpoint import remove_checkpoint
 from pep_tf.training.state import reading_object, save_text
 
 _PLACES = {"data_dir", "source", "fallback", "tool"}  # of a data set's details: not what it holds
@@ -50,7 +52,7 @@ class RunFolder:
         return (self.path / "config.json").exists()
 
     def open(self, config: Mapping[str, Any], data: CTRData, resume: bool) -> None:
-        """Begins a run, or takes it up again.
+        """Begins a run, or takes it up again; of several workers the first one does.
 
         Args:
             config: what is computed.
@@ -61,6 +63,8 @@ class RunFolder:
             RunError: a folder that holds another run, a run on other data, or the same one without
                 `resume`; no run to resume; a folder that cannot be written.
         """
+        if not is_leader():
+            return
         self._refuse_place(resume)
         path = self.path / "config.json"
         origin = {**data.details, "identity": data.identity.get_config()}
@@ -116,6 +120,9 @@ class RunFolder:
         Raises:
             RunError: what `open` refuses, or another process works in the folder.
         """
+        if not is_leader():
+            yield
+            return
         self._refuse_place(resume)  # before anything is made there
         try:
             held = lock(self.path)
@@ -133,13 +140,18 @@ class RunFolder:
         """Where a stage keeps its checkpoint."""
         return self.work / f"{stage}.safetensors"
 
-    def row(self, stage: str) -> Row | None:
-        """The row of a finished stage, None if it has not finished."""
-        path = self.path / "stages" / f"{stage}.json"
-        if not path.exists():
-            return None
+    def has_row(self, stage: str) -> bool:
+        """Whether a stage has finished."""
+        return self._row(stage).exists()
+
+    def row(self, stage: str) -> Row:
+        """The row of a finished stage."""
+        path = self._row(stage)
         with reading_object(path, "delete it, and its stage is done again") as found:
             return Row.read(found)
+
+    def _row(self, stage: str) -> pathlib.Path:
+        return self.path / "stages" / f"{stage}.json"
 
     def note_environment(self, facts: dict[str, Any]) -> None:
         """Keeps where the run was begun; of a run that is taken up again the first start stays."""
@@ -158,9 +170,11 @@ class RunFolder:
 
     def finish(self, stage: str, row: Row) -> None:
         """Keeps a stage's row; its checkpoint is no longer needed."""
+        if not is_leader():
+            return
         text = json.dumps(dataclasses.asdict(row), indent=2) + "\n"
-        save_text(self.path / "stages" / f"{stage}.json", text)
-        self.checkpoint(stage).unlink(missing_ok=True)
+        save_text(self._row(stage), text)
+        remove_checkpoint(self.checkpoint(stage))
 
 
 def next_run_dir(parent: pathlib.Path, stem: str, resume: bool) -> pathlib.Path:

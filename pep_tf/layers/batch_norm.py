@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from pep_tf.distributed.share import share
+
 
 @keras.saving.register_keras_serializable(package="pep_tf")
 class BatchNorm(keras.layers.Layer):
@@ -49,8 +51,8 @@ class BatchNorm(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         values = ops.cast(inputs, "float32")  # half-precision sums over a batch lose digits
         if training:
-            mean, variance = ops.moments(values, axes=[0])
-            self._learn(mean, variance, ops.shape(values)[0])
+            mean, variance, rows = _moments(values)
+            self._learn(mean, variance, rows)
         else:
             mean, variance = self.moving_mean, self.moving_variance
         scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, "float32")
@@ -68,3 +70,14 @@ class BatchNorm(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+
+
+def _moments(values: Any) -> tuple[Any, Any, Any]:
+    """Mean and variance of the columns [B, C] of a batch, of all workers that share it, and its rows."""
+    own = share()
+    if own is None:
+        mean, variance = ops.moments(values, axes=[0])
+        return mean, variance, ops.shape(values)[0]
+    rows = ops.cast(own.total, values.dtype)
+    mean = own.sum(values) / rows
+    return mean, own.sum(ops.square(values - mean)) / rows, own.total

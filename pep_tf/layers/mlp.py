@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from pep_tf.layers.batch_norm import BatchNorm
+from pep_tf.layers.dropout import Dropout
 from pep_tf.numbers import real, wholes
 
 
@@ -42,7 +43,7 @@ class MLP(keras.layers.Layer):
                 keras.layers.Dense(width, dtype=policy, name=f"dense_{index}"),
                 BatchNorm(dtype=policy, name=f"batch_norm_{index}"),
                 keras.layers.ReLU(dtype=policy, name=f"relu_{index}"),
-                keras.layers.Dropout(self.dropout, dtype=policy, name=f"dropout_{index}"),
+                Dropout(self.dropout, dtype=policy, name=f"dropout_{index}"),
             ]
         self.stack.append(keras.layers.Dense(1, dtype=policy, name="logit"))
 
@@ -54,7 +55,7 @@ class MLP(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         for layer in self.stack:
-            takes_training = isinstance(layer, BatchNorm | keras.layers.Dropout)
+            takes_training = isinstance(layer, BatchNorm | Dropout)
             inputs = layer(inputs, training=training) if takes_training else layer(inputs)
         return inputs
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pep_tf import distributed
 from pep_tf.device import dense_below, on_gpu
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.numbers import real
@@ -21,6 +22,7 @@ from pep_tf.tables import (
 from pep_tf.tables.distinct import expand
 from pep_tf.tables.pull import Pull
 from pep_tf.tables.row_table import is_exported
+from pep_tf.tables.sharded_table import ShardedTable, rows_of
 
 PRUNING = ("threshold", "none")
 
@@ -131,7 +133,8 @@ class PEPEmbedding(TableLayer):
         self.thresholds: keras.Variable | None = None
         if weights is not None:
             self.build()
-            self.table.assign(weights[0] if isinstance(weights, list) else weights)
+            whole = weights[0] if isinstance(weights, list) else weights
+            self.table.assign(self.table.row_table.part_of(whole))
 
     @property
     def prunable(self) -> bool:  # type: ignore[override]
@@ -140,13 +143,17 @@ class PEPEmbedding(TableLayer):
     def build(self, input_shape: Any = None) -> None:
         if self.built:
             return
-        shape: tuple[int, ...] = (self.input_dim, self.output_dim)
+        group = distributed.current()
+        if group is not None and not group.shards(self.input_dim):
+            group = None
+        num_rows = self.input_dim if group is None else rows_of(group, self.input_dim)
+        shape: tuple[int, ...] = (num_rows, self.output_dim)
         self.table = self._row_variable("table", shape, self._initial_table)
         self.table.regularizer = self.embeddings_regularizer
         self.table.constraint = self.embeddings_constraint
         variables = [self.table]
         if self.pruning == "threshold":
-            shape = self.granularity.shape(*self._counts())
+            shape = self.granularity.shape(num_rows, *self._counts())
             if self.granularity.by_feature:
                 self.thresholds = self._row_variable(THRESHOLDS, shape, self._initial_thresholds)
                 variables.append(self.thresholds)
@@ -158,7 +165,10 @@ class PEPEmbedding(TableLayer):
                     autocast=False,
                 )
             self.thresholds.pull = self.pull
-        RowTable(variables)
+        if group is None:
+            RowTable(variables)
+        else:
+            ShardedTable(variables, group, self.input_dim)
         self.built = True
 
     def _row_variable(self, name: str, shape: tuple[int, ...], initializer: Any) -> RowVariable:
@@ -174,14 +184,18 @@ class PEPEmbedding(TableLayer):
 
     def _initial_table(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
         """Draws V; within a function it is scaled in place, where two more tables would be made."""
-        draw = tf.function(lambda: self.embeddings_initializer(shape, dtype=dtype))
+        whole, group = (self.input_dim, self.output_dim), distributed.current()
+        own = slice(None)
+        if group is not None and shape != whole:  # the rows of this worker, of the same draw
+            own = slice(group.rank, None, group.size)
+        draw = tf.function(lambda: self.embeddings_initializer(whole, dtype=dtype)[own])
         return draw.get_concrete_function()()  # called itself, it warns of many tables
 
     def _initial_thresholds(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
         return tf.fill(shape, tf.constant(self.threshold_init, dtype))  # no second one, as above
 
-    def _counts(self) -> tuple[int, int, int]:
-        return self.input_dim, len(self.field_sizes or ()), self.output_dim
+    def _counts(self) -> tuple[int, int]:
+        return len(self.field_sizes or ()), self.output_dim
 
     def look_up(self, rows: tf.Tensor) -> tf.Tensor:
         return self.effective_rows(self.table.row_table.lookup(rows))
@@ -195,8 +209,9 @@ class PEPEmbedding(TableLayer):
             fused = rows.places is not None
             values = soft_threshold(values, rows.thresholds, self.gate, fused=fused)
         if rows.places is not None:
-            return expand(values, rows.places, self.compute_dtype, found.order)
-        return tf.cast(values, self.compute_dtype)
+            values = expand(values, rows.places, self.compute_dtype, found.order)
+        values = tf.cast(values, self.compute_dtype)
+        return values if found.route is None else found.route.back(values)
 
     def _rows(self, found: Found) -> Rows:
         """V and s of what a lookup found in the layer's table, which may hold other layers' too."""
@@ -212,7 +227,7 @@ class PEPEmbedding(TableLayer):
         stored = tf.convert_to_tensor(self.thresholds)
         if not is_exported():
             stored = self.pull.on(stored)
-        groups = self.granularity.groups(found.ids, self.field_sizes)
+        groups = self.granularity.groups(self.table.row_table.numbers(found.ids), self.field_sizes)
         return stored if groups is None else tf.gather(stored, groups)
 
     @property
@@ -223,11 +238,11 @@ class PEPEmbedding(TableLayer):
         return self.look_up(tf.range(self.input_dim))
 
     def read(self, rows: tf.Tensor) -> Rows:
-        """V and s of just these rows [n] as they stand; reading them changes nothing."""
+        """V and s of just these rows [n] of this process as they stand; reading them changes nothing."""
         return self._rows(self.table.row_table.read(rows))
 
     def blocks(self) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
-        """Walks the whole table in blocks of bounded memory, changing nothing.
+        """Walks the table in blocks of bounded memory, changing nothing; of a sharded one this worker's part.
 
         Yields:
             First row of the block; E of the block, float32 [rows, d]; the score of its entries,
@@ -252,7 +267,9 @@ class PEPEmbedding(TableLayer):
 
     def nnz(self) -> int:
         """Number of non-zero entries of E."""
-        return sum(int(tf.math.count_nonzero(block)) for _, block, _ in self.blocks())
+        own = sum(int(tf.math.count_nonzero(block)) for _, block, _ in self.blocks())
+        table = self.table.row_table
+        return sum(table.group.gather_objects(own)) if isinstance(table, ShardedTable) else own
 
     def row_blocks(self) -> Iterator[np.ndarray]:
         """E in row blocks float32 [n_i, d], in order."""
@@ -281,17 +298,23 @@ def look_up_together(layers: Sequence[keras.layers.Layer], rows: tf.Tensor) -> l
         layers: built layers; see `share_rows`.
         rows: integers of any shape.
     """
-    found: dict[int, Found] = {}
-    outputs = []
-    for layer in layers:
+    outputs: list[Any] = [None] * len(layers)
+    shared: dict[RowTable, list[int]] = {}
+    for i, layer in enumerate(layers):
         table = layer.table.row_table if isinstance(layer, PEPEmbedding) else None
         if table is None or not _is_shared(table, layer):
-            outputs.append(layer(rows))
-            continue
-        if id(table) not in found:
-            layer.meet_optimizer()
-            found[id(table)] = table.lookup(rows)
-        outputs.append(layer.effective_rows(found[id(table)]))
+            outputs[i] = layer(rows)
+        else:
+            shared.setdefault(table, []).append(i)
+    for table, at in shared.items():
+        layers[at[0]].meet_optimizer()
+        found = table.lookup(rows)
+        own = [layers[i].effective_rows(found._replace(route=None)) for i in at]
+        if found.route is not None:  # one message for all
+            both = found.route.back(tf.concat(own, -1))
+            own = tf.split(both, [layers[i].output_dim for i in at], axis=-1)
+        for i, output in zip(at, own, strict=True):
+            outputs[i] = output
     return outputs
 
 

@@ -31,6 +31,7 @@ class Found(NamedTuple):
         places: for each row that was asked for its place among `ids`, shape of `rows`, or None.
         state: what the table's keeper needs when the gradient of these rows comes.
         order: of `places`, where it was found before.
+        route: how the rows come to who asked for them, where `rows` are what several workers asked for.
     """
 
     rows: tf.Tensor
@@ -39,6 +40,7 @@ class Found(NamedTuple):
     places: tf.Tensor | None = None
     state: Any = None
     order: Order | None = None
+    route: Any = None
 
 
 class Keeper(Protocol):
@@ -102,8 +104,11 @@ class RowTable:
     @classmethod
     def joined(cls, tables: Sequence["RowTable"]) -> "RowTable":
         """One table of the variables of several, which have the same number of rows."""
-        variables = [variable for table in tables for variable in table.variables]
-        return cls(variables, tables[0].single)
+        return tables[0].like([variable for table in tables for variable in table.variables])
+
+    def like(self, variables: Sequence[RowVariable]) -> "RowTable":
+        """A table of these variables, kept as this one's are."""
+        return RowTable(variables, self.single)
 
     @property
     def num_rows(self) -> int:
@@ -132,6 +137,22 @@ class RowTable:
             rows: integers of any shape, in [0, N).
             distinct: True promises that no row comes twice.
         """
+        return self.own_lookup(rows, distinct)
+
+    def numbers(self, rows: tf.Tensor) -> tf.Tensor:
+        """The numbers by which rows of this process are asked for."""
+        return rows
+
+    def own(self, rows: np.ndarray) -> np.ndarray:
+        """Of rows that are asked for by these numbers, those of this process."""
+        return rows
+
+    def part_of(self, whole: Any) -> Any:
+        """Of values of all rows those of this process's."""
+        return whole
+
+    def own_lookup(self, rows: tf.Tensor, distinct: bool = False) -> Found:
+        """The same, of rows of this process."""
         if self.held is not None:
             return self.held
         rows = wide(rows)
@@ -199,7 +220,7 @@ class RowTable:
 
     def whole(self, variable: RowVariable) -> tf.Tensor:
         """All rows of a variable, up to date and differentiable, float32 [N, width]."""
-        found = self.lookup(tf.range(self.num_rows), distinct=True)
+        found = self.own_lookup(tf.range(self.num_rows), distinct=True)
         value = found.values[self.place(variable)]
         return value if found.places is None else tf.gather(value, found.places)
 

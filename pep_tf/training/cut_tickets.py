@@ -1,5 +1,6 @@
 """Tickets cut from a model as it stands."""
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 
 from pep_tf.layers import PEPEmbedding
+from pep_tf.tables.sharded_table import ShardedTable
 from pep_tf.training.budgets import ByteBudget, total
 from pep_tf.training.kept_table import KeptTable, ticket_layer
 from pep_tf.training.layer_state import own_files, walk
@@ -15,7 +17,7 @@ from pep_tf.training.pruned_tables import Budget, EntryScores, pruned_tables
 from pep_tf.training.stored_size import StoredSize
 from pep_tf.training.swap import Blueprint
 from pep_tf.training.ticket import BYTE_BUDGET, STORED_DTYPE, Ticket
-from pep_tf.training.weights import snapshot
+from pep_tf.training.weights import named_weights, snapshot, whole_values
 
 
 def cut_tickets(
@@ -39,7 +41,9 @@ def cut_tickets(
         storage: counts the bytes of tickets, where budgets are in bytes.
     """
     tables = pruned_tables(model)
-    by_entry, tower = EntryScores(tables, scores), snapshot(model, without=list(tables.values()))
+    by_entry, names = EntryScores(tables, scores), named_weights(model)
+    tower = whole_values(snapshot(model, without=list(tables.values())), names)
+    before = whole_values({name: initial[name] for name in tower}, names)
     blueprint = Blueprint.of(model, tables)
     paths = {id(layer): path for path, layer in walk(model)}
     files = {path: found for path, layer in walk(model) if (found := own_files(layer))}
@@ -64,15 +68,38 @@ def cut_tickets(
             step=step,
             forced=forced,
             tables=kept,
-            initial={name: initial[name] for name in tower}
-            | {table.weight: table.entries(initial[table.weight]) for table in kept.values()},
+            initial=before
+            | {
+                table.weight: _entries(table, tables[key], initial[table.weight])
+                for key, table in kept.items()
+            },
             trained=tower
-            | {table.weight: table.entries(by_entry.entries[key]) for key, table in kept.items()},
+            | {
+                table.weight: _entries(table, tables[key], by_entry.entries[key])
+                for key, table in kept.items()
+            },
             blueprint=blueprint,
             facts=own_facts,
             files=files,
             budgets=budget if isinstance(budget, dict) else None,
         )
+
+
+def _entries(kept: KeptTable, layer: PEPEmbedding, values: np.ndarray) -> np.ndarray:
+    """The entries that are kept, in order, [nnz]; of a sharded table those of all workers."""
+    table = layer.table.row_table
+    if not isinstance(table, ShardedTable):
+        return kept.entries(values)
+    size = table.group.size
+    own = dataclasses.replace(kept, bits=kept.bits[table.group.rank :: size])
+    parts = table.group.gather_arrays(own.entries(values))
+    counts = np.bitwise_count(kept.bits).sum(1, dtype=np.int64)
+    ends = np.cumsum(counts)
+    whole = np.empty(kept.nnz, np.float32)
+    for rank, part in enumerate(parts):
+        count, end = counts[rank::size], ends[rank::size]
+        whole[np.repeat(end - np.cumsum(count), count) + np.arange(len(part))] = part
+    return whole
 
 
 def config_of(layer: keras.layers.Layer) -> dict[str, Any]:

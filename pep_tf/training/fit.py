@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from pep_tf.data.arrays import as_data
+from pep_tf.distributed import agreed
 from pep_tf.errors import RunError, reading
 from pep_tf.paths import resolve
 from pep_tf.training.inputs import check_inputs
@@ -78,7 +79,7 @@ def fit(
     started, best_auc, best_epoch, best = time.perf_counter(), -1.0, 0, snapshot(model)
     history: list[dict[str, float]] = []
     losses = _Mean()
-    if checkpoint and checkpoint.exists():
+    if checkpoint and agreed(checkpoint.exists()):
         best, facts = loop.restore(checkpoint, best)
         with reading(checkpoint, RunError, DELETE):
             best_auc, best_epoch = float(facts["best_auc"]), int(facts["best_epoch"])

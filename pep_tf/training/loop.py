@@ -11,17 +11,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pep_tf import distributed
 from pep_tf.data import Identity, Split
 from pep_tf.device import give_up_xla, on_gpu, uses_xla
 from pep_tf.differences import differs, one_line
 from pep_tf.errors import DivergedError, RunError, reading
 from pep_tf.numbers import whole
 from pep_tf.optimizers import CoupledAdam
+from pep_tf.tables.sharded_table import is_sharded
+from pep_tf.training.checkpoint import load_checkpoint, save_checkpoint
+from pep_tf.training.replicas import check_replicas, refuse_what_cannot_be_shared
 from pep_tf.training.settings import Settings
-from pep_tf.training.state import load_state, save_state
 from pep_tf.training.step import train_step
 from pep_tf.training.stored import fits, restore, stored_values, stored_variables
 from pep_tf.training.trained_on import refuse_to_resume
+from pep_tf.training.weights import named_weights
 
 _OF_XLA = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError)
 _SAYS_XLA = re.compile("XLA|libdevice|ptxas|PTX|[Ff]ailed to compile")
@@ -46,7 +50,8 @@ class Loop:
         data: identity of the data set; checkpoints carry it.
 
     Raises:
-        RunError: a model that computes in float16.
+        RunError: a model that computes in float16; on several workers, one with layers that see a
+            share of a batch as all of it, weights that differ, or fewer rows in a batch than workers.
     """
 
     def __init__(
@@ -66,6 +71,9 @@ class Loop:
         self._split, self._settings, self._data = split, settings, data
         self._batches: Any = None
         self._train = tf.function(self._train_steps, reduce_retracing=True)
+        if (group := distributed.current()) is not None:
+            refuse_what_cannot_be_shared(model, self._full, group)
+            check_replicas(group, self._variables(), stage)
 
     def _train_steps(self, batches: Any, count: tf.Tensor) -> tf.Tensor:
         """Takes `count` batches; returns the mean of their losses."""
@@ -138,11 +146,17 @@ class Loop:
             )
 
     def save(self, path: pathlib.Path, extra: dict[str, np.ndarray], facts: Any) -> None:
-        """Writes a checkpoint: all variables, `extra` arrays and JSON-ready `facts`."""
+        """Writes a checkpoint: all variables, `extra` arrays and JSON-ready `facts`.
+
+        Raises:
+            RunError: it cannot be written, or the workers' variables have come to differ.
+        """
+        if (group := distributed.current()) is not None:
+            check_replicas(group, self._variables(), self.stage)
         arrays = stored_values(self._variables())
         place = {name: getattr(self, name) for name in _PLACE}
         extra = {f"extra/{name}": value for name, value in extra.items()}
-        save_state(
+        save_checkpoint(
             path,
             arrays | extra,
             {
@@ -152,6 +166,8 @@ class Loop:
                 "settings": self._settings.get_config(),
                 "data": self._data and self._data.get_config(),
             },
+            self._sharded(),
+            self.step,
         )
 
     def restore(
@@ -166,7 +182,7 @@ class Loop:
         Raises:
             RunError: a damaged file, or a checkpoint of another model, stage, settings or data.
         """
-        arrays, saved = load_state(path, "a checkpoint")
+        arrays, saved = load_checkpoint(path, self._sharded())
         stage = saved.get("stage") if isinstance(saved, dict) else None
         if stage != self.stage or not fits(self._variables(), arrays):
             raise RunError(
@@ -194,6 +210,13 @@ class Loop:
 
     def _variables(self) -> dict[str, keras.Variable]:
         return stored_variables(self.model, self.optimizer)
+
+    def _sharded(self) -> set[str]:
+        """Names in a checkpoint of what each worker has a part of."""
+        if distributed.current() is None:
+            return set()
+        extra = {f"extra/{name}": v for name, v in named_weights(self.model).items()}
+        return {name for name, v in (self._variables() | extra).items() if is_sharded(v)}
 
 
 def _refuse_float16(model: keras.Model) -> None:

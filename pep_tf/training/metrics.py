@@ -6,8 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pep_tf import distributed
 from pep_tf.data import Split
 from pep_tf.data.checks import binary_labels
+from pep_tf.distributed import Group
+from pep_tf.distributed.share import Share
 from pep_tf.errors import DataError, DivergedError
 
 
@@ -74,10 +77,15 @@ class Evaluator:
     """
 
     def __init__(self, model: keras.Model, batch_size: int = 8192) -> None:
-        self._batch_size = batch_size
-        self._logits = tf.function(
-            lambda ids: model(ids, training=False)[:, 0], reduce_retracing=True
-        )
+        self._batch_size, self._group = batch_size, distributed.current()
+        self._model = model
+        self._logits = tf.function(self._own_logits, reduce_retracing=True)
+
+    def _own_logits(self, ids: tf.Tensor) -> tf.Tensor:
+        """Logits of a batch, of this worker's share of it where there are several."""
+        if self._group is not None:
+            ids = Share.of(self._group, tf.shape(ids)[0]).cut(ids)
+        return self._model(ids, training=False)[:, 0]
 
     def __call__(self, split: Split) -> Metrics:
         """Metrics over every row of the split."""
@@ -86,4 +94,18 @@ class Evaluator:
             logits.append(self._logits(ids).numpy())
             known.append([part.numpy() for part in labels_and_weights])
         labels, *weights = (np.concatenate(part) for part in zip(*known, strict=True))
+        if self._group is not None:
+            logits = _of_all(self._group, logits, [len(part) for part, *_ in known])
         return metrics_of(labels, np.concatenate(logits), *weights)
+
+
+def _of_all(group: Group, own: list[np.ndarray], rows: list[int]) -> list[np.ndarray]:
+    """The logits of all workers in the order of the rows: of each batch one share after the other."""
+    parts = group.gather_arrays(np.concatenate(own))
+    found, starts = [], [0] * group.size
+    for count in rows:
+        for rank, part in enumerate(parts):
+            size = count * (rank + 1) // group.size - count * rank // group.size
+            found.append(part[starts[rank] : starts[rank] + size])
+            starts[rank] += size
+    return found

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.layers import PEPEmbedding
+from pep_tf.tables.sharded_table import ShardedTable
 
 SAMPLE_ROWS = 1 << 16
 
@@ -15,7 +16,7 @@ class Seen(NamedTuple):
 
     Attributes:
         nnz: number of non-zero entries of E, by the rows that were looked at.
-        table: their V, float32 [n, d].
+        table: their V, float32 [n, d]; of a sharded table of this worker's rows alone, as thresholds are.
         thresholds: their s, float32, broadcastable to `table`.
     """
 
@@ -46,7 +47,8 @@ class Nonzeros:
         drawn = np.arange(num_rows)
         if not self.exact:
             drawn = np.random.default_rng(0).choice(num_rows, sample_rows, replace=False)
-        self._rows = tf.constant(np.sort(drawn), tf.int32)
+        self._scale = num_rows / len(drawn)
+        self._rows = tf.constant(embedding.table.row_table.own(np.sort(drawn)), tf.int32)
         self._look: Any = None
 
     def __call__(self) -> Seen:
@@ -54,8 +56,10 @@ class Nonzeros:
         if self._look is None:  # called itself, it warns of many tables
             self._look = tf.function(self._looked_at).get_concrete_function()
         count, table, thresholds = self._look()
-        scale = self._embedding.input_dim / len(self._rows)
-        return Seen(round(int(count) * scale), table.numpy(), thresholds.numpy())
+        rows = self._embedding.table.row_table
+        if isinstance(rows, ShardedTable):
+            count = sum(rows.group.gather_objects(int(count)))
+        return Seen(round(int(count) * self._scale), table.numpy(), thresholds.numpy())
 
     def _looked_at(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = self._embedding.read(self._rows)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from pep_tf.data import CTRData
+from pep_tf.distributed import agreed
 from pep_tf.errors import RunError, reading
 from pep_tf.training.budgets import total
 from pep_tf.training.inputs import check_inputs
@@ -176,7 +177,7 @@ class _Run:
     def _resume(self) -> bool:
         """Goes on from a checkpoint, if there is one; returns whether a forecast was given."""
         pruning, folder = self.pruning, self.pruning.folder
-        if folder is None or not folder.checkpoint.exists():
+        if folder is None or not agreed(folder.checkpoint.exists()):
             return False
         pruning.initial, facts = self.loop.restore(folder.checkpoint, pruning.initial)
         with reading(folder.checkpoint, RunError, DELETE):

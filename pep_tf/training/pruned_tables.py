@@ -11,8 +11,9 @@ from pep_tf.errors import ModelError, RunError
 from pep_tf.files import reserve
 from pep_tf.layers import PEPEmbedding
 from pep_tf.layers.table_layer import TableLayer
+from pep_tf.tables.sharded_table import ShardedTable, interleaved
 from pep_tf.training.budgets import ByteBudget
-from pep_tf.training.cut import cut_masks
+from pep_tf.training.cut import Part, cut_masks
 from pep_tf.training.layer_state import walk
 from pep_tf.training.stored_size import StoredSize
 from pep_tf.training.swap import keyed
@@ -81,20 +82,25 @@ class EntryScores:
         scores: by table, float32 [N, d], of a method that does not go by |V| - g(s).
 
     Attributes:
-        scores: by table, float32 [N, d], `|V| - g(s)` or as given.
+        scores: by table, float32 [N, d], `|V| - g(s)` or as given; of a sharded table of this worker's
+            rows, as `entries`.
         entries: by table, float32 [N, d], E.
     """
 
     def __init__(
         self, tables: Mapping[str, PEPEmbedding], scores: Mapping[str, np.ndarray] | None = None
     ) -> None:
-        shapes = {name: (layer.input_dim, layer.output_dim) for name, layer in tables.items()}
+        own = {name: layer.table.row_table for name, layer in tables.items()}
+        self._sharded = {name: x for name, x in own.items() if isinstance(x, ShardedTable)}
+        shapes = {name: (own[name].num_rows, x.output_dim) for name, x in tables.items()}
         self.scores, self.entries = _temporary(shapes), _temporary(shapes)
         for name, layer in tables.items():
             for start, entries, score in layer.blocks():
                 rows = slice(start, start + len(score))
                 self.entries[name][rows] = entries
                 self.scores[name][rows] = score if scores is None else scores[name][rows]
+        if self._sharded and scores is not None:
+            raise RunError("Methods that score entries by themselves are not for sharded tables.")
 
     def masks(self, budget: Budget, storage: StoredSize | None = None) -> dict[str, np.ndarray]:
         """By table, uint8 [N, ceil(d / 8)]: the entries of the highest score; see `cut_masks`.
@@ -103,13 +109,26 @@ class EntryScores:
         """
         if isinstance(budget, ByteBudget):
             assert storage is not None, "a budget in bytes was resolved by what counts them"
-            return storage.cut_within(lambda count: cut_masks(self.scores, count), budget)
+            return storage.cut_within(lambda count: self._cut(self.scores, count), budget)
         if isinstance(budget, int):
-            return cut_masks(self.scores, budget)
+            return self._cut(self.scores, budget)
         masks: dict[str, np.ndarray] = {}
         for name, score in self.scores.items():
-            masks |= cut_masks({name: score}, budget[name])
+            masks |= self._cut({name: score}, budget[name])
         return masks
+
+    def _cut(self, scores: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+        """Masks of whole tables, on all workers."""
+        sharded = self._sharded.keys() & scores.keys()
+        if not sharded:
+            return cut_masks(scores, count)
+        group = next(iter(self._sharded.values())).group
+        part = Part(group.total, sharded, group.rank, group.size)
+        masks = cut_masks(scores, count, among=part)
+        return {
+            name: interleaved(group.gather_arrays(mask)) if name in sharded else mask
+            for name, mask in masks.items()
+        }
 
 
 def _temporary(shapes: Mapping[str, tuple[int, int]]) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from pep_tf.tables.sharded_table import whole_shape
 from pep_tf.training.layer_state import children, own_weights, walk
 
 _DEFAULT_BUILDS = (keras.layers.Layer.build, keras.Model.build)
@@ -61,7 +62,7 @@ class Skeleton:
                 build=_as_json(layer.get_build_config()),
                 trainable=layer.trainable,
                 dtype=layer.dtype_policy.name,
-                weights={name: list(value.shape) for name, value in own_weights(layer).items()},
+                weights={name: whole_shape(value) for name, value in own_weights(layer).items()},
                 table=key,
                 children=[] if key is not None else [visit(child) for child in children(layer)],
             )
@@ -163,7 +164,7 @@ def _shapes(config: Any) -> Any:
 
 def _compare(own: Skeleton, layer: keras.layers.Layer, where: str, differences: list[str]) -> None:
     """Notes what the layer's own weights have otherwise."""
-    shapes = {name: list(value.shape) for name, value in own_weights(layer).items()}
+    shapes = {name: whole_shape(value) for name, value in own_weights(layer).items()}
     if list(shapes.values()) != list(own.weights.values()):
         differences.append(f"{where} has weights {own.weights}, {layer.name!r} has {shapes}")
     elif layer.dtype_policy.name != own.dtype:

@@ -11,25 +11,34 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from pep_tf.distributed import is_leader
 from pep_tf.errors import PepError, RunError, reading
 from pep_tf.files import sync
 
 _NEIGHBOUR = ".{}.{}.tmp"  # of a file, by a process
 
 
-def save_state(path: pathlib.Path, arrays: Mapping[str, np.ndarray], facts: Any) -> None:
+def save_state(
+    path: pathlib.Path, arrays: Mapping[str, np.ndarray], facts: Any, *, everyone: bool = False
+) -> None:
     """Writes arrays and JSON-ready facts; readers see the old file or the new one, never a part.
+
+    Of several workers the first one writes, or `everyone` a file of its own.
 
     Raises:
         RunError: the folder cannot be written, or the disk is full; an earlier file stays.
     """
+    if not (everyone or is_leader()):
+        return
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with replacing(path) as neighbour:
         safetensors.numpy.save_file(contiguous, neighbour, {"facts": json.dumps(facts)})
 
 
 def save_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text file whole or not at all; raises as `save_state` does."""
+    """Writes a text file whole or not at all; who writes, and errors, are as of `save_state`."""
+    if not is_leader():
+        return
     with replacing(path) as neighbour:
         neighbour.write_text(text, "utf-8")
 

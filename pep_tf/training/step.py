@@ -7,7 +7,10 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from pep_tf import distributed
 from pep_tf.device import on_gpu, op_by_op, uses_xla
+from pep_tf.distributed import Group
+from pep_tf.distributed.share import Share, sharing
 from pep_tf.layers import PEPEmbedding, TicketEmbedding
 from pep_tf.models import CTRModel
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
@@ -17,6 +20,7 @@ from pep_tf.tables import Found, RowTable
 from pep_tf.tables.distinct import Order, distinct, wide
 from pep_tf.tables.picked import Picked
 from pep_tf.tables.row_table import gradient_of_found
+from pep_tf.training.exchange import summed_gradients
 
 Batch = Sequence[tf.Tensor | None]
 
@@ -47,6 +51,9 @@ def train_step(
         weighted mean, as Keras's reduction `mean_with_sample_weight`.
     """
     batch = (ids, labels, weights)
+    group = distributed.current()
+    if group is not None:
+        return _shared_step(group, model, optimizer, batch)
     if not (on_gpu() and uses_xla()):
         return _step(model, optimizer, batch)
     tables = _Tables.of(model, optimizer)
@@ -70,13 +77,36 @@ def _step(model: keras.Model, optimizer: CoupledAdam, batch: Batch) -> tf.Tensor
     return loss
 
 
+def _shared_step(
+    group: Group, model: keras.Model, optimizer: CoupledAdam, batch: Batch
+) -> tf.Tensor:
+    """The step of a batch of which each worker takes its share; all end with the same numbers."""
+    ids, labels, weights = batch
+    rows, variables = tf.shape(ids)[0], model.trainable_variables
+    count = tf.cast(rows, tf.float32) if weights is None else tf.reduce_sum(weights)
+    with sharing(Share.of(group, rows)) as share:
+        own = (share.cut(ids), share.cut(labels), None if weights is None else share.cut(weights))
+        with tf.GradientTape() as tape:
+            loss = tf.math.divide_no_nan(tf.reduce_sum(_losses(model, own)), count)
+        gradients = tape.gradient(loss, variables)
+    loss, gradients = summed_gradients(group, loss, gradients, variables)
+    optimizer.apply(gradients, variables)
+    return loss
+
+
 def _loss(model: keras.Model, batch: Batch) -> tf.Tensor:
+    losses, weights = _losses(model, batch), batch[2]
+    if weights is None:
+        return tf.reduce_mean(losses)
+    return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.reduce_sum(weights))
+
+
+def _losses(model: keras.Model, batch: Batch) -> tf.Tensor:
+    """The cross-entropy of each row, times its weight."""
     ids, labels, weights = batch
     logits = model(ids, training=True)[:, 0]
     losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
-    if weights is None:
-        return tf.reduce_mean(losses)
-    return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
+    return losses if weights is None else losses * weights
 
 
 class _Tables(NamedTuple):

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from pep_tf import distributed
 from pep_tf.data import CTRData, Identity
 from pep_tf.data.arrays import as_data
 from pep_tf.errors import ModelError, RunError, TicketError
@@ -97,7 +98,8 @@ class Ticket:
         if init not in INITS:
             raise ValueError(f"`init` must be one of {list(INITS)}. Received: {init!r}")
         layers = {key: table.layer() for key, table in self.tables.items()}
-        model, found = self._made(layers, build_fn)
+        with distributed.whole_tables():
+            model, found = self._made(layers, build_fn)
         values = self.trained if init == "trained" else self.initial
         tables = {table.path: key for key, table in self.tables.items()}
         for path, layer in found.items():

@@ -1,12 +1,14 @@
 """Weights of a model by name, apart from how often a model of its class was made before."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from pep_tf import distributed
 from pep_tf.tables import RowVariable
+from pep_tf.tables.sharded_table import interleaved, is_sharded
 from pep_tf.training.layer_state import load_own_weights, own_weights, walk
 
 
@@ -45,6 +47,41 @@ def snapshot(
         id(v): value for t in tables for v, value in zip(t.variables, t.current(), strict=True)
     }
     return {n: current[id(v)] if id(v) in current else _copy(v) for n, v in own.items()}
+
+
+def whole_values(
+    values: Mapping[str, np.ndarray], weights: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """Values with all rows of those weights of which each worker has a part.
+
+    Args:
+        values: by name.
+        weights: of the model that they belong to, by name.
+    """
+    return {
+        name: interleaved(weights[name].row_table.group.gather_arrays(value))
+        if is_sharded(weights[name])
+        else value
+        for name, value in values.items()
+    }
+
+
+def whole_model(model: keras.Model) -> keras.Model:
+    """The same model with whole tables where each worker has a part of them; all workers call it.
+
+    Worker 0 gets it, the others the model that they gave.
+    """
+    weights = named_weights(model)
+    if not any(map(is_sharded, weights.values())):
+        return model
+    values = whole_values(snapshot(model), weights)
+    if not distributed.is_leader():
+        return model
+    with distributed.alone():
+        whole = type(model).from_config(model.get_config())
+        whole.build()
+        assign(whole, values)
+    return whole
 
 
 def _copy(value: Any) -> np.ndarray:

@@ -1,10 +1,14 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pep_tf.training.cut import cut_masks
+from pep_tf.tables.sharded_table import interleaved
+from pep_tf.training.cut import Part, cut_masks
 
 FEW = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, np.float32(0.1), -2.0, 1e-42])
 ANY = st.floats(width=32, allow_nan=False)
@@ -99,3 +103,46 @@ def test_tables_of_one_length_are_cut_as_if_they_stood_side_by_side():
     masks = cut_masks({"wide": both[:, :4], "narrow": both[:, 4:]}, 17, block_rows=2)
     np.testing.assert_array_equal(masks["wide"], np.packbits(joint[:, :4], axis=1))
     np.testing.assert_array_equal(masks["narrow"], np.packbits(joint[:, 4:], axis=1))
+
+
+class _Together:
+    """The sum over threads, as workers have it over processes."""
+
+    def __init__(self, count):
+        self._parts, self._barrier = [None] * count, threading.Barrier(count)
+
+    def total(self, rank):
+        def summed(array):
+            self._parts[rank] = array
+            self._barrier.wait(60)
+            found = np.sum(self._parts, axis=0)
+            self._barrier.wait(60)
+            return found
+
+        return summed
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("budget", [1, 37, 90, 130])
+def test_parts_of_tables_are_cut_as_the_whole(workers, budget):
+    """Many scores are equal; one table is on all workers, of the others each has its own rows."""
+    rng = np.random.default_rng(budget)
+    scores = {
+        name: rng.integers(-3, 4, (rows, dim)).astype(np.float32)
+        for name, rows, dim in (("a", 23, 5), ("whole", 7, 2), ("b", 11, 9))
+    }
+    expected = cut_masks(scores, budget)
+    sharded, together = {"a", "b"}, _Together(workers)
+
+    def cut(rank):
+        own = {n: s[rank::workers] if n in sharded else s for n, s in scores.items()}
+        part = Part(together.total(rank), sharded, rank, workers)
+        return cut_masks(own, budget, block_rows=4, among=part)
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = list(pool.map(cut, range(workers)))
+    for name in scores:
+        parts = [own[name] for own in found]
+        mask = interleaved(parts) if name in sharded else parts[0]
+        np.testing.assert_array_equal(mask, expected[name], err_msg=name)
+        assert name in sharded or all(np.array_equal(mask, part) for part in parts)

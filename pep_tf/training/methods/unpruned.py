@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from pep_tf.data import CTRData
+from pep_tf.distributed import agreed, wait
 from pep_tf.errors import RunError
 from pep_tf.training.inputs import check_inputs
 from pep_tf.training.progress import Reporter, Silent
@@ -55,7 +56,8 @@ def unpruned(
     pruning.initial = snapshot(model)
     if folder is not None:
         path = folder.path / _INITIAL
-        if not folder.checkpoint.exists():
+        if not agreed(folder.checkpoint.exists()):
             save_state(path, dict(pruning.initial), {})
+        wait()
         pruning.initial, _ = load_state(path, "the weights before training")
     return pruning

@@ -1,0 +1,121 @@
+"""How a process joins its cluster, and how it ends when another one is gone."""
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from pep_tf.distributed.cluster import Cluster
+from pep_tf.distributed.group import AUTO, Group, current, enter
+
+LOST = 75  # exit code of a worker that ends since another one has
+_kept: list[Any] = []  # TensorFlow's server lives as long as this
+_OF_A_PEER = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
+
+def join(cluster: Cluster, timeout: float, tables: str = AUTO) -> Group:
+    """Starts TensorFlow's server of this worker and waits for the others; call it before any tensor.
+
+    Args:
+        cluster: see `Cluster.from_environment`.
+        timeout: seconds to wait. A process that has waited so long tells who is missing and ends,
+            as nothing interrupts TensorFlow's own wait.
+        tables: see `Group`.
+
+    Raises:
+        RunError: the port of this worker is in use.
+    """
+    cluster.check_port()
+    _leave_out_proxies(cluster)
+    with _ends_after(timeout, cluster):
+        _kept.append(tf.distribute.MultiWorkerMirroredStrategy())
+        group = Group(cluster.size, cluster.rank, tables)
+        enter(group)
+        group.wait()
+    return group
+
+
+def _leave_out_proxies(cluster: Cluster) -> None:
+    """Has gRPC reach the workers directly, whatever proxy the environment names."""
+    hosts = [host.rpartition(":")[0] for host in cluster.hosts]
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join([*filter(None, [os.environ.get(name)]), *hosts])
+
+
+@contextlib.contextmanager
+def _ends_after(seconds: float, cluster: Cluster) -> Iterator[None]:
+    def give_up() -> None:
+        missing = ", ".join(cluster.silent()) or "none of them, but they do not join"
+        leave(
+            1,
+            f"error: The cluster of {cluster.size} workers is not complete after {seconds:g} s "
+            f"(--start_timeout). Not reached: {missing}.",
+        )
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def together(group: Group) -> Iterator[None]:
+    """Work that all workers do: when one ends before it is done, so do the others, with code `LOST`."""
+    try:
+        yield
+        group.wait()
+    except _OF_A_PEER as error:
+        told = str(error).strip().splitlines()[0]
+        leave(LOST, f"error: worker {group.rank} ends, as another worker is lost ({told}).")
+    finally:
+        enter(None)
+
+
+@contextlib.contextmanager
+def joined(timeout: float = 300, tables: str = AUTO) -> Iterator[Group | None]:
+    """Work as a worker of the cluster that `TF_CONFIG` names; alone where there is no such.
+
+    Within another such context it is the same cluster. To be entered before the first tensor is made.
+    Everything inside is done by all workers alike.
+
+    Args:
+        timeout: seconds to wait for the others.
+        tables: see `Group`.
+
+    Raises:
+        RunError: a `TF_CONFIG` that cannot be read, or a port that is in use.
+
+    Example:
+        >>> with joined() as group:
+        ...     print(group)
+        None
+    """
+    cluster = Cluster.from_environment(os.environ)
+    if cluster is None or current() is not None:
+        yield current()
+        return
+    group = join(cluster, timeout, tables)
+    with together(group):
+        yield group
+
+
+def leave(code: int, told: str = "") -> None:
+    """Ends the process at once: TensorFlow would wait for workers that are gone."""
+    if told:
+        print(told, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,132 @@
+"""A table of which each of several workers has a part: row i is on worker i mod W."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pep_tf.distributed import Group
+from pep_tf.distributed.group import padded_size
+from pep_tf.tables.distinct import distinct, expand
+from pep_tf.tables.row_table import Found, RowTable
+from pep_tf.tables.row_variable import RowVariable
+
+_NOBODY = -1  # where a part is filled up
+
+
+class Route:
+    """How rows that a batch asks for come from the workers that have them, and gradients go back.
+
+    Each worker asks each other one for distinct rows. What is asked of different workers is filled up
+    to one size, which is as large as the largest part needs.
+
+    Args:
+        group: the workers.
+        rows: those that are asked for, int32 of any shape.
+
+    Attributes:
+        asked: rows of this worker's part that others, and itself, have asked it for, int32 [n].
+    """
+
+    def __init__(self, group: Group, rows: tf.Tensor) -> None:
+        self._group = group
+        ids, self._places = distinct(rows)
+        owner = ids % group.size
+        order = tf.argsort(owner, stable=True)
+        owners = tf.gather(owner, order)
+        counts = tf.math.bincount(owner, minlength=group.size, maxlength=group.size)
+        self._slots, self._kind = padded_size(group.most(tf.reduce_max(counts)))
+        first = tf.cumsum(counts, exclusive=True)
+        slot = owners * self._slots + tf.range(tf.size(ids)) - tf.gather(first, owners)
+        self._slot = tf.scatter_nd(order[:, None], slot, tf.shape(ids))
+        asked = tf.tensor_scatter_nd_update(
+            tf.fill([group.size * self._slots], _NOBODY), self._slot[:, None], ids // group.size
+        )
+        received = self._swapped(asked[:, None])[:, 0]
+        self._answered = tf.where(received != _NOBODY)
+        self.asked = tf.gather_nd(received, self._answered)
+
+    def back(self, values: tf.Tensor) -> tf.Tensor:
+        """Values of the rows `asked`, [n, d], to those that a batch asked for, [..., d]; differentiable."""
+
+        @tf.custom_gradient
+        def exchanged(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+            def gradient(upstream: tf.Tensor) -> tf.Tensor:
+                slots = self._filled(self._slot[:, None], upstream)
+                return tf.gather_nd(self._swapped(slots), self._answered)
+
+            slots = self._swapped(self._filled(self._answered, values))
+            return tf.gather(slots, self._slot), gradient
+
+        return expand(exchanged(values), self._places, values.dtype)
+
+    def _filled(self, index: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        shape = [self._group.size * self._slots, values.shape[1]]
+        return tf.scatter_nd(index, values, tf.cast(shape, index.dtype))
+
+    def _swapped(self, values: tf.Tensor) -> tf.Tensor:
+        """[W x slots, d]: part j goes to worker j, part i comes from worker i."""
+        parts = tf.reshape(values, [self._group.size, self._slots, values.shape[1]])
+        return tf.reshape(self._group.swap(parts, self._kind), [-1, values.shape[1]])
+
+
+class ShardedTable(RowTable):
+    """A `RowTable` whose variables hold this worker's rows, `rank`, `rank + W`, ... of all.
+
+    A lookup is done by all workers at once. Each brings up to date, and later updates, the rows of its
+    own part that any of them asked for: there is one copy of each row.
+
+    Args:
+        variables: float32 [rows of this worker, width] each.
+        group: the workers.
+        total_rows: N.
+    """
+
+    def __init__(self, variables: Sequence[RowVariable], group: Group, total_rows: int) -> None:
+        super().__init__(variables)
+        self.group, self.total_rows = group, total_rows
+
+    def like(self, variables: Sequence[RowVariable]) -> "ShardedTable":
+        return ShardedTable(variables, self.group, self.total_rows)
+
+    @property
+    def entries(self) -> int:
+        return super().entries // max(1, self.num_rows) * self.total_rows
+
+    def lookup(self, rows: tf.Tensor, distinct: bool = False) -> Found:
+        route = Route(self.group, rows)
+        return self.own_lookup(route.asked)._replace(route=route)
+
+    def numbers(self, rows: tf.Tensor) -> tf.Tensor:
+        return rows * self.group.size + self.group.rank
+
+    def own(self, rows: np.ndarray) -> np.ndarray:
+        return rows[rows % self.group.size == self.group.rank] // self.group.size
+
+    def part_of(self, whole: Any) -> Any:
+        return whole[self.group.rank :: self.group.size]
+
+
+def rows_of(group: Group, total_rows: int) -> int:
+    """How many rows of so many a worker has."""
+    return len(range(group.rank, total_rows, group.size))
+
+
+def is_sharded(variable: object) -> bool:
+    """Whether each worker holds a part of a variable: of a table, or of an optimizer's state of it."""
+    return isinstance(variable, RowVariable) and isinstance(variable._row_table, ShardedTable)
+
+
+def whole_shape(value: Any) -> list[int]:
+    """The shape of a variable or array, of all workers' rows where each has a part."""
+    shape = list(value.shape)
+    return [value.row_table.total_rows, *shape[1:]] if is_sharded(value) else shape
+
+
+def interleaved(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The rows of all workers in the order of their numbers."""
+    whole = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+    for rank, part in enumerate(parts):
+        whole[rank :: len(parts)] = part
+    return whole

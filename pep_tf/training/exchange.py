@@ -1,0 +1,90 @@
+"""What workers that share a batch tell each other after its gradients: sums, and rows of tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pep_tf.distributed import Group
+from pep_tf.tables import Found, RowTable, RowVariable
+from pep_tf.tables.distinct import distinct, summed
+from pep_tf.tables.sharded_table import is_sharded
+
+
+def summed_gradients(
+    group: Group, loss: tf.Tensor, gradients: Sequence[Any], variables: Sequence[keras.Variable]
+) -> tuple[tf.Tensor, list[Any]]:
+    """Loss and gradients of the whole batch, the same bits on every worker.
+
+    Of tables only the rows that the batch holds are sent, each once a worker, and none of sharded ones,
+    whose gradients have come to their owners; all else is one message.
+
+    Args:
+        group: the workers.
+        loss: this worker's part of it.
+        gradients: of this worker's part, for each variable, or None.
+        variables: those of the model that are trained.
+    """
+    total = list(gradients)
+    whole = [
+        i
+        for i, gradient in enumerate(gradients)
+        if gradient is not None
+        and not isinstance(gradient, tf.IndexedSlices)
+        and not is_sharded(variables[i])
+    ]
+    loss, *sums = group.sum([loss, *(gradients[i] for i in whole)])
+    for i, gradient in zip(whole, sums, strict=True):
+        total[i] = gradient
+    by_table: dict[Any, list[int]] = {}
+    for i, (gradient, variable) in enumerate(zip(gradients, variables, strict=True)):
+        if isinstance(gradient, tf.IndexedSlices) and not is_sharded(variable):
+            table = variable.row_table if isinstance(variable, RowVariable) else i
+            by_table.setdefault(table, []).append(i)
+    for table, at in by_table.items():
+        own = [gradients[i] for i in at]
+        found = getattr(own[0], "found", None)
+        if found is not None and all(getattr(g, "found", None) is found for g in own):
+            exchanged = _rows_of_table(group, table, found, own)
+        else:
+            exchanged = [_rows(group, gradient) for gradient in own]
+        for i, gradient in zip(at, exchanged, strict=True):
+            total[i] = gradient
+    return loss, total
+
+
+def _rows_of_table(
+    group: Group, table: RowTable, found: Found, gradients: Sequence[tf.IndexedSlices]
+) -> list[tf.IndexedSlices]:
+    """Of variables that were looked up together: one message, and the rows of all workers found."""
+    count = found.state.count
+    values = tf.concat([gradient.values for gradient in gradients], 1)[:count]
+    ids, rows = _gathered(group, found.ids[:count], values)
+    union = tf.sort(tf.unique(ids).y)
+    assert table.keeper is not None
+    again = table.keeper.find(union, True)
+    at = tf.gather(again.places, tf.searchsorted(union, ids))
+    sums = summed(rows, at, tf.size(again.ids))
+    parts = tf.split(sums, [int(g.values.shape[1]) for g in gradients], axis=1)
+    slices = []
+    for gradient, part in zip(gradients, parts, strict=True):
+        slices.append(tf.IndexedSlices(part, again.ids, gradient.dense_shape))
+        slices[-1].found = again
+    return slices
+
+
+def _rows(group: Group, gradient: tf.IndexedSlices) -> tf.IndexedSlices:
+    """Of a variable that is updated whole: the sums of this worker's distinct rows, of all workers."""
+    width = gradient.values.shape[-1]
+    ids, places = distinct(tf.reshape(gradient.indices, [-1]))
+    sums = summed(tf.reshape(gradient.values, [-1, width]), places, tf.size(ids))
+    ids, rows = _gathered(group, ids, sums)
+    return tf.IndexedSlices(rows, ids, gradient.dense_shape)
+
+
+def _gathered(group: Group, ids: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Ids [U] and rows float32 [U, C] of all workers: ids travel as the bits of a column."""
+    bits = tf.bitcast(tf.cast(ids, tf.int32), tf.float32)[:, None]
+    both = group.gather_rows(tf.concat([bits, rows], 1))
+    return tf.cast(tf.bitcast(both[:, 0], tf.int32), ids.dtype), both[:, 1:]

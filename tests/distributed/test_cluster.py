@@ -1,0 +1,79 @@
+"""What `TF_CONFIG` may say, and what is refused in one line."""
+
+import json
+import socket
+
+import pytest
+
+from pep_tf.distributed.cluster import Cluster, local_cluster
+from pep_tf.errors import RunError
+from tests.experiments.command import called
+
+HOSTS = ["a:1", "b:2", "c:3"]
+
+
+def told(cluster=None, kind="worker", index=0, **more):
+    cluster = {"worker": HOSTS} if cluster is None else cluster
+    return {
+        "TF_CONFIG": json.dumps(
+            {"cluster": cluster, "task": {"type": kind, "index": index}, **more}
+        )
+    }
+
+
+def test_ranks():
+    assert Cluster.from_environment(told(index=2)) == Cluster(("a:1", "b:2", "c:3"), 2)
+    chief = {"worker": ["b:2"], "chief": ["a:1"]}
+    assert Cluster.from_environment(told(chief)) == Cluster(("a:1", "b:2"), 1)
+    assert Cluster.from_environment(told({"worker": ["a:1"]})) is None  # a process alone
+    assert Cluster.from_environment({}) is None
+    ranks = [Cluster.from_environment({"TF_CONFIG": config}) for config in local_cluster(3)]
+    assert [own.rank for own in ranks] == [0, 1, 2]
+    assert len(set(ranks[0].hosts)) == 3
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"TF_CONFIG": "{worker}"}, "must be JSON"),
+        ({"TF_CONFIG": "[]"}, 'must be {"cluster"'),
+        (told({"worker": ["a:1", "b:2", "a:1"]}), "Received: a:1 twice"),
+        (told({"chief": ["a:1"], "worker": ["a:1"]}), "Received: a:1 twice"),
+        (told({"worker": ["a", "b:2"]}), "host:port. Received: 'a'"),
+        (told({"worker": HOSTS, "ps": ["d:4"]}), r"Received: \['ps'\]"),
+        (told(index=3), "Received: worker 3"),
+        (told(kind="chief"), "Received: chief 0"),
+    ],
+)
+def test_bad_clusters(environment, reason):
+    with pytest.raises(RunError, match=reason):
+        Cluster.from_environment(environment)
+
+
+def test_a_port_in_use():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        own = Cluster((f"127.0.0.1:{port}", "127.0.0.1:1"), 0)
+        with pytest.raises(RunError, match=f"Port {port} of worker 0 is in use"):
+            own.check_port()
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "reason"),
+    [
+        (["--workers=0"], {}, "`workers` must be at least 1"),
+        (["--restarts=1"], {}, "`restarts` has no effect without --workers"),
+        (["--tables=sharded"], {}, "`tables` has no effect without --workers"),
+        (["--start_timeout=5"], {}, "`start_timeout` has no effect without --workers"),
+        (["--workers=2"], told(), "--workers starts a cluster of its own"),
+        ([], {"TF_CONFIG": "no"}, "TF_CONFIG must be JSON"),
+    ],
+)
+def test_flags(monkeypatch, flags, environment, reason):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    code, _, err = called("--dataset=movielens-small", "--embedding_dim=1", *flags)
+    assert code == 1
+    assert err.startswith("error: ")
+    assert reason in err
+    assert err.count("\n") == 1

@@ -1,0 +1,115 @@
+"""Several workers take the steps of one, end with the same bits, and go on from each other's checkpoints."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.scaling import bytes_on_paper
+from pep_tf.training import Ticket
+from tests.distributed import namespace, steps
+from tests.experiments.command import called
+
+
+def launched(folder, workers, cases):
+    """What each worker has found, by case; its checkpoints, and the run of the command, are in `folder`."""
+    steps.table(folder / "rows.csv")
+    command = ["-m", "tests.distributed.steps", str(workers), str(folder), *cases]
+    ended = namespace.run(*command, timeout=850)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(workers)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("steps")
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    """Of two workers: one launch for all tests of the ordinary run."""
+    return launched(folder, 2, steps.FIRST)
+
+
+def check(found, case, folder):
+    """Against one worker, and that it goes on from their checkpoint."""
+    own, one = (
+        [of[case] for of in found],
+        steps.train(folder / "one.safetensors", **steps.CASES[case]),
+    )
+    np.testing.assert_allclose(own[0]["losses"], one["losses"], rtol=0, atol=1e-6)
+    for name in ("losses", "state", "validation", "nnz"):
+        assert all(of[name] == own[0][name] for of in own), name
+    assert own[0]["nnz"] == one["nnz"]
+    # The gradient of a bias below BatchNorm is rounding, which Adam makes steps of; running means lag.
+    below = "dense_0/bias", "moving_mean"
+    atol = 1e-5 if case.startswith("fm") else 2e-3
+    np.testing.assert_allclose(own[0]["validation"], one["validation"], rtol=0, atol=atol)
+    for name, value in one["tower"].items():
+        if not name.endswith(below):
+            np.testing.assert_allclose(own[0]["tower"][name], value, rtol=1e-4, err_msg=name)
+    if not case.endswith("sharded"):
+        return
+    assert all(of["resumed"] for of in own)
+    _, losses = steps.go_on(folder / f"{case}.safetensors", **steps.CASES[case])
+    expected = own[0]["losses"][steps.STEPS // 2 :]
+    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-6)
+    assert max(of["state_bytes"] for of in own) < 1.1 / len(own) * one["state_bytes"]
+
+
+@pytest.mark.parametrize("case", steps.FIRST)
+def test_two_workers_take_the_steps_of_one(found, folder, case):
+    check(found, case, folder)
+
+
+@pytest.mark.slow
+def test_three_workers(tmp_path):
+    found = launched(tmp_path, 3, steps.CASES)
+    for case in steps.CASES:
+        check(found, case, tmp_path)
+
+
+def test_bytes_sent_are_those_on_paper(found):
+    """But for parts that are filled up to few sizes, which matters most where they are small."""
+    _, data = steps.loop_of("fm")
+    paper, rows = np.zeros(2), data.schema.offsets
+    for epoch, batches in ((0, 24), (1, 1)):  # the first half of the steps
+        for ids, *_ in data.train.batches(51, seed=0, epoch=epoch).take(batches):
+            for rank in range(2):
+                own = ids[len(ids) * rank // 2 : len(ids) * (rank + 1) // 2] + rows
+                # DeepFM's tower, its losses, and what BatchNorm sums there and back.
+                paper[rank] += bytes_on_paper(len(np.unique(own)), 8, 2, 450 + 4 * 16)
+    sent = np.array([own["deepfm, sharded"]["sent"] for own in found])
+    assert (0.9 * paper < sent).all()
+    assert (sent < 1.5 * paper).all()
+
+
+def test_a_missing_shard(found, folder, tmp_path):
+    (first,) = folder.glob("deepfm, sharded.*.0of2.safetensors")
+    whole = folder / "deepfm, sharded.safetensors"
+    for file in (whole, first):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(ValueError, match="2 shards, of which .*1of2.safetensors is missing"):
+        steps.go_on(tmp_path / whole.name, **steps.CASES["deepfm, sharded"])
+
+
+def test_the_command(found, folder, tmp_path):
+    check_run(folder / "run", folder / "rows.csv", tmp_path / "one")
+
+
+def check_run(run, table, one):
+    """A run of several workers against that of one, which is made."""
+    code, _, err = called(f"--dataset={table}", *steps.FLAGS, f"--run_dir={one}")
+    assert code == 0, err
+    several, alone = (json.loads((path / "results.json").read_text()) for path in (run, one))
+    for row, like in zip(several, alone, strict=True):
+        assert abs(row["test_auc"] - like["test_auc"]) < 0.02  # 60 rows: a pair is 0.001
+        assert abs(row["test_logloss"] - like["test_logloss"]) < 1e-3
+        same = ("stage", "nnz", "parameters", "bytes", "best_epoch", "epochs")
+        assert {name: row[name] for name in same} == {name: like[name] for name in same}
+    (ticket,) = (one / "tickets").glob("*.safetensors")
+    masks = [Ticket.load(path / "tickets" / ticket.name).mask() for path in (run, one)]
+    assert masks[0].sum() == masks[1].sum() == int(ticket.stem.removeprefix("ticket_"))
+    assert (masks[0] != masks[1]).sum() <= 2
+    assert (run / "export" / ticket.stem / "1/saved_model.pb").exists()
+    assert not list(run.rglob("*of2*"))
