@@ -6,8 +6,9 @@ One protocol for all: split, seeds, optimizer and patience are the same, trainin
 as many trials of its own settings and of the bits of a number, at one size on seed 0 and by validation AUC (`TRIALS`).
 AUC is that of the numbers as they are stored. Bytes are those of table and first-order weights, with scales and masks.
 
-Result so far: `prefix` alone, seed 0, not searched, int8, at 10, 5, 3, 2 and 1 % of the bytes: +.0005, -.0004, -.0022,
--.0057 and -.0219 against the full table (results/methods_movielens_1m/, docs/methods.md). No other method has been measured by this protocol.
+Result so far: `prefix` alone, seed 0, not searched, int8, at 10, 5, 3, 2 and 1 % of the bytes: +.0004, -.0004, -.0023,
+-.0058 and -.0221 against the full table (results/methods_movielens_1m/, docs/methods.md). No other method has been
+measured by this protocol.
 
 Command (about 150 trained tables; continues where it was killed):
     python -m experiments.methods_movielens_1m --data_dir=<ml-1m folder> --out=runs/methods
