@@ -167,7 +167,7 @@ class Study:
         config = make_config(data.name, data.train.num_rows, changes)
         folder = RunFolder(path)
         folder.open(dataclasses.asdict(config), data, resume=folder.begun)
-        if method != UNIFORM and folder.row("baseline") is None:
+        if method != UNIFORM and not folder.has_row("baseline"):
             folder.finish("baseline", self._baseline(config.seed))  # the same table, trained once
         Run(config, data, folder, Silent())()
         exported = [_measured(version, data) for version in sorted((path / "export").glob("*/1"))]
@@ -180,7 +180,8 @@ class Study:
     def _baseline(self, seed: int) -> Row:
         """The uniform table of full width on a seed, which is done before other methods."""
         cells = (self.out / "cells" / f"{UNIFORM}_{name}" for name in (f"seed_{seed}", "trial_0"))
-        return next(row for cell in cells if (row := RunFolder(cell).row("baseline")) is not None)
+        folders = map(RunFolder, cells)
+        return next(folder.row("baseline") for folder in folders if folder.has_row("baseline"))
 
 
 def _auc(trial: dict[str, Any]) -> float:

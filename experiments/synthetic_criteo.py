@@ -142,9 +142,9 @@ def report(
     come to evaluate has no AUC.
     """
     data, folder = datasets.load("synthetic-criteo", data_dir=data_dir), RunFolder(run_dir)
-    truth, baseline = planted(data), folder.row("baseline")
-    if baseline is None:
+    if not folder.has_row("baseline"):
         raise RunError(f"{run_dir} must hold a run with a baseline.")
+    truth, baseline = planted(data), folder.row("baseline")
     again = resolve_budgets(retrain, baseline.budget) if retrain else []
     tickets = []
     for path in folder.tickets.glob("ticket_*.safetensors"):
@@ -152,7 +152,8 @@ def report(
         embedding = ticket.tables["embedding"]
         row_dims = np.bitwise_count(embedding.bits).sum(axis=1, dtype=np.int64)
         facts = {"budget": ticket.budget, "step": ticket.step, "forced": ticket.forced}
-        if row := folder.row(f"ticket_{ticket.budget}"):
+        if folder.has_row(stage := f"ticket_{ticket.budget}"):
+            row = folder.row(stage)
             facts |= {"validation_auc": row.validation_auc, "test_auc": row.test_auc}
         if ticket.budget in again:
             kept = run_dir / f"retrained_{ticket.budget}.safetensors"

@@ -11,6 +11,12 @@ import tensorflow as tf
 gc.freeze()
 gc.set_threshold(50_000, 20, 20)
 
+# An iterator of Keras's `fit` that goes away may wait for tf.data's tuning of parallelism as long as a model took
+# to compile: see `pep_tf/data/prefetch.py`.
+_untuned, _iterator = tf.data.Options(), tf.data.Dataset.__iter__
+_untuned.autotune.enabled = False
+tf.data.Dataset.__iter__ = lambda dataset: _iterator(dataset.with_options(_untuned))
+
 # What tests compare was computed in float32, which a GPU's matrix products would round to TF32.
 tf.config.experimental.enable_tensor_float_32_execution(False)
 

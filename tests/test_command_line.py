@@ -20,7 +20,7 @@ COMMANDS = [
     *(f"benchmarks.{name}" for name in ("catch_up_error", "export_auc", "input_pipeline")),
     *(
         f"benchmarks.{name}"
-        for name in ("input_wait", "memory", "serving", "step_time", "sum_rows")
+        for name in ("input_wait", "memory", "scaling", "serving", "step_time", "sum_rows")
     ),
     *(f"experiments.{name}" for name in ("methods_movielens_1m", "rowwise_outcome")),
     *(f"experiments.{name}" for name in ("synthetic_criteo", "tuning_report")),

@@ -1,6 +1,5 @@
 """Synthetic rows: raw text to ids inside a serving graph, the inverse of `text.tokens`."""
 
-import functools
 import zlib
 from typing import Any
 
@@ -67,7 +66,7 @@ class _Spelled(Encoder):
         super().__init__(name=column.name)
         self._kind, self.size = column.kind, size
         self._written, self.must_be = _WRITTEN[column.kind]
-        self._tokens = functools.partial(tokens, shape, place, np.arange(size))
+        self._shape, self._place = shape, place
 
     def refused_here(self, texts: tf.Tensor) -> tf.Tensor:
         return ~tf.strings.regex_full_match(texts, f"(?:{self._written})?")
@@ -80,6 +79,9 @@ class _Spelled(Encoder):
 
     def key_texts(self) -> list[bytes]:
         return self._tokens().tolist()
+
+    def _tokens(self) -> np.ndarray:
+        return tokens(self._shape, self._place, np.arange(self.size))
 
 
 class _Tokens(_Spelled):
