@@ -43,7 +43,7 @@ def test_details_of_the_full_set(paper, ml1m):
     counts = {key: details[key] for key in ("rows_read", "rows_dropped", "rows")}
     assert counts == {"rows_read": 1_000_209, "rows_dropped": 261_197, "rows": 739_012}
     assert details["positive_rate"] == pytest.approx(0.7784, abs=5e-5)
-    assert details["source"] == str(ml1m)
+    assert details["source"] == str(ml1m.resolve())
     assert details["features"] == "paper"
     assert details["files_md5"]["ratings.dat"] == "a89aa3591bc97d6d4e0c89459ff39362"
     assert "fallback" not in details
