@@ -4,7 +4,7 @@ import datetime
 import os
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -14,7 +14,8 @@ from pep_tf.training.memory_pool import machine_memory
 from pep_tf.version import __version__
 
 MAIN = "pep_tf.experiments.main"
-_FORGOTTEN = ("run_dir", "resume", "noresume")  # where a run was kept is no part of what it was
+_SWITCHES = ("resume", "noresume")
+_FORGOTTEN = ("run_dir", *_SWITCHES)  # where a run was kept is no part of what it was
 
 
 def environment(arguments: Sequence[str] | None, module: str = MAIN) -> dict[str, Any]:
@@ -46,16 +47,24 @@ def environment(arguments: Sequence[str] | None, module: str = MAIN) -> dict[str
 
 def command(arguments: Sequence[str], module: str = MAIN) -> str:
     """The command line for a shell, without the flags that say where the run is kept."""
+    kept = without_flags(arguments, _FORGOTTEN, switches=_SWITCHES)
+    return shlex.join(["python", "-m", module, *kept])
+
+
+def without_flags(
+    arguments: Sequence[str], flags: Collection[str], switches: Collection[str] = ()
+) -> list[str]:
+    """A command line without some flags and their values; `switches` among them take none."""
     kept, skip = [], False
     for argument in arguments:
         name, equals, _ = argument.lstrip("-").partition("=")
         if skip:
             skip = False
-        elif name in _FORGOTTEN:
-            skip = name == "run_dir" and not equals
+        elif name in flags:
+            skip = name not in switches and not equals
         else:
             kept.append(argument)
-    return shlex.join(["python", "-m", module, *kept])
+    return kept
 
 
 def versions() -> dict[str, str]:

@@ -16,7 +16,7 @@ from pep_tf.distributed.group import AUTO, TABLES
 from pep_tf.distributed.launch import end_with_parent, launch
 from pep_tf.errors import RunError
 from pep_tf.experiments.config import Config
-from pep_tf.experiments.environment import MAIN, versions
+from pep_tf.experiments.environment import MAIN, versions, without_flags
 from pep_tf.training.methods import PEP
 
 _OURS = ("workers", "restarts")  # flags that are for the process that starts the others
@@ -59,25 +59,12 @@ def run(command: Command, arguments: Sequence[str], main: Callable[[], int]) -> 
         if name in given and cluster is None and options.workers == 1:
             raise RunError(f"`{name}` has no effect without --workers or {VARIABLE}. Leave it out.")
     if options.workers > 1:
-        return launch(MAIN, _without(arguments), options.workers, options.restarts)
+        return launch(MAIN, without_flags(arguments, _OURS), options.workers, options.restarts)
     if cluster is None:
         return main()
     end_with_parent()
     with distributed.joined(options.start_timeout or 300, options.tables or AUTO):
         return main()
-
-
-def _without(arguments: Sequence[str]) -> list[str]:
-    kept, skip = [], False
-    for argument in arguments:
-        name, equals, _ = argument.lstrip("-").partition("=")
-        if skip:
-            skip = False
-        elif name in _OURS:
-            skip = not equals
-        else:
-            kept.append(argument)
-    return kept
 
 
 def refuse(group: Group, config: Config, rows: int) -> None:
