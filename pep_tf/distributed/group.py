@@ -145,17 +145,11 @@ class Group:
             parts: [W, M, ...].
             kind: of M, by `padded_size`.
         """
-        token, key = self._site(kind, tf.size(parts), parts.dtype, (self.size - 1) / self.size)
+        site = self._site(kind, tf.size(parts), parts.dtype, (self.size - 1) / self.size)
         return tf.ensure_shape(
             tf.raw_ops.CollectiveAllToAllV2(
                 input=parts,
-                group_size=self.size,
-                group_key=_GROUP_KEY,
-                instance_key=key,
-                ordering_token=token,
-                communication_hint="auto",
-                timeout_seconds=0,
-                is_stateless=False,
+                **site,
             ),
             parts.shape,
         )
@@ -206,45 +200,41 @@ class Group:
 
     def _reduce(self, tensor: tf.Tensor, merge: str) -> tf.Tensor:
         share = 2 * (self.size - 1) / self.size
-        token, key = self._site(tf.constant(0), tf.size(tensor), tensor.dtype, share)
+        site = self._site(tf.constant(0), tf.size(tensor), tensor.dtype, share)
         return tf.ensure_shape(
             tf.raw_ops.CollectiveReduceV2(
                 input=tensor,
-                group_size=self.size,
-                group_key=_GROUP_KEY,
-                instance_key=key,
-                ordering_token=token,
                 merge_op=merge,
                 final_op="Id",
-                communication_hint="auto",
-                timeout_seconds=0,
-                is_stateless=False,
+                **site,
             ),
             tensor.shape,
         )
 
     def _gather_filled(self, part: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
         """Parts of one shape, one below the other."""
-        token, key = self._site(kind, tf.size(part), part.dtype, self.size - 1)
+        site = self._site(kind, tf.size(part), part.dtype, self.size - 1)
         return tf.raw_ops.CollectiveGatherV2(
             input=part,
-            group_size=self.size,
-            group_key=_GROUP_KEY,
-            instance_key=key,
-            ordering_token=token,
-            communication_hint="auto",
-            timeout_seconds=0,
-            is_stateless=False,
+            **site,
         )
 
     def _site(
         self, kind: tf.Tensor, entries: tf.Tensor, dtype: tf.DType, share: float
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Token and key of a new place in a graph, whose bytes are counted when it comes by."""
+    ) -> dict[str, Any]:
+        """What a collective is told of its new place in a graph, whose bytes are counted when it comes by."""
         self._sites += 1
         each = dtype.size * share
         self.sent.assign_add(tf.cast(each * tf.cast(entries, tf.float64), tf.int64))
-        return [self._token.handle], _FIRST_KEY + _SIZES * self._sites + kind
+        return {
+            "group_size": self.size,
+            "group_key": _GROUP_KEY,
+            "instance_key": _FIRST_KEY + _SIZES * self._sites + kind,
+            "ordering_token": [self._token.handle],
+            "communication_hint": "auto",
+            "timeout_seconds": 0,
+            "is_stateless": False,
+        }
 
 
 def padded_size(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
