@@ -34,9 +34,9 @@ def count(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:,.0f}"
 
 
-def percent(share: float) -> str:
-    """0.0499 as 5 %: three significant digits at most."""
-    return f"{100 * share:.3g}\N{NO-BREAK SPACE}%"
+def percent(share: float | None) -> str:
+    """0.0499 as 5 %: three significant digits at most; - where there is none."""
+    return "-" if share is None else f"{100 * share:.3g}\N{NO-BREAK SPACE}%"
 
 
 def duration(seconds: float | None) -> str:

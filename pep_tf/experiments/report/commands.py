@@ -1,10 +1,11 @@
 """The commands of a page: how to repeat a run and how to serve its tickets. Every path is quoted."""
 
+import argparse
 import dataclasses
 import pathlib
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pep_tf.data.columns import is_own
 from pep_tf.experiments.config import Config
@@ -13,9 +14,14 @@ from pep_tf.experiments.report.reading import Record, exports_of
 from pep_tf.experiments.text import clean
 from pep_tf.paths import shown
 
+# The last of several `--dataset` of a command counts, as for the command itself.
+_DATASET = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+_DATASET.add_argument(
+    "--dataset", "-dataset", nargs="?", const=Config.dataset, default=Config.dataset
+)
 
-@dataclasses.dataclass(frozen=True)
-class Command:
+
+class Command(NamedTuple):
     """A command and what it does."""
 
     what: str
@@ -50,9 +56,10 @@ def as_recorded(
 ) -> list[Command]:
     """The command that `environment.json` holds; none, with a note, if no shell can read it.
 
-    It names the data set that was really used, which on another machine might be another one.
+    It names the data set that was really used, which on another machine might be another one. Data of
+    one's own is found by its file, whose name the data set has not.
     """
-    recorded = environment.get("command")
+    recorded, dataset = environment.get("command"), config.get("dataset")
     if not isinstance(recorded, str):
         return []
     # As recorded it is already quoted; split and joined again, so that nothing else can be in it.
@@ -61,9 +68,10 @@ def as_recorded(
     except ValueError:
         notes.append("environment.json holds a command that no shell can read.")
         return []
-    dataset = config.get("dataset")
     if isinstance(dataset, str) and words[:2] == ["python", "-m"]:
-        words = _with_dataset(words, _line(dataset))
+        asked, others = _DATASET.parse_known_args(words)
+        if not is_own(asked.dataset) and asked.dataset != (used := _line(dataset)):
+            words = [*others, f"--dataset={used}"]
     return [Command(what, shlex.join(words))]
 
 
@@ -103,23 +111,6 @@ def absolute(path: pathlib.Path) -> str:
 def _line(command_line: str) -> str:
     """Without characters that a terminal acts on; the length stays, a shortened command would be wrong."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in command_line)
-
-
-def _with_dataset(words: list[str], dataset: str) -> list[str]:
-    """A command line whose last word on the data set is `dataset`; unchanged where it is already.
-
-    Data of one's own is found by its file, whose name the data set has not.
-    """
-    kept, named, following = [], Config.dataset, False
-    for word in words:
-        name, equals, value = word.lstrip("-").partition("=")
-        flag = word.startswith("-") and name == "dataset"
-        if following or (flag and equals):
-            named = word if following else value
-        if not following and not flag:
-            kept.append(word)
-        following = flag and not equals
-    return words if named == dataset or is_own(named) else [*kept, f"--dataset={dataset}"]
 
 
 def _listed(value: object) -> object:

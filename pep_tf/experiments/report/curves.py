@@ -23,10 +23,9 @@ def plot_curves(sheet: drawing.Sheet, histories: Sequence[History], budgets: Seq
         budgets: entries of the tickets, drawn as levels under the non-zeros.
     """
     prunings = [h["prune"] for h in histories if h.get("prune")]
-    if any("nnz" in check for checks in prunings for check in checks):
-        _nonzeros(sheet, prunings, budgets)
-    if any("threshold" in check for checks in prunings for check in checks):
-        _thresholds(sheet, prunings)
+    for what, plot in (("nnz", _nonzeros), ("threshold", _thresholds)):
+        if any(what in check for checks in prunings for check in checks):
+            plot(sheet, prunings, budgets)
     _stages(sheet, histories, "loss", "training loss (nats)", "Training loss")
     _stages(sheet, histories, "validation_auc", "validation AUC", "Validation AUC")
 
@@ -34,8 +33,7 @@ def plot_curves(sheet: drawing.Sheet, histories: Sequence[History], budgets: Seq
 def _nonzeros(sheet: drawing.Sheet, prunings: Sequence[_Checks], budgets: Sequence[int]) -> None:
     with sheet.picture("nonzeros", "Non-zeros while pruning") as (picture, axes):
         axes.set_yscale("log")
-        for checks in prunings:
-            steps, values = _line(checks, "nnz")
+        for steps, values in (lines := [_line(checks, "nnz") for checks in prunings]):
             axes.plot(steps, np.maximum(values, 1), color=drawing.series_colour(0))
         for index, budget in enumerate(sorted(budgets, reverse=True)):
             level, colour = max(budget, 1), drawing.ticket_colour(index, len(budgets))
@@ -52,7 +50,7 @@ def _nonzeros(sheet: drawing.Sheet, prunings: Sequence[_Checks], budgets: Sequen
             )
         drawing.log_axis(axes.yaxis)
         _step_axis(axes, "non-zeros of the table (log scale)")
-        steps, values = _line(prunings[0], "nnz")
+        steps, values = lines[0]
         picture.caption = (
             "Dashed: the budgets. A ticket is cut where the line first falls below its budget."
         )
@@ -62,7 +60,7 @@ def _nonzeros(sheet: drawing.Sheet, prunings: Sequence[_Checks], budgets: Sequen
         )
 
 
-def _thresholds(sheet: drawing.Sheet, prunings: Sequence[_Checks]) -> None:
+def _thresholds(sheet: drawing.Sheet, prunings: Sequence[_Checks], _: Sequence[int]) -> None:
     with sheet.picture("thresholds", "Thresholds while pruning") as (picture, axes):
         band, colour = "", drawing.series_colour(0)
         for checks in prunings:
@@ -85,32 +83,31 @@ def _stages(
     sheet: drawing.Sheet, histories: Sequence[History], what: str, label: str, title: str
 ) -> None:
     """One colour for each stage."""
-    stages = sorted({stage for history in histories for stage in history}, key=_order)
+    stages = sorted(dict.fromkeys(stage for history in histories for stage in history), key=_order)
     words = []
     with sheet.picture(what, title, 3.9) as (picture, axes):
         for stage in stages:
             curves = [_line(history.get(stage, []), what) for history in histories]
             curves = [(steps, values) for steps, values in curves if len(steps)]
-            look = _look(stage, stages)
+            name, look = _named(stage), _look(stage, stages)
             for index, (steps, values) in enumerate(curves):
-                axes.plot(steps, values, **look, label=None if index else _named(stage))
-            words += [f"{_named(stage)}: {v[0]:.4g} to {v[-1]:.4g}" for _, v in curves[:1]]
+                axes.plot(steps, values, **look, label=None if index else name)
+            words += [f"{name}: {values[0]:.4g} to {values[-1]:.4g}" for _, values in curves[:1]]
         if not words:
             return
         _step_axis(axes, label)
         drawing.legend(axes, 3)
         each = " One line a seed." if len(histories) > 1 else ""
-        picture.caption = "Each stage from its own first step on." + each
-        picture.alt = f"{title} over the steps of each stage, first and last value. " + "; ".join(
-            words
-        )
+        picture.caption = f"Each stage from its own first step on.{each}"
+        told = "; ".join(words)
+        picture.alt = f"{title} over the steps of each stage, first and last value. {told}"
 
 
 def _order(stage: str) -> tuple[int, float]:
     """The order in which stages run."""
-    kind, _, number = stage.rpartition("_")
-    size = float(number) if _is_count(number) else 0.0
-    return {"baseline": 0, "uniform": 1, "prune": 2}.get(kind or stage, 3), -size
+    kind, _, size = stage.rpartition("_")
+    place = {"baseline": 0, "uniform": 1, "prune": 2}.get(kind or stage, 3)
+    return place, -float(size) if _is_count(size) else 0.0
 
 
 def _look(stage: str, stages: Sequence[str]) -> dict[str, Any]:

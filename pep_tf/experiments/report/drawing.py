@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from pep_tf.experiments.report.parts import Cell, Table
+from pep_tf.experiments.report.parts import Table
 from pep_tf.experiments.text import clean
 from pep_tf.training.state import replacing
 
@@ -121,7 +121,7 @@ class Picture:
     table: Table | None = None
     svg: str = ""
 
-    def numbers(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    def numbers(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Gives it a table of what it shows."""
         self.table = Table(f"Numbers of: {self.title}", columns, rows)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,154 +13,139 @@ from pep_tf.experiments.summary import Line
 Runs = Sequence[tuple[str, Sequence[Line]]]
 
 
+class _Cost(NamedTuple):
+    """What a frontier is drawn against: an attribute of `Row`, how it is shown, and the axis's label."""
+
+    what: str
+    form: Callable[[float], str]
+    label: str
+
+
+class _Point(NamedTuple):
+    """A table at its cost, at least 1 as a log scale has no 0, and its test AUC."""
+
+    line: Line
+    x: float
+    y: float
+
+
 def plot_frontiers(sheet: drawing.Sheet, runs: Runs) -> None:
     """Against numbers kept, and against bytes: of the exports, or computed where a run has none."""
-    several = len(runs) > 1
-    labels = "" if several else " Labels: share of the table that is kept."
-    _Frontier("nnz", drawing.short, several).plot(
-        sheet.picture("frontier", "Test AUC against numbers kept", _height(runs)),
-        runs,
-        "numbers kept in the table (log scale)",
-        "Up and to the left is better." + labels,
-    )
-    exported = all(any(t.mean("export_bytes") for t in lines if not t.uniform) for _, lines in runs)
-    _Frontier("export_bytes" if exported else "bytes", drawing.short_bytes, several).plot(
-        sheet.picture("frontier_bytes", "Test AUC against bytes", _height(runs)),
-        runs,
-        f"bytes {'of the exported model' if exported else 'when stored, computed'} (log scale)",
-        "All files of the exported SavedModel: values, indices, first-order weights, tower and graph."
-        if exported
-        else "Computed, as not every table here has an export: float32 values, the cheaper of bitmap and "
-        "32-bit indices, first-order weights and tower.",
-    )
-
-
-def _height(runs: Runs) -> float:
-    return 3.5 + (0.34 * len(runs) if len(runs) > 1 else 0)
-
-
-class _Frontier:
-    """Points at a cost of each table and its test AUC.
-
-    Args:
-        what: the cost, an attribute of `Row`.
-        form: shows it.
-        several: whether runs are compared; points of one run have labels instead of a legend entry each.
-    """
-
-    def __init__(self, what: str, form: Callable[[float], str], several: bool) -> None:
-        self._what, self._form, self._several = what, form, several
-
-    def plot(self, opened: Any, runs: Runs, label: str, caption: str) -> None:
-        """Draws all runs into a picture that is opened here; nothing where no run has a point."""
-        with opened as (picture, axes):
-            axes.set_xscale("log")
-            words = [word for i, run in enumerate(runs) for word in self._run(axes, i, *run)]
-            if not words:
-                return
-            axes.margins(x=0.16, y=0.16)  # room for the names of the outer points
-            axes.autoscale_view()
-            drawing.log_axis(axes.xaxis, self._form)
-            axes.set_xlabel(label)
-            axes.set_ylabel("test AUC")
-            if self._several:
-                drawing.legend(axes, 1)
-            else:
-                axes.legend(loc="lower right")
-            seeds = max(len(line.rows) for _, lines in runs for line in lines)
-            bars = f" Bars: standard deviation over {seeds} seeds; small dots: each seed."
-            picture.caption = caption + (bars if seeds > 1 else "")
-            picture.alt = f"{picture.title}. " + "; ".join(words)
-
-    def _run(self, axes: Any, index: int, run: str, lines: Sequence[Line]) -> list[str]:
-        """Draws one run; returns its points in words."""
-        tickets = [t for t in lines if not t.uniform and self._place(t)]
-        uniform = [u for u in lines if u.uniform and self._place(u)]
-        as_cut = bool(tickets) and all(t.rows[0].stage == "pruned" for t in tickets)
-        kind = "tickets as cut" if as_cut else "tickets"
-        own, other = drawing.series_colour(index), drawing.series_colour(1)
-        if self._several:
-            before, marker = (
-                f"{text.shorter(run, 28)}: ",
-                drawing.MARKERS[index % len(drawing.MARKERS)],
-            )
-            self._series(axes, uniform, own, "s", f"{before}uniform tables", hollow=True)
-            self._series(axes, tickets, own, marker, before + kind)
-        else:
-            self._series(axes, uniform, other, "s", "uniform tables")
-            self._series(axes, tickets, own, "o", kind)
-            self._label(axes, tickets, uniform, drawing.colour("ink"))
-            self._label(axes, uniform, tickets, other)
-            for line in uniform:
-                if line.baseline:  # a level below the labels, which have a ground of their own
-                    level = {"linestyle": ":", "linewidth": 1, "zorder": 1.2}
-                    axes.axhline(line.mean("test_auc"), color=other, **level)
-        return [
-            f"{run}, {line.label}: {text.auc(line.mean('test_auc'))} at {self._form(self._place(line) or 0)}"
-            for line in (*uniform, *tickets)
-        ]
-
-    def _series(
-        self,
-        axes: Any,
-        lines: Sequence[Line],
-        colour: str,
-        marker: str,
-        label: str,
-        hollow: bool = False,
-    ) -> None:
-        """A curve with error bars, and a small dot for each seed."""
-        if not lines:
-            return
-        lines = sorted(lines, key=lambda line: self._place(line) or 0)
-        axes.errorbar(
-            [self._place(line) for line in lines],
-            [line.mean("test_auc") for line in lines],
-            yerr=[line.spread("test_auc") or 0.0 for line in lines],
-            color=colour,
-            marker=marker,
-            markerfacecolor=drawing.colour("paper") if hollow else colour,
-            linestyle="--" if lines[0].uniform else "-",
-            linewidth=1.0 if lines[0].uniform else 1.6,
-            elinewidth=1.0,
-            capsize=2.5 if any(len(line.rows) > 1 for line in lines) else 0,
-            label=label,
+    labels = "" if len(runs) > 1 else " Labels: share of the table that is kept."
+    kept = _Cost("nnz", drawing.short, "numbers kept in the table (log scale)")
+    caption = f"Up and to the left is better.{labels}"
+    _plot(sheet, "frontier", "Test AUC against numbers kept", runs, kept, caption)
+    if all(any(t.mean("export_bytes") for t in lines if not t.uniform) for _, lines in runs):
+        what, how = "export_bytes", "of the exported model"
+        caption = "All files of the exported SavedModel: values, indices, first-order weights, tower and graph."
+    else:
+        what, how = "bytes", "when stored, computed"
+        caption = (
+            "Computed, as not every table here has an export: float32 values, the cheaper of bitmap and "
+            "32-bit indices, first-order weights and tower."
         )
-        for line in lines:
-            if len(line.rows) > 1:
-                each = line.values("test_auc")
-                axes.plot([self._place(line)] * len(each), each, ".", color=colour, markersize=2.5)
+    stored = _Cost(what, drawing.short_bytes, f"bytes {how} (log scale)")
+    _plot(sheet, "frontier_bytes", "Test AUC against bytes", runs, stored, caption)
 
-    def _label(self, axes: Any, lines: Sequence[Line], others: Sequence[Line], ink: str) -> None:
-        """Names each point, on the side where the other curve is not."""
-        for line in lines:
-            x, y, row = self._place(line) or 1.0, line.mean("test_auc") or 0.0, line.rows[0]
-            width = "" if row.embedding_dim is None else f"d = {row.embedding_dim}"
-            level = self._level(others, x)
-            higher = not line.uniform if level is None else y >= level
-            room = 3 if len(line.rows) > 1 else 0
-            label = axes.annotate(
-                width if line.uniform else text.percent(row.fraction),
-                (x, y),
-                textcoords="offset points",
-                xytext=(-4, 4 + room) if higher else (4, -11 - room),
-                ha="right" if higher else "left",
-                fontsize=8.5,
-                color=ink,
-                bbox={"facecolor": drawing.colour("paper"), "edgecolor": "none", "pad": 0.3},
-                zorder=1.5,
-            )
-            label.set_in_layout(False)  # else it would take room from the axes
 
-    def _level(self, lines: Sequence[Line], x: float) -> float | None:
-        """Height of a curve at x; None where it does not reach."""
-        points = sorted((self._place(line) or 1.0, line.mean("test_auc") or 0.0) for line in lines)
-        if len(points) < 2 or not points[0][0] <= x <= points[-1][0]:
-            return None
-        places, heights = zip(*points, strict=True)
-        return float(np.interp(math.log(x), np.log(places), heights))
+def _plot(
+    sheet: drawing.Sheet, name: str, title: str, runs: Runs, cost: _Cost, caption: str
+) -> None:
+    """Draws all runs into a picture; nothing where no run has a point."""
+    several, words = len(runs) > 1, []
+    with sheet.picture(name, title, 3.5 + (0.34 * len(runs) if several else 0)) as (picture, axes):
+        axes.set_xscale("log")
+        for index, (run, lines) in enumerate(runs):
+            uniform = _points([line for line in lines if line.uniform], cost)
+            tickets = _points([line for line in lines if not line.uniform], cost)
+            as_cut = bool(tickets) and all(t.line.rows[0].stage == "pruned" for t in tickets)
+            kind = "tickets as cut" if as_cut else "tickets"
+            own, other = drawing.series_colour(index), drawing.series_colour(1)
+            if several:
+                before = f"{text.shorter(run, 28)}: "
+                marker = drawing.MARKERS[index % len(drawing.MARKERS)]
+                _series(axes, uniform, own, "s", f"{before}uniform tables", drawing.colour("paper"))
+                _series(axes, tickets, own, marker, before + kind)
+            else:
+                _series(axes, uniform, other, "s", "uniform tables")
+                _series(axes, tickets, own, "o", kind)
+                _name_points(axes, tickets, uniform, drawing.colour("ink"))
+                _name_points(axes, uniform, tickets, other)
+                for point in uniform:
+                    if point.line.baseline:  # below the labels, which have a ground of their own
+                        axes.axhline(point.y, color=other, linestyle=":", linewidth=1, zorder=1.2)
+            words += [
+                f"{run}, {line.label}: {text.auc(y)} at {cost.form(x)}"
+                for line, x, y in (*uniform, *tickets)
+            ]
+        if not words:
+            return
+        axes.margins(x=0.16, y=0.16)  # room for the names of the outer points
+        axes.autoscale_view()
+        drawing.log_axis(axes.xaxis, cost.form)
+        axes.set_xlabel(cost.label)
+        axes.set_ylabel("test AUC")
+        if several:
+            drawing.legend(axes, 1)
+        else:
+            axes.legend(loc="lower right")
+        seeds = max(len(line.rows) for _, lines in runs for line in lines)
+        bars = f" Bars: standard deviation over {seeds} seeds; small dots: each seed."
+        picture.caption = caption + (bars if seeds > 1 else "")
+        picture.alt = f"{picture.title}. " + "; ".join(words)
 
-    def _place(self, line: Line) -> float | None:
-        """Where a line stands on the x axis; a log scale has no 0. None without x or without y."""
-        x, y = line.mean(self._what), line.mean("test_auc")
-        return None if x is None or y is None else max(x, 1.0)
+
+def _points(lines: Sequence[Line], cost: _Cost) -> list[_Point]:
+    found = ((line, line.mean(cost.what), line.mean("test_auc")) for line in lines)
+    return [_Point(line, max(x, 1), y) for line, x, y in found if x is not None and y is not None]
+
+
+def _series(
+    axes: Any, points: Sequence[_Point], colour: str, marker: str, label: str, face: str = ""
+) -> None:
+    """A curve with error bars, and a small dot for each seed; `face` fills its markers."""
+    if not points:
+        return
+    points = sorted(points, key=lambda point: point.x)
+    uniform, many = points[0].line.uniform, any(len(p.line.rows) > 1 for p in points)
+    axes.errorbar(
+        [p.x for p in points],
+        [p.y for p in points],
+        yerr=[p.line.spread("test_auc") or 0.0 for p in points],
+        color=colour,
+        marker=marker,
+        markerfacecolor=face or colour,
+        linestyle="--" if uniform else "-",
+        linewidth=1.0 if uniform else 1.6,
+        elinewidth=1.0,
+        capsize=2.5 if many else 0,
+        label=label,
+    )
+    for line, x, _ in points:
+        if len(line.rows) > 1:
+            each = line.values("test_auc")
+            axes.plot([x] * len(each), each, ".", color=colour, markersize=2.5)
+
+
+def _name_points(axes: Any, points: Sequence[_Point], others: Sequence[_Point], ink: str) -> None:
+    """Names each point, on the side where the other curve is not."""
+    curve = sorted((x, y) for _, x, y in others)
+    for line, x, y in points:
+        row, higher = line.rows[0], not line.uniform
+        if len(curve) > 1 and curve[0][0] <= x <= curve[-1][0]:
+            places, heights = zip(*curve, strict=True)
+            higher = y >= float(np.interp(math.log(x), np.log(places), heights))
+        width = "" if row.embedding_dim is None else f"d = {row.embedding_dim}"
+        room = 3 if len(line.rows) > 1 else 0
+        label = axes.annotate(
+            width if line.uniform else text.percent(row.fraction),
+            (x, y),
+            textcoords="offset points",
+            xytext=(-4, 4 + room) if higher else (4, -11 - room),
+            ha="right" if higher else "left",
+            fontsize=8.5,
+            color=ink,
+            bbox={"facecolor": drawing.colour("paper"), "edgecolor": "none", "pad": 0.3},
+            zorder=1.5,
+        )
+        label.set_in_layout(False)  # else it would take room from the axes

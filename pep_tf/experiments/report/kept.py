@@ -4,21 +4,27 @@ A page carries the list of its inputs, by the folder that they lie in, in a `<me
 was drawn before pages did so is judged by its sections, figures and folded tables.
 """
 
-import html.parser
+import html
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 
 from pep_tf.errors import RunError
 from pep_tf.experiments.text import clean
 
-META = "pep_tf:drawn-from"
 _FOOTER = "Made by pep_tf"
 _RESULTS = ("results.json", "search.json", "stages")  # a folder without any of these has no page
 _FEW = 4  # names in a message
 _WAY_OUT = "Name another folder with --output, or replace the page with --overwrite."
-_EACH_FIGURE = "The numbers of this figure"
+_INPUTS = re.compile(r'<meta name="pep_tf:drawn-from" content="([^"]*)">')
+# Figures last: a section's name says more to a reader.
+_PARTS = {
+    "section": r'<section id="([^"]*)"',
+    "table": r"<summary>(?!The numbers of this figure)([^<]*)",
+    "figure": r'<figure id="figure-([^"]*)"',
+}
 
 Inputs = dict[str, list[str]]
 
@@ -45,18 +51,19 @@ class Earlier:
     def __init__(self, report: pathlib.Path) -> None:
         self._report = report
         try:
-            self._page = _Page(report.read_text("utf-8", "replace"))
+            self._page = report.read_text("utf-8", "replace")
         except FileNotFoundError:
-            self._page = _Page(_FOOTER)
+            self._page = _FOOTER
         except OSError as error:
             raise RunError(f"{report} cannot be read: {error.strerror}.") from error
-        if not self._page.known:
+        if _FOOTER not in self._page:
             raise RunError(f"{report} is no page of this package. {_WAY_OUT}")
+        self._inputs = _inputs(self._page)
 
     def compare_inputs(self, now: Inputs) -> None:
         """Raises RunError where the new page, not drawn yet, would lack an input of the earlier one."""
         lost = []
-        for folder, names in (self._page.inputs or {}).items():
+        for folder, names in (self._inputs or {}).items():
             if folder in now:
                 lost += [name for name in names if name not in now[folder]]
             elif not any((self._report.parent / folder / name).exists() for name in _RESULTS):
@@ -64,11 +71,10 @@ class Earlier:
         self._refuse(lost)
 
     def compare_parts(self, page: str) -> None:
-        """The same for an earlier page that does not tell its inputs, from the text of the new one."""
-        if self._page.inputs is None:
-            now = _Page(page).parts
-            lost = [part for part in self._page.parts if part not in now]
-            self._refuse(sorted(lost, key=_is_detail))
+        """The same for an earlier page that does not list its inputs, from the text of the new one."""
+        if self._inputs is None:
+            now = _parts(page)
+            self._refuse([part for part in _parts(self._page) if part not in now])
 
     def _refuse(self, lost: list[str]) -> None:
         if not lost:
@@ -80,50 +86,19 @@ class Earlier:
         )
 
 
-class _Page(html.parser.HTMLParser):
-    """What a page says of itself.
-
-    Attributes:
-        known: whether it is a page of this package.
-        inputs: what it was drawn from; None where it does not say so.
-        parts: sections and figures by their anchors, folded tables by their titles.
-    """
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.known = _FOOTER in text
-        self.inputs: Inputs | None = None
-        self.parts: list[str] = []
-        self._summary = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        if tag == "meta" and values.get("name") == META:
-            self.inputs = _inputs(values.get("content") or "")
-        elif tag == "section" and (anchor := values.get("id")):
-            self.parts.append(f"the section {anchor!r}")
-        elif tag == "figure" and (anchor := values.get("id")):
-            self.parts.append(f"the figure {anchor.removeprefix('figure-')!r}")
-        self._summary = tag == "summary"
-
-    def handle_data(self, data: str) -> None:
-        if self._summary and data != _EACH_FIGURE:
-            self.parts.append(f"the table {clean(data)!r}")
-        self._summary = False
+def _parts(page: str) -> list[str]:
+    """Sections and figures of a page by their anchors, folded tables by their titles."""
+    return [
+        f"the {kind} {clean(html.unescape(name))!r}"
+        for kind, pattern in _PARTS.items()
+        for name in re.findall(pattern, page)
+    ]
 
 
-def _is_detail(part: str) -> bool:
-    """A figure, whose section tells more to who reads its name."""
-    return part.startswith("the figure")
-
-
-def _inputs(text: str) -> Inputs | None:
+def _inputs(page: str) -> Inputs | None:
+    """What a page says that it was drawn from; None where it does not, or not so that it can be read."""
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = json.loads(html.unescape(_INPUTS.search(page)[1]))  # type: ignore[index]
+        return {clean(key): [clean(name) for name in names] for key, names in found.items()}
+    except (AttributeError, TypeError, ValueError):
         return None
-    whole = isinstance(found, dict) and all(isinstance(names, list) for names in found.values())
-    return (
-        {clean(key): [clean(n) for n in names] for key, names in found.items()} if whole else None
-    )

@@ -7,7 +7,7 @@ import numpy as np
 
 from pep_tf.experiments import text
 from pep_tf.experiments.report import drawing
-from pep_tf.experiments.report.parts import Cell
+from pep_tf.experiments.report.parts import Cell, number
 from pep_tf.experiments.report.sizes import Groups, Sizes, TicketSizes
 
 _MOST_GROUPS = 60  # fields drawn; more would not be readable
@@ -25,31 +25,40 @@ def plot_sizes(sheet: drawing.Sheet, sizes: Sizes, chosen: int | None) -> None:
     budgets = [t.budget for t in sizes.tickets]
     index = budgets.index(chosen) if chosen in budgets else len(budgets) // 2
     one = sizes.tickets[index]
-    _by_field(sheet, sizes)
+    # Colour and marker of each ticket: each alone tells it apart.
+    looks = [
+        {
+            "label": text.percent(_share(sizes.fields, ticket.by_field)),
+            "color": drawing.ticket_colour(index, len(budgets)),
+            "marker": drawing.MARKERS[index % len(drawing.MARKERS)],
+        }
+        for index, ticket in enumerate(sizes.tickets)
+    ]
+    _by_field(sheet, sizes, looks)
     if sizes.bins is not None and one.by_frequency is not None:
-        _by_frequency(sheet, sizes, sizes.bins)
+        _by_frequency(sheet, sizes, sizes.bins, looks)
         where = "occurrences in training"
         _mask(sheet, one, one.by_frequency, sizes.bins, "frequency", where)
     _mask(sheet, one, one.by_field, sizes.fields, "field", "field")
 
 
-def _by_field(sheet: drawing.Sheet, sizes: Sizes) -> None:
+def _by_field(sheet: drawing.Sheet, sizes: Sizes, looks: list[dict[str, Any]]) -> None:
     names = [text.shorter(name) for name in sizes.fields.names[:_MOST_GROUPS]]
     means = [t.by_field.sum(axis=1)[:_MOST_GROUPS] for t in sizes.tickets]
     place = np.arange(len(names))
     height = 1.3 + 0.24 * len(names) + 0.12 * len(means)
     title = "Learned embedding size by field"
     with sheet.picture("sizes_by_field", title, height) as (picture, axes):
-        for label, look, mean in zip(_labels(sizes), _looks(sizes), means, strict=True):
-            axes.plot(mean, place, linestyle="none", label=label, **look)
+        for look, mean in zip(looks, means, strict=True):
+            axes.plot(mean, place, linestyle="none", **look)
         axes.set_yticks(place, names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.grid(axis="y", linewidth=0.5)
         _size_axis(axes, "x", means)
         axes.set_xlabel("mean numbers kept a feature")
         emptied = [
-            f"{names[field]} at {label}"
-            for label, mean in zip(_labels(sizes), means, strict=True)
+            f"{names[field]} at {look['label']}"
+            for look, mean in zip(looks, means, strict=True)
             for field in np.flatnonzero(mean == 0)
         ]
         picture.caption = (
@@ -60,40 +69,40 @@ def _by_field(sheet: drawing.Sheet, sizes: Sizes) -> None:
             picture.caption += f" Nothing is kept in: {text.clean(', '.join(emptied))}."
         if more := len(sizes.fields.names) - len(names):
             picture.caption += f" The first {len(names)} fields; {more} more are not drawn."
-        _describe(picture, axes, sizes, "field", names, sizes.fields, means)
+        _describe(picture, axes, looks, "field", names, sizes.fields, means)
 
 
-def _by_frequency(sheet: drawing.Sheet, sizes: Sizes, bins: Groups) -> None:
-    unknown = np.full(len(bins.names), np.nan)
-    means = [
-        unknown if t.by_frequency is None else t.by_frequency.sum(axis=1) for t in sizes.tickets
-    ]
+def _by_frequency(
+    sheet: drawing.Sheet, sizes: Sizes, bins: Groups, looks: list[dict[str, Any]]
+) -> None:
+    unknown = np.full((len(bins.names), 1), np.nan)
+    shares = (unknown if t.by_frequency is None else t.by_frequency for t in sizes.tickets)
+    means = [share.sum(axis=1) for share in shares]
     drawn = np.flatnonzero(bins.features > 0)
     title = "Learned embedding size by frequency"
     with sheet.picture("sizes_by_frequency", title, 3.8) as (picture, axes):
-        for label, look, mean in zip(_labels(sizes), _looks(sizes), means, strict=True):
-            axes.plot(drawn, mean[drawn], label=label, **look)
+        for look, mean in zip(looks, means, strict=True):
+            axes.plot(drawn, mean[drawn], **look)
         axes.set_xticks(np.arange(len(bins.names)), bins.names, rotation=40, ha="right")
         _size_axis(axes, "y", means)
         axes.set_xlabel("occurrences of a feature in the training rows")
         axes.set_ylabel("mean numbers kept")
         picture.caption = "Features grouped by how often they occur in training; square-root scale."
-        _describe(picture, axes, sizes, "occurrences", bins.names, bins, means)
+        _describe(picture, axes, looks, "occurrences", bins.names, bins, means)
 
 
 def _describe(
     picture: drawing.Picture,
     axes: Any,
-    sizes: Sizes,
+    looks: list[dict[str, Any]],
     group: str,
     names: Sequence[str],
     groups: Groups,
     means: list[np.ndarray],
 ) -> None:
     """Legend, table and words of a figure of mean sizes."""
-    legend = {"title": "share of the table kept", "alignment": "left"}
-    drawing.legend(axes, 3, **legend)
-    labels, words = _labels(sizes), []
+    drawing.legend(axes, 3, title="share of the table kept", alignment="left")
+    labels, words = [look["label"] for look in looks], []
     for label, mean in zip(labels, means, strict=True):
         if np.isfinite(mean).any():
             low, high = int(np.nanargmin(mean)), int(np.nanargmax(mean))
@@ -102,14 +111,13 @@ def _describe(
                 f"to {mean[high]:.3g} ({names[high]})"
             )
     picture.alt = f"Mean numbers kept a feature, by {group}: " + "; ".join(words)
-    counts = [Cell(text.count(n), str(n)) for n in groups.features]
-    shown = [[_number(mean[i]) for mean in means] for i in range(len(names))]
-    rows = [[Cell(name), counts[i], *shown[i]] for i, name in enumerate(names)]
+    shown = zip(names, groups.features, *means, strict=False)
+    rows = [[name, number(text.count, int(n)), *map(_mean, own)] for name, n, *own in shown]
     picture.numbers([group, "features", *labels], rows)
 
 
-def _number(mean: float) -> Cell:
-    return Cell("-") if np.isnan(mean) else Cell(f"{mean:.3g}", repr(float(mean)))
+def _mean(mean: float) -> Cell | str:
+    return "-" if np.isnan(mean) else number("{:.3g}".format, float(mean))
 
 
 def _mask(
@@ -153,19 +161,6 @@ def _mask(
 def _share(groups: Groups, shares: np.ndarray) -> float:
     """Share of the table that the ticket keeps."""
     return float(np.nansum(shares.mean(axis=1) * groups.features) / groups.features.sum())
-
-
-def _labels(sizes: Sizes) -> list[str]:
-    return [text.percent(_share(sizes.fields, ticket.by_field)) for ticket in sizes.tickets]
-
-
-def _looks(sizes: Sizes) -> list[dict[str, Any]]:
-    """Colour and marker of each ticket: each alone tells it apart."""
-    many, markers = len(sizes.tickets), drawing.MARKERS
-    return [
-        {"color": drawing.ticket_colour(index, many), "marker": markers[index % len(markers)]}
-        for index in range(many)
-    ]
 
 
 def _size_axis(axes: Any, which: str, means: list[np.ndarray]) -> None:

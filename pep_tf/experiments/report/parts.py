@@ -1,7 +1,7 @@
 """What a page is made of: notices, cards, and sections of tables and commands."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pep_tf.experiments.text import clean
@@ -18,13 +18,22 @@ class Cell:
     marked: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
+def number(show: Callable[[Any], str], value: float | None) -> Cell:
+    """A cell of a number, rounded by `show`, which has a form for None, too."""
+    return Cell(show(value), "" if value is None else repr(value))
+
+
+@dataclasses.dataclass
 class Table:
-    """A table of a page; the first column names the row."""
+    """A table of a page; the first column names the row, and a cell may be given as its text alone."""
 
     caption: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[Any]]
+
+    def __post_init__(self) -> None:
+        """Makes a cell of each text."""
+        self.rows = [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in self.rows]
 
     def numeric(self, column: int) -> bool:
         """Whether a column holds numbers, which are set flush right."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from pep_tf.experiments import text
 from pep_tf.experiments.report import drawing
-from pep_tf.experiments.report.parts import Cell
+from pep_tf.experiments.report.parts import number
 from pep_tf.experiments.report.search import Importance
 from pep_tf.experiments.search_record import FrontPoint, Point, Search, Trial
 from pep_tf.numbers import is_number
@@ -142,11 +142,7 @@ def _importance(sheet: drawing.Sheet, ranking: Importance) -> None:
         picture.numbers(
             ["hyper-parameter", "fall of R²", "Spearman's ρ with the score"],
             [
-                [
-                    Cell(n),
-                    Cell(f"{d:.3f}", repr(d)),
-                    Cell("-") if r is None else Cell(f"{r:+.2f}", repr(r)),
-                ]
+                [n, number("{:.3f}".format, d), "-" if r is None else number("{:+.2f}".format, r)]
                 for n, d, r in zip(ranking.names, ranking.drop, ranking.rho, strict=True)
             ],
         )

@@ -1,17 +1,30 @@
 """What the page of a search shows, in order."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 from pep_tf.experiments import text
 from pep_tf.experiments.report import commands
 from pep_tf.experiments.report.drawing import Sheet
-from pep_tf.experiments.report.parts import Card, Cell, Table, notices, section
+from pep_tf.experiments.report.parts import Card, Cell, Table, notices, number, section
 from pep_tf.experiments.report.search import SearchRecord, importance
 from pep_tf.experiments.report.search_figures import as_cut, plot_search
 from pep_tf.experiments.report.tables import origin_tables, splits_table
-from pep_tf.experiments.search_record import STUDY, Search, Trial
+from pep_tf.experiments.search_record import STUDY, FrontPoint, Search, Trial
+
+_FRONT: dict[str, Callable[[FrontPoint], Cell | str]] = {
+    "trial": lambda p: p.trial,
+    "entries kept": lambda p: number(text.count, p.budget),
+    "test AUC": lambda p: number(text.auc, p.test_auc),
+    "validation AUC": lambda p: number(text.auc, None if p.test_auc is None else p.validation_auc),
+    "validation AUC as cut": lambda p: number(text.auc, as_cut(p)),
+    "parameters in all": lambda p: number(text.count, p.parameters),
+}
+_FRONT_CAPTION = (
+    "No trial is both smaller and, as it was cut, better than one of these. Test and validation AUC "
+    "are those after retraining."
+)
 
 
 def search_page(record: SearchRecord, figures: pathlib.Path) -> dict[str, Any]:
@@ -23,11 +36,13 @@ def search_page(record: SearchRecord, figures: pathlib.Path) -> dict[str, Any]:
             "Which hyper-parameters mattered is not shown: it takes ten completed trials that differ."
         )
     pictures = Sheet(figures, notes).draw(plot_search, search, ranking)
+    by_size = sorted(search.pareto, key=lambda p: -p.parameters)
+    front = [[show(point) for show in _FRONT.values()] for point in by_size]
     origin = [_space(search), *origin_tables([record])]
     seed = record.config.get("seed", "-")
     sections = [
         section("search", "What was found", pictures=pictures),
-        section("front", "The Pareto front", tables=[_front(search)]),
+        section("front", "The Pareto front", tables=[Table(_FRONT_CAPTION, list(_FRONT), front)]),
         section("trials", "Trials", tables=[_trials(search)]),
         section("commands", "Do it yourself", commands=_commands(record)),
         section(
@@ -65,7 +80,7 @@ def _space(search: Search) -> Table:
         if isinstance(choices := entry.get("values"), list):
             among = ", ".join(map(_value, choices))
         cells = (name, among, entry.get("sampling", "-"), _value(entry.get("default", "-")))
-        rows.append([Cell(text.clean(cell)) for cell in cells])
+        rows.append(list(map(text.clean, cells)))
     return Table("The search space", ["hyper-parameter", "values", "scale", "default"], rows)
 
 
@@ -93,46 +108,18 @@ def _cards(search: Search) -> list[Card]:
     return [*cards, Card("Why believe it?", complete, "trials completed", points)]
 
 
-def _front(search: Search) -> Table:
-    columns = ["trial", "entries kept", "test AUC", "validation AUC", "validation AUC as cut"]
-    caption = (
-        "No trial is both smaller and, as it was cut, better than one of these. Test and validation AUC "
-        "are those after retraining."
-    )
-    rows = [
-        [
-            Cell(p.trial),
-            Cell(text.count(p.budget), repr(p.budget)),
-            _auc(p.test_auc),
-            _auc(None if p.test_auc is None else p.validation_auc),
-            _auc(as_cut(p)),
-            Cell(text.count(p.parameters), repr(p.parameters)),
-        ]
-        for p in sorted(search.pareto, key=lambda p: -p.parameters)
-    ]
-    return Table(caption, [*columns, "parameters in all"], rows)
-
-
-def _auc(value: float | None) -> Cell:
-    return Cell(text.auc(value), "" if value is None else repr(value))
-
-
 def _trials(search: Search) -> Table:
     names = sorted({name for trial in search.trials for name in trial.values})
     sign = 1 if search.direction == "min" else -1
-
-    def order(trial: Trial) -> tuple[bool, float]:
-        return not trial.complete, sign * (trial.score or 0.0)
-
-    rows: list[Sequence[Cell]] = [
+    rows = [
         [
             Cell(trial.id, marked=trial.id == search.best),
-            Cell(_status(trial)),
-            _auc(trial.score),
-            *(Cell(_value(trial.values.get(name, "-"))) for name in names),
-            Cell(text.duration(trial.seconds)),
+            _status(trial),
+            number(text.auc, trial.score),
+            *(_value(trial.values.get(name, "-")) for name in names),
+            text.duration(trial.seconds),
         ]
-        for trial in sorted(search.trials, key=order)
+        for trial in sorted(search.trials, key=lambda t: (not t.complete, sign * (t.score or 0.0)))
     ]
     return Table("All trials, best first.", ["trial", "status", "score", *names, "time"], rows)
 

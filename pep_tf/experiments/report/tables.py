@@ -12,23 +12,23 @@ from pep_tf.experiments.report.reading import Record
 from pep_tf.experiments.summary import Line, spread_over
 from pep_tf.numbers import is_number
 
-# Heading, attribute of `Row`, form, whether its spread over the seeds is worth showing.
-_COSTS: tuple[tuple[str, str, Callable[[float | None], str], bool], ...] = (
-    ("test AUC", "test_auc", text.auc, True),  # first: all that a small screen has room for
-    ("numbers kept", "nnz", text.count, False),
-    ("of the table", "fraction", lambda v: "-" if v is None else text.percent(v), False),
-    ("validation AUC", "validation_auc", text.auc, True),
-    ("test logloss", "test_logloss", text.auc, True),
-    ("bytes, exported", "export_bytes", text.count, False),
-    ("of them tables", "table_bytes", text.count, False),
-    ("bytes, computed", "bytes", text.count, False),
-    ("index bytes", "index_bytes", text.count, False),
-    ("first-order weights", "first_order", text.count, False),
-    ("tower", "tower", text.count, False),
-    ("parameters in all", "parameters", text.count, False),
-    ("best epoch", "best_epoch", text.count, False),
-    ("epochs", "epochs", text.count, False),
-    ("training", "seconds", text.duration, False),
+# Heading, attribute of `Row`, form.
+_COSTS: tuple[tuple[str, str, Callable[[float | None], str]], ...] = (
+    ("test AUC", "test_auc", text.auc),  # first: all that a small screen has room for
+    ("numbers kept", "nnz", text.count),
+    ("of the table", "fraction", text.percent),
+    ("validation AUC", "validation_auc", text.auc),
+    ("test logloss", "test_logloss", text.auc),
+    ("bytes, exported", "export_bytes", text.count),
+    ("of them tables", "table_bytes", text.count),
+    ("bytes, computed", "bytes", text.count),
+    ("index bytes", "index_bytes", text.count),
+    ("first-order weights", "first_order", text.count),
+    ("tower", "tower", text.count),
+    ("parameters in all", "parameters", text.count),
+    ("best epoch", "best_epoch", text.count),
+    ("epochs", "epochs", text.count),
+    ("training", "seconds", text.duration),
 )
 
 
@@ -50,7 +50,7 @@ def results_tables(
         caption += "".join(f" {told}" for told in over - {""}) if len(over) == 1 else ""
     means = [[Cell(label, marked=line is chosen), *_costs(line)] for label, line in lines]
     each = [
-        [Cell(label), Cell(str(row.seed), str(row.seed)), *_costs(Line(label, (row,)))]
+        [label, Cell(str(row.seed), str(row.seed)), *_costs(Line(label, (row,)))]
         for label, line in lines
         for row in line.rows
     ]
@@ -60,10 +60,10 @@ def results_tables(
 
 def _costs(line: Line) -> list[Cell]:
     cells = []
-    for _, name, show, spread in _COSTS:
+    for _, name, show in _COSTS:
         mean = _index_bytes(line) if name == "index_bytes" else line.mean(name)
         shown = show(mean)
-        if spread and (deviation := line.spread(name)) is not None:
+        if show is text.auc and (deviation := line.spread(name)) is not None:
             shown += f" ± {deviation:.4f}"
         if name == "best_epoch" and line.capped:
             shown += ", at the cap"
@@ -79,15 +79,10 @@ def _index_bytes(line: Line) -> float:
 def splits_table(found: Iterable[tuple[str, Any, Mapping[str, str]]]) -> Table:
     """Splits, from (data set, seed, md5 by split); the same ones once."""
     names = ("train", "validation", "test")
-    seen = dict.fromkeys(
-        tuple(map(text.clean, (dataset, seed, *(md5.get(name, "-") for name in names))))
-        for dataset, seed, md5 in found
-    )
-    return Table(
-        "Data set, and md5 of the row numbers of each split.",
-        ["data set", "seed", *names],
-        [[Cell(cell) for cell in line] for line in seen],
-    )
+    lines = [[dataset, seed, *(md5.get(n, "-") for n in names)] for dataset, seed, md5 in found]
+    rows = list(dict.fromkeys(tuple(map(text.clean, line)) for line in lines))
+    caption = "Data set, and md5 of the row numbers of each split."
+    return Table(caption, ["data set", "seed", *names], rows)
 
 
 def origin_tables(records: Sequence[Record]) -> list[Table]:
@@ -99,7 +94,7 @@ def origin_tables(records: Sequence[Record]) -> list[Table]:
         rows = {n: [c.get(n, "-") for c in columns] for column in columns for n in column}
         differs = {n: differing and len(set(values)) > 1 for n, values in rows.items()}
         order = sorted(rows, key=lambda name: not differs[name])
-        cells = [[Cell(n, marked=differs[n]), *map(Cell, rows[n])] for n in order]
+        cells = [[Cell(n, marked=differs[n]), *rows[n]] for n in order]
         return Table(caption, [what, *headings], cells)
 
     settings = [_settings(record.config) for record in records]
@@ -112,7 +107,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, str]:
     shown = dict(config)
     if isinstance(data := shown.get("data"), Mapping):
         shown["data"] = {key: found for key, found in data.items() if key != "identity"}
-    return {text.clean(name): _shown(value) for name, value in shown.items()}
+    return _words(shown)
 
 
 def _origin(record: Record) -> dict[str, str]:
@@ -124,7 +119,10 @@ def _origin(record: Record) -> dict[str, str]:
     memory: Any = facts.get("memory")
     if is_number(memory):
         facts["memory"] = drawing.short_bytes(memory)
-    facts |= {name: found[name] for name in ("device", "started") if name in found}
+    return _words(facts | {name: found[name] for name in ("device", "started") if name in found})
+
+
+def _words(facts: Mapping[str, Any]) -> dict[str, str]:
     return {text.clean(name): _shown(value) for name, value in facts.items()}
 
 
