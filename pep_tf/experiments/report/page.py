@@ -8,10 +8,10 @@ from pep_tf.experiments import text
 from pep_tf.experiments.report import commands, tables
 from pep_tf.experiments.report.curves import plot_curves
 from pep_tf.experiments.report.drawing import Sheet
-from pep_tf.experiments.report.frontier import plot_frontiers
+from pep_tf.experiments.report.frontier import Runs, plot_frontiers
 from pep_tf.experiments.report.headline import headline
 from pep_tf.experiments.report.learned_sizes import plot_sizes
-from pep_tf.experiments.report.parts import Cell, Table, filled, notices, section
+from pep_tf.experiments.report.parts import Table, filled, notices, section
 from pep_tf.experiments.report.reading import Record
 from pep_tf.experiments.report.sizes import mean_sizes
 from pep_tf.experiments.summary import Line, choose, distinct_rows, lines_of
@@ -21,25 +21,19 @@ from pep_tf.training.methods import PEP
 
 def run_page(record: Record, figures: pathlib.Path) -> dict[str, Any]:
     """Draws the figures of a run, and returns what the template needs."""
-    lines = lines_of(record.rows)
-    choice, runs, notes = choose(lines), [(record.name, lines)], record.notes
+    lines, notes = lines_of(record.rows), record.notes
+    choice, sheet = choose(lines), Sheet(figures, notes)
     budget = choice.ticket.rows[0].budget if choice.ticket else None
     sizes = mean_sizes(record.sizes)
     budgets = [t.budget for t in sizes.tickets] if sizes else []
-    sheet = Sheet(figures, notes)
     learned = sheet.draw(plot_sizes, sizes, budget) if sizes else []
-    results, seeds = tables.results_tables(runs, choice.ticket)
+    results = _results([(record.name, lines)], sheet, choice.ticket)
+    trained = sheet.draw(plot_curves, record.histories, budgets)
     sections = [
-        section("frontier", "How small, how good", pictures=sheet.draw(plot_frontiers, runs)),
-        section("results", "Results", tables=[results], folded=seeds),
+        *results,
         section("sizes", "What was learned", pictures=learned),
-        section(
-            "training",
-            "What happened over time",
-            pictures=sheet.draw(plot_curves, record.histories, budgets),
-        ),
-        section("commands", "Do it yourself", commands=commands.of_run(record, budget)),
-        _origin([record]),
+        section("training", "What happened over time", pictures=trained),
+        *_ways([record], commands.of_run(record, budget)),
     ]
     if len([line for line in lines if not line.uniform]) == 1:
         notes.append("One budget only: a frontier needs several, see --budgets.")
@@ -71,32 +65,16 @@ def comparison_page(records: Sequence[Record], figures: pathlib.Path) -> dict[st
     runs = [(name, lines_of(record.rows)) for name, record in by_name]
     notes = _not_comparable(records)
     notes += [f"{name}: {note}" for name, record in by_name for note in record.notes]
-    results, seeds = tables.results_tables(runs)
     repeat = [
         commands.Command(f"{name}: {command.what.lower()}", command.line)
         for name, record in by_name
         for command in commands.reproduce(record)
     ]
+    again = commands.page_again(*(record.path for record in records))
     sections = [
-        section(
-            "short",
-            "In short",
-            text="Of each run the smallest ticket that costs no more than 0.001 of validation AUC, or its "
-            "best one.",
-            tables=[_in_short(runs)],
-        ),
-        section(
-            "frontier",
-            "How small, how good",
-            pictures=Sheet(figures, notes).draw(plot_frontiers, runs),
-        ),
-        section("results", "Results", tables=[results], folded=seeds),
-        section(
-            "commands",
-            "Do it yourself",
-            commands=[*repeat, commands.page_again(*(record.path for record in records))],
-        ),
-        _origin(records),
+        section("short", "In short", text=_SHORT, tables=[_in_short(runs)]),
+        *_results(runs, Sheet(figures, notes)),
+        *_ways(records, [*repeat, again]),
     ]
     datasets = {text.clean(row.dataset) for record in records for row in record.rows}
     return {
@@ -109,26 +87,31 @@ def comparison_page(records: Sequence[Record], figures: pathlib.Path) -> dict[st
     }
 
 
-def _origin(records: Sequence[Record]) -> dict[str, Any]:
-    rows = (row for record in records for row in record.rows)
-    return section(
-        "origin",
-        "Where it comes from",
-        tables=[tables.splits_table((row.dataset, row.seed, row.split_md5) for row in rows)],
-        folded=tables.origin_tables(records),
-    )
+_SHORT = "Of each run the smallest ticket that costs no more than 0.001 of validation AUC, or its best one."
 
 
-def _in_short(runs: Sequence[tuple[str, Sequence[Line]]]) -> Table:
-    columns = [
-        "run",
-        "test AUC",
-        "ticket",
-        "numbers kept",
-        "uniform table",
-        "difference",
-        "within 0.001",
+def _results(runs: Runs, sheet: Sheet, chosen: Line | None = None) -> list[dict[str, Any]]:
+    """The sections of what was measured."""
+    results, seeds = tables.results_tables(runs, chosen)
+    return [
+        section("frontier", "How small, how good", pictures=sheet.draw(plot_frontiers, runs)),
+        section("results", "Results", tables=[results], folded=seeds),
     ]
+
+
+def _ways(records: Sequence[Record], lines: list[commands.Command]) -> list[dict[str, Any]]:
+    """The sections of how to repeat it, and of what it was made from."""
+    rows = (row for record in records for row in record.rows)
+    splits = tables.splits_table((row.dataset, row.seed, row.split_md5) for row in rows)
+    origin = tables.origin_tables(records)
+    return [
+        section("commands", "Do it yourself", commands=lines),
+        section("origin", "Where it comes from", tables=[splits], folded=origin),
+    ]
+
+
+def _in_short(runs: Runs) -> Table:
+    columns = ["run", "test AUC", "ticket", "numbers kept", "uniform table", "difference"]
     rows = []
     for name, lines in runs:
         choice, words = choose(lines), ["-"] * 6
@@ -143,8 +126,8 @@ def _in_short(runs: Sequence[tuple[str, Sequence[Line]]]) -> Table:
                 "-" if own is None or before is None else text.signed(own - before),
                 "yes, on validation" if choice.within else "no",
             ]
-        rows.append([Cell(word) for word in (name, *words)])
-    return Table("", columns, rows)
+        rows.append([name, *words])
+    return Table("", [*columns, "within 0.001"], rows)
 
 
 def _not_comparable(records: Sequence[Record]) -> list[str]:

@@ -51,6 +51,16 @@ class Record:
         """The folder's name."""
         return clean(self.path.resolve().name)
 
+    def read_origin(self) -> None:
+        """Reads where it comes from."""
+        self.config = read_object(self.path / "config.json", self.notes)
+        self.environment = read_object(self.path / "environment.json", self.notes)
+
+    def note_inputs(self, other: str, found: object, *more: str) -> None:
+        """Lists the page's inputs: where it comes from and `other`, as far as found, and `more`."""
+        whole = {"config.json": self.config, "environment.json": self.environment, other: found}
+        self.inputs += [*(name for name, there in whole.items() if there), *more]
+
 
 def read_run(path: pathlib.Path) -> Record:
     """Reads a run folder.
@@ -62,8 +72,7 @@ def read_run(path: pathlib.Path) -> Record:
     if not path.is_dir():
         raise RunError(f"{path} is not a folder. Give the folder of a run.")
     record = Record(path, [])
-    record.config = read_object(path / "config.json", record.notes)
-    record.environment = read_object(path / "environment.json", record.notes)
+    record.read_origin()
     parts = sorted((p for p in (path / "seeds").glob("*") if p.is_dir()), key=lambda p: p.name)
     record.rows = _rows(path, parts, record)
     notes = {part.name: _read_part(part, record) for part in parts or [path]}
@@ -72,9 +81,8 @@ def read_run(path: pathlib.Path) -> Record:
         of = "" if len(lacking) == len(notes) else f"Seed {clean(', '.join(lacking))}: "
         record.notes.append(of + note)
     record.notes = list(dict.fromkeys(record.notes))
-    kept = {"config.json": record.config, "environment.json": record.environment}
-    record.inputs += [name for name, found in {**kept, "export": exports_of(path)}.items() if found]
-    record.inputs += [_name(row) for row in record.rows]
+    rows = (f"results of {r.stage} {r.budget} ({r.init}, seed {r.seed})" for r in record.rows)
+    record.note_inputs("export", exports_of(path), *rows)
     return record
 
 
@@ -88,28 +96,24 @@ def exports_of(path: pathlib.Path) -> list[pathlib.Path]:
     )
 
 
-def _name(row: Row) -> str:
-    """A row as the list of a page's inputs has it."""
-    return f"results of {row.stage} {row.budget} ({row.init}, seed {row.seed})"
-
-
 def _read_part(part: pathlib.Path, record: Record) -> list[str]:
     """What is kept once a seed; returns what of it is missing."""
     notes: list[str] = []
     used: list[str] = []
-    history = _history(part / "history.json", notes)
-    if history:
+    if history := _history(part / "history.json", notes):
         record.histories.append(history)
         used.append("history.json")
+    small = any(row.stage == "small" for row in record.rows)  # of a method without tickets
     try:
-        small = any(row.stage == "small" for row in record.rows)  # of a method without tickets
-        if sizes := None if small else read_sizes(part, notes):
-            record.sizes.append(sizes)
-            used += [f"tickets/ticket_{ticket.budget}.safetensors" for ticket in sizes.tickets]
-            used += [] if sizes.bins is None else ["feature_counts.safetensors"]
-            notes += _passed_by_far(sizes, history.get("prune", []))
+        sizes = None if small else read_sizes(part, notes)
     except PepError as error:
         notes.append(f"Learned sizes are not shown: {error}")
+        sizes = None
+    if sizes:
+        record.sizes.append(sizes)
+        used += [f"tickets/ticket_{ticket.budget}.safetensors" for ticket in sizes.tickets]
+        used += ["feature_counts.safetensors"] * (sizes.bins is not None)
+        notes += _passed_by_far(sizes, history.get("prune", []))
     done = read_object(part / "tickets" / "done.json", [])
     if is_number(seconds := done.get("seconds")):
         record.prune_seconds.append(float(seconds))

@@ -13,8 +13,8 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 
 from pep_tf.errors import RunError
-from pep_tf.experiments.report.reading import Record, read_json, read_object
-from pep_tf.experiments.search_record import SEARCH, STUDY, Search, Trial
+from pep_tf.experiments.report.reading import Record, read_json
+from pep_tf.experiments.search_record import SEARCH, STUDY, Search
 from pep_tf.experiments.text import clean
 from pep_tf.numbers import is_number
 
@@ -27,11 +27,6 @@ class SearchRecord(Record):
     """A search as its page needs it; it has no rows."""
 
     search: Search
-
-    @property
-    def trials(self) -> list[Trial]:
-        """In the order in which they were begun."""
-        return self.search.trials
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,17 +74,14 @@ def read_search(folder: pathlib.Path) -> SearchRecord:
             f"{part} of {len(trials)} trials ended before a whole pruning, and have the score that "
             "they had there: hollow points."
         )
-    record.config = read_object(folder / "config.json", notes)
-    record.environment = read_object(folder / "environment.json", notes)
-    found: dict[str, Any] = {"config.json": record.config, "environment.json": record.environment}
-    found[STUDY] = (folder / STUDY).exists()
-    record.inputs = [name for name, there in found.items() if there]
-    record.inputs += [f"trial {trial.id}" for trial in trials]
-    record.inputs += [
+    record.read_origin()
+    tested = (
         f"test AUC of trial {point.trial} at {point.budget}"
         for point in search.pareto
         if point.test_auc is not None
-    ]
+    )
+    there = (folder / STUDY).exists()
+    record.note_inputs(STUDY, there, *(f"trial {trial.id}" for trial in trials), *tested)
     return record
 
 
@@ -102,18 +94,20 @@ def _clean(found: Any) -> Any:
     return clean(found) if isinstance(found, str) else found
 
 
-def importance(search: SearchRecord) -> Importance | None:
+def importance(record: SearchRecord) -> Importance | None:
     """Permutation importance of a random forest, on trials that it was not fitted to.
 
     A forest is fitted to four fifths of the trials and judged on the rest, five times over. None with
     fewer than ten completed trials, or where all scored the same.
     """
-    trials = [t for t in search.trials if t.complete]
+    trials = [t for t in record.search.trials if t.complete]
     scores = np.array([t.score for t in trials], float)
-    names = sorted({name for t in trials for name in t.values})
-    if len(trials) < _FEWEST_TRIALS or not names or np.ptp(scores) == 0:
+    values = {
+        n: [t.values.get(n) for t in trials] for n in sorted({n for t in trials for n in t.values})
+    }
+    if len(trials) < _FEWEST_TRIALS or not values or np.ptp(scores) == 0:
         return None
-    columns = np.column_stack([_numbers([t.values.get(n) for t in trials]) for n in names])
+    columns = np.column_stack([*map(_numbers, values.values())])
     drops, told = [], np.empty_like(scores)
     for fitted, held in KFold(_FOLDS, shuffle=True, random_state=0).split(columns):
         forest = RandomForestRegressor(_TREES, random_state=0).fit(columns[fitted], scores[fitted])
@@ -124,11 +118,12 @@ def importance(search: SearchRecord) -> Importance | None:
     # From squared errors to R2: both in units of the variance of all scores.
     fall = np.concatenate(drops, axis=1) / scores.var()
     order = np.argsort(-fall.mean(axis=1), kind="stable")
+    names = [list(values)[i] for i in order]
     return Importance(
-        names=tuple(names[i] for i in order),
-        drop=tuple(float(fall[i].mean()) for i in order),
-        spread=tuple(float(fall[i].std()) for i in order),
-        rho=tuple(_rho([t.values.get(names[i]) for t in trials], scores) for i in order),
+        names=tuple(names),
+        drop=tuple(fall[order].mean(axis=1).tolist()),
+        spread=tuple(fall[order].std(axis=1).tolist()),
+        rho=tuple(_rho(values[name], scores) for name in names),
         r2=float(r2_score(scores, told)),
     )
 
