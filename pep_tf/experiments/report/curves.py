@@ -145,7 +145,6 @@ def _line(checks: Sequence[dict[str, float]], what: str) -> tuple[np.ndarray, np
 
 
 def _step_axis(axes: Any, label: str) -> None:
-    axes.set_xlabel("step")
+    axes.set(xlabel="step", ylabel=label)
     axes.xaxis.set_major_locator(drawing.few_ticks(whole=True))
     axes.xaxis.set_major_formatter(drawing.short)
-    axes.set_ylabel(label)

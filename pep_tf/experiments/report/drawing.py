@@ -81,12 +81,9 @@ _STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib; the page replaces it by its own
     "font.size": 9.5,
     "axes.labelsize": 9.5,
-    "legend.fontsize": 8.5,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    **dict.fromkeys(
-        ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), colour("ink")
-    ),
+    **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 8.5),
+    **dict.fromkeys(("text.color", "axes.labelcolor"), colour("ink")),
+    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), colour("ink")),
     **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), colour("muted")),
     "axes.facecolor": "none",
     "figure.facecolor": "none",
@@ -159,13 +156,8 @@ class Sheet:
         with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
             # Of a lone point, and of letters that its font lacks and the page's has: no fault of a run.
             warnings.simplefilter("ignore", UserWarning)
-            figure, axes = plt.subplots(
-                rows,
-                columns,
-                figsize=(4.2, height),
-                layout="constrained",
-                squeeze=rows * columns == 1,
-            )
+            options = {"figsize": (4.2, height), "layout": "constrained", "squeeze": rows == 1}
+            figure, axes = plt.subplots(rows, columns, **options)
             try:
                 picture = Picture(name, title)
                 yield picture, axes
@@ -193,7 +185,11 @@ def _for_page(svg: str, name: str) -> str:
     """The `<svg>` element with ids of its own, the page's font and the page's colours."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.S)
-    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', _open_tag, svg, count=1, flags=re.S)
+    opened = (
+        r'<svg \1 xmlns="http://www.w3.org/2000/svg" '
+        'xmlns:xlink="http://www.w3.org/1999/xlink" aria-hidden="true" focusable="false">'
+    )
+    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', opened, svg, count=1, flags=re.S)
     svg = re.sub(r'(<[a-z][^>]*?\s)id="', rf'\1id="{name}-', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\1{name}-", svg)
     svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
@@ -202,19 +198,11 @@ def _for_page(svg: str, name: str) -> str:
     return svg
 
 
-def _open_tag(found: re.Match[str]) -> str:
-    return (
-        f'<svg {found[1]} xmlns="http://www.w3.org/2000/svg" '
-        'xmlns:xlink="http://www.w3.org/1999/xlink" aria-hidden="true" focusable="false">'
-    )
-
-
 def short(number: float, _: Any = None) -> str:
     """1234567 as `1.23M`: for tick labels."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= size:
-            return f"{number / size:.3g}{unit}"
-    return f"{number:.3g}"
+    units = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+    size, unit = next((one for one in units if abs(number) >= one[0]), (1, ""))
+    return f"{number / size:.3g}{unit}"
 
 
 def short_bytes(number: float, _: Any = None) -> str:

@@ -83,8 +83,7 @@ def _plot(
         axes.margins(x=0.16, y=0.16)  # room for the names of the outer points
         axes.autoscale_view()
         drawing.log_axis(axes.xaxis, cost.form)
-        axes.set_xlabel(cost.label)
-        axes.set_ylabel("test AUC")
+        axes.set(xlabel=cost.label, ylabel="test AUC")
         if several:
             drawing.legend(axes, 1)
         else:

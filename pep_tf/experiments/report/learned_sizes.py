@@ -85,8 +85,8 @@ def _by_frequency(
             axes.plot(drawn, mean[drawn], **look)
         axes.set_xticks(np.arange(len(bins.names)), bins.names, rotation=40, ha="right")
         _size_axis(axes, "y", means)
-        axes.set_xlabel("occurrences of a feature in the training rows")
-        axes.set_ylabel("mean numbers kept")
+        where = "occurrences of a feature in the training rows"
+        axes.set(xlabel=where, ylabel="mean numbers kept")
         picture.caption = "Features grouped by how often they occur in training; square-root scale."
         _describe(picture, axes, looks, "occurrences", bins.names, bins, means)
 
@@ -141,8 +141,7 @@ def _mask(
         axes.xaxis.set_major_locator(drawing.few_ticks(whole=True))
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel("dimension of the embedding")
-        axes.set_ylabel(axis_label)
+        axes.set(xlabel="dimension of the embedding", ylabel=axis_label)
         place = {"location": "top", "aspect": 40, "fraction": 0.06, "pad": 0.02}
         bar = axes.figure.colorbar(image, ax=axes, **place)
         bar.set_label("% of the group's features that keep the number")
@@ -169,5 +168,5 @@ def _size_axis(axes: Any, which: str, means: list[np.ndarray]) -> None:
     scale = {"functions": (lambda x: np.sqrt(np.maximum(x, 0)), np.square)}
     ticks = [s for s in _TICKS if s == 0 or 0.02 * top <= s <= top]
     getattr(axes, f"set_{which}scale")("function", **scale)
-    getattr(axes, f"set_{which}lim")(-0.003 * top, top)
+    axes.set(**{f"{which}lim": (-0.003 * top, top)})
     getattr(axes, f"set_{which}ticks")(ticks, [f"{tick:g}" for tick in ticks])

@@ -43,26 +43,25 @@ def _pareto(sheet: drawing.Sheet, search: Search) -> None:
     front = sorted(search.pareto, key=lambda p: p.parameters)
     tested = [p for p in front if p.test_auc is not None]
     default, others = search.trials[0].curve, [p for t in search.trials[1:] for p in t.curve]
-    blue, orange, green, pink = map(drawing.series_colour, range(4))
     hollow = {"markerfacecolor": drawing.colour("paper")}
+    series: list[tuple[Sequence[Any], str, int, str, dict[str, Any]]] = [
+        (others, "o", 0, "trials as cut", {"alpha": 0.4, "markersize": 4}),
+        (default, "^:", 3, "the default as cut", {"linewidth": 1}),
+        (front, "D-", 1, "Pareto front as cut", {}),
+        (tested, "s", 2, "front retrained: test AUC", hollow),
+    ]
     with sheet.picture("pareto", "All trials and the Pareto front", 3.9) as (picture, axes):
-
-        def points(found: Sequence[Any], form: str, colour: str, label: str, **look: Any) -> None:
-            """One series of tickets; nothing where there is none."""
-            if found:
-                read = (lambda p: p.test_auc) if found is tested else as_cut
-                places, values = zip(*((max(p.parameters, 1), read(p)) for p in found), strict=True)
-                axes.plot(places, values, form, color=colour, label=label, **look)
-
         axes.set_xscale("log")
-        points(others, "o", blue, "trials as cut", alpha=0.4, markersize=4)
-        points(default, "^:", pink, "the default as cut", linewidth=1)
-        points(front, "D-", orange, "Pareto front as cut")
-        points(tested, "s", green, "front retrained: test AUC", **hollow)
+        for found, form, colour, label, look in series:
+            if found:
+                places = [max(p.parameters, 1) for p in found]
+                values = [p.test_auc if found is tested else as_cut(p) for p in found]
+                axes.plot(
+                    places, values, form, color=drawing.series_colour(colour), label=label, **look
+                )
         axes.margins(0.06)
         drawing.log_axis(axes.xaxis)
-        axes.set_xlabel("parameters in all (log scale)")
-        axes.set_ylabel("AUC")
+        axes.set(xlabel="parameters in all (log scale)", ylabel="AUC")
         drawing.legend(axes, 2)
         picture.caption = (
             "One point a budget: validation AUC of a ticket as it was cut. No trial has both "
@@ -80,8 +79,7 @@ def _in_order(sheet: drawing.Sheet, search: Search, trials: Sequence[Trial]) -> 
         colour = drawing.series_colour(1)
         axes.step(steps, best, where="post", color=colour, label="best so far")
         axes.xaxis.set_major_locator(drawing.few_ticks(whole=True))
-        axes.set_xlabel("completed trials, in order")
-        axes.set_ylabel(text.shorter(search.objective, 30))
+        axes.set(xlabel="completed trials, in order", ylabel=text.shorter(search.objective, 30))
         drawing.legend(axes, 2)
         picture.caption = (
             "Whether more trials would still help: a line that has been flat for long says no."
@@ -116,25 +114,20 @@ def _trials(
 
 def _importance(sheet: drawing.Sheet, ranking: Importance) -> None:
     names = [text.shorter(n, 26) for n in ranking.names[:_MOST_PANELS]]
-    drops, place = ranking.drop[: len(names)], np.arange(len(names))
+    drops, place = ranking.drop[:_MOST_PANELS], np.arange(len(names))
     title, height = "Which hyper-parameters mattered", 1.2 + 0.32 * len(names)
     with sheet.picture("importance", title, height) as (picture, axes):
         axes.barh(place, drops, color=drawing.series_colour(0), height=0.6)
-        bars: dict[str, Any] = {"fmt": "none", "elinewidth": 1, "capsize": 2.5}
-        spread = ranking.spread[: len(names)]
-        axes.errorbar(drops, place, xerr=spread, color=drawing.colour("ink"), **bars)
+        bars = {"fmt": "none", "elinewidth": 1, "capsize": 2.5, "color": drawing.colour("ink")}
+        axes.errorbar(drops, place, xerr=ranking.spread[: len(names)], **bars)
         axes.set_yticks(place, names)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("fall of R² when the values are shuffled")
-        trust = (
-            "Bars that overlap leave the order open."
-            if ranking.r2 > 0.5
-            else "That is low: the order says little."
-        )
+        low, high = "That is low: the order says little.", "Bars that overlap leave the order open."
         picture.caption = (
             "Permutation importance of a random forest on trials it was not fitted to; bars: "
-            f"standard deviation. The forest's R² there is {ranking.r2:.2f}. {trust}"
+            f"standard deviation. The forest's R² there is {ranking.r2:.2f}. {high if ranking.r2 > 0.5 else low}"
         )
         picture.alt = "Permutation importance: " + "; ".join(
             f"{n} {d:.3f}" for n, d in zip(names, drops, strict=True)
