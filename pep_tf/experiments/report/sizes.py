@@ -28,6 +28,9 @@ class Groups:
     features: np.ndarray
 
 
+_Grouping = tuple[np.ndarray, Groups]  # the group of each feature, int64 [N], and the groups
+
+
 @dataclasses.dataclass(frozen=True)
 class TicketSizes:
     """What a ticket's mask keeps.
@@ -76,33 +79,25 @@ def read_sizes(folder: pathlib.Path, notes: list[str]) -> Sizes | None:
         return None
     schema = masks[0].schema
     field = np.repeat(np.arange(schema.num_fields), schema.sizes)
-    groupings = [_Grouping(field, Groups(schema.names, np.array(schema.sizes)))]
+    groupings = [(field, Groups(schema.names, np.array(schema.sizes)))]
     if (counts := _counts(folder, schema, notes)) is not None:
         groupings.append(_bins(counts))
     tickets = []
     for mask in sorted((m for m in masks if m.schema == schema), key=lambda m: -m.facts["budget"]):
-        shares, emptied = _shares(mask, groupings)
-        by_frequency = shares[1] if len(shares) > 1 else None
+        (by_field, *by_bin), emptied = _shares(mask, groupings)
+        by_frequency = by_bin[0] if by_bin else None
         tickets.append(
-            TicketSizes(
-                **mask.facts, by_field=shares[0], by_frequency=by_frequency, emptied=emptied
-            )
+            TicketSizes(**mask.facts, by_field=by_field, by_frequency=by_frequency, emptied=emptied)
         )
-    return Sizes(groupings[0].groups, groupings[1].groups if len(groupings) > 1 else None, tickets)
-
-
-class _Grouping(NamedTuple):
-    """The group of each feature, int64 [N], and the groups."""
-
-    group: np.ndarray
-    groups: Groups
+    (_, fields), *bins = groupings
+    return Sizes(fields, bins[0][1] if bins else None, tickets)
 
 
 def _bins(counts: np.ndarray) -> _Grouping:
     edges = [_BIN_BASE**k for k in range(32) if _BIN_BASE**k <= counts.max(initial=1)]
     group = np.digitize(counts, edges)
     features = np.bincount(group)
-    return _Grouping(group, Groups(tuple(map(_bin_name, range(len(features)))), features))
+    return group, Groups(tuple(map(_bin_name, range(len(features)))), features)
 
 
 def _counts(folder: pathlib.Path, schema: FeatureSchema, notes: list[str]) -> np.ndarray | None:
@@ -134,14 +129,12 @@ def _read_mask(path: pathlib.Path) -> _Mask:
         embedding = next(iter(tables.values()))
         facts: dict[str, Any] = {name: int(found[name]) for name in ("budget", "step")}
         facts |= {"dim": embedding.dim, "forced": bool(found["forced"])}
-        mask = _Mask(
-            facts, embedding.bits, FeatureSchema.of(found["model_config"]["config"]["fields"])
-        )
-        if len(mask.bits) != mask.schema.num_features:
-            raise ValueError(f"{len(mask.bits)} rows for {mask.schema.num_features} features")
+        schema = FeatureSchema.of(found["model_config"]["config"]["fields"])
+        if len(embedding.bits) != schema.num_features:
+            raise ValueError(f"{len(embedding.bits)} rows for {schema.num_features} features")
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError) as error:
         raise TicketError(f"{path} is damaged: {error}") from error
-    return mask
+    return _Mask(facts, embedding.bits, schema)
 
 
 def _shares(mask: _Mask, groupings: list[_Grouping]) -> tuple[list[np.ndarray], float]:
@@ -155,7 +148,7 @@ def _shares(mask: _Mask, groupings: list[_Grouping]) -> tuple[list[np.ndarray], 
         for kept, (group, _) in zip(sums, groupings, strict=True):
             for index in np.unique(group[block]):
                 kept[index] += rows[group[block] == index].sum(axis=0, dtype=np.int64)
-    features = [np.where(g.groups.features > 0, g.groups.features, np.nan) for g in groupings]
+    features = [np.where(g.features > 0, g.features, np.nan) for _, g in groupings]
     return [kept / n[:, None] for kept, n in zip(sums, features, strict=True)], empty / total
 
 
