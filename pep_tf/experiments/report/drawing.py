@@ -156,7 +156,7 @@ class Sheet:
         with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
             # Of a lone point, and of letters that its font lacks and the page's has: no fault of a run.
             warnings.simplefilter("ignore", UserWarning)
-            options = {"figsize": (4.2, height), "layout": "constrained", "squeeze": rows == 1}
+            options: Any = {"figsize": (4.2, height), "layout": "constrained", "squeeze": rows == 1}
             figure, axes = plt.subplots(rows, columns, **options)
             try:
                 picture = Picture(name, title)

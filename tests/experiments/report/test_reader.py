@@ -32,7 +32,7 @@ def page(tmp_path_factory):
 @pytest.fixture(scope="module")
 def search_page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
-    found = test_search.search(24)
+    found = test_search.search(10)
     for index, trial in enumerate(found["trials"]):
         trial["values"] |= {"embedding_dim": 2 << index % 3, "layers": 1 + index % 2}
     found["space"] |= {"embedding_dim": {"kind": "Choice", "values": [2, 4, 8]}}

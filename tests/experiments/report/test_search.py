@@ -92,7 +92,7 @@ def test_page(chromium, tmp_path):  # noqa: F811
 
 
 def test_where_it_comes_from(tmp_path):
-    found = search(12)
+    found = search(6)
     found["split_md5"] = {"train": "a" * 32, "validation": "b" * 32, "test": "c" * 32}
     (tmp_path / "best.py").touch()
     (tmp_path / "config.json").write_text('{"seed": 5, "l2": 1e-05}')
