@@ -94,13 +94,26 @@ class Cluster:
                     f"one in {VARIABLE}, or end the program that has it."
                 ) from None
 
+    @property
+    def here(self) -> int:
+        """How many of the workers are on this one's host."""
+        names = [host.rpartition(":")[0] for host in self.hosts]
+        return names.count(names[self.rank])
+
+    def others(self) -> list[str]:
+        """What the other workers are called."""
+        return [self._name(rank) for rank in range(self.size) if rank != self.rank]
+
     def silent(self, seconds: float = 1.0) -> list[str]:
-        """The other workers that do not answer on their port."""
+        """Those of them that do not answer on their port."""
         return [
-            f"worker {rank} on {host}"
+            self._name(rank)
             for rank, host in enumerate(self.hosts)
             if rank != self.rank and not _answers(host, seconds)
         ]
+
+    def _name(self, rank: int) -> str:
+        return f"worker {rank} on {self.hosts[rank]}"
 
 
 def local_cluster(size: int) -> list[str]:

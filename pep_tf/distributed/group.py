@@ -80,13 +80,14 @@ class Group:
         rank: of this one, from 0.
         tables: which tables are sharded: all (`"sharded"`), none (`"replicated"`), or the large ones
             (`"auto"`).
+        here: how many of them share this one's host.
 
     Attributes:
         sent: bytes that this worker has sent, as TensorFlow's ring and all-to-all send them, int64.
     """
 
-    def __init__(self, size: int, rank: int, tables: str = AUTO) -> None:
-        self.size, self.rank, self.tables = size, rank, tables
+    def __init__(self, size: int, rank: int, tables: str = AUTO, here: int = 1) -> None:
+        self.size, self.rank, self.tables, self.here = size, rank, tables, here
         with tf.init_scope():
             self._token = tf.Variable(0.0, trainable=False)
             self.sent = tf.Variable(0, dtype=tf.int64, trainable=False)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from pep_tf.distributed.cluster import Cluster
 from pep_tf.distributed.group import AUTO, Group, current, enter
 
 LOST = 75  # exit code of a worker that ends since another one has
+LOOKS, SILENT = 2.0, 12.0  # seconds between looks at the others, and of silence of one that is lost
 _kept: list[Any] = []  # TensorFlow's server lives as long as this
 _OF_A_PEER = (
     tf.errors.UnavailableError,
@@ -39,7 +41,7 @@ def join(cluster: Cluster, timeout: float, tables: str = AUTO) -> Group:
     _leave_out_proxies(cluster)
     with _ends_after(timeout, cluster):
         _kept.append(tf.distribute.MultiWorkerMirroredStrategy())
-        group = Group(cluster.size, cluster.rank, tables)
+        group = Group(cluster.size, cluster.rank, tables, cluster.here)
         enter(group)
         group.wait()
     return group
@@ -69,6 +71,36 @@ def _ends_after(seconds: float, cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+@contextlib.contextmanager
+def watched(cluster: Cluster, looks: float = LOOKS, silent: float = SILENT) -> Iterator[None]:
+    """Ends this process, with code `LOST`, when another worker has not answered on its port for a while.
+
+    TensorFlow tells of one that has ended only where something is awaited from it, and not always soon.
+
+    Args:
+        cluster: the workers.
+        looks: seconds between looks at them.
+        silent: seconds of silence after which one is lost.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        heard = dict.fromkeys(cluster.others(), time.monotonic())
+        while not done.wait(looks):
+            for other in heard.keys() - cluster.silent():
+                heard[other] = time.monotonic()
+            for other, last in heard.items():
+                if time.monotonic() - last > silent and not done.is_set():
+                    told = f"as {other} has not answered for {silent:g} s"
+                    leave(LOST, f"error: worker {cluster.rank} ends, {told}.")
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 @contextlib.contextmanager
@@ -108,7 +140,7 @@ def joined(timeout: float = 300, tables: str = AUTO) -> Iterator[Group | None]:
         yield current()
         return
     group = join(cluster, timeout, tables)
-    with together(group):
+    with watched(cluster), together(group):
         yield group
 
 

@@ -15,7 +15,7 @@ from pep_tf.experiments import flags
 from pep_tf.experiments.config import Config, load_study, make_config
 from pep_tf.experiments.json_log import JsonReporter
 from pep_tf.experiments.load_data import fallback_line, load_for_seed
-from pep_tf.experiments.memory import memory_of, refuse_too_large
+from pep_tf.experiments.memory import memory_here, refuse_too_large
 from pep_tf.experiments.run_folder import next_run_dir
 from pep_tf.paths import resolve
 from pep_tf.plugins import load_plugins
@@ -107,7 +107,7 @@ class Call:
     def check_memory(self, config: Config, data: CTRData) -> None:
         """Raises RunError where the run takes more memory than there is, if that is to be checked."""
         if self.options.check_memory:
-            refuse_too_large(memory_of(config, data.schema, data.train.num_rows))
+            refuse_too_large(memory_here(config, data.schema, data.train.num_rows))
 
     def run_dir(self, stem: str) -> pathlib.Path:
         """The folder of the results: the one asked for, or the next one of that name below `runs`."""

@@ -6,7 +6,7 @@ from pep_tf import training
 from pep_tf.data import CTRData
 from pep_tf.errors import NumberError
 from pep_tf.experiments.config import PRECISIONS, Config
-from pep_tf.experiments.memory import in_words, memory_of
+from pep_tf.experiments.memory import in_words, memory_here
 from pep_tf.experiments.placement import table_device
 from pep_tf.experiments.scaling_estimate import job_of, told
 from pep_tf.models import build_model
@@ -44,7 +44,7 @@ def describe(config: Config, data: CTRData, gigabits: float = GIGABITS) -> str:
     )
     choosing = config.prune_epochs if config.method == PEP else trainings * config.epochs
     most = (choosing + config.epochs * fits) * epoch * config.seeds
-    memory, has = memory_of(config, data.schema, data.train.num_rows), machine_memory()
+    memory, has = memory_here(config, data.schema, data.train.num_rows), machine_memory()
     if memory.total > has:
         pace, spent = None, "not measured: the machine cannot hold it"
     else:

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from pep_tf import distributed
 from pep_tf.data import FeatureSchema
 from pep_tf.errors import RunError
 from pep_tf.experiments.config import Config
@@ -24,12 +25,14 @@ class Memory:
             feature occurs.
         tower: the MLP, or MLP and cross layers, with their moments.
         batch: embeddings of a batch and their gradient, what the MLP computes of them.
+        workers: how many processes of the machine it is of.
     """
 
     tables: int
     copies: int
     tower: int
     batch: int
+    workers: int = 1
 
     @property
     def total(self) -> int:
@@ -42,11 +45,29 @@ class Memory:
             f"tower {in_words(self.tower)}",
             f"a batch {in_words(self.batch)}",
         )
-        return f"at least {in_words(self.total)} ({', '.join(parts)})"
+        of = f" in {self.workers} workers" if self.workers > 1 else ""
+        return f"at least {in_words(self.total)}{of} ({', '.join(parts)})"
+
+
+def memory_here(config: Config, schema: FeatureSchema, train_rows: int) -> Memory:
+    """What a run takes at least of this machine, on which there may be several workers."""
+    memory, group = memory_of(config, schema, train_rows), distributed.current()
+    if group is None:
+        return memory
+    part = group.size if group.shards(schema.num_features) else 1
+    # At the start each draws the table whole, of which it keeps its rows.
+    drawn = _FLOAT * schema.num_features * config.embedding_dim
+    return Memory(
+        tables=group.here * max(memory.tables // part, drawn),
+        copies=group.here * memory.copies // part,
+        tower=group.here * memory.tower,
+        batch=group.here * memory.batch // group.size,
+        workers=group.here,
+    )
 
 
 def memory_of(config: Config, schema: FeatureSchema, train_rows: int) -> Memory:
-    """What a run of this configuration takes at least."""
+    """What a run of this configuration takes at least in one process."""
     dim = max(config.embedding_dim, *config.baseline_dims, 0)
     width = dim + (config.model in models_with("first_order"))
     rows = min(config.batch_size, train_rows) * len(schema.column_fields)

@@ -4,12 +4,13 @@ With W workers, a share of u distinct rows, of U in the whole batch, and rows of
 
 | tables | state | sent a step, beside the tower's 8 P (W - 1) / W | time of a step |
 |---|---|---|---|
-| replicated | all | 4 (w + t + 1) u (W - 1): rows of gradients and their ids, passed on in a ring | (1 - a) / W + a |
+| replicated | all | 4 (w + 1) u (W - 1): rows of gradients and their ids, passed on in a ring | (1 - a) / W + a |
 | sharded | a W-th of the tables | 4 (2 w + 1) u (W - 1) / W: ids, rows back, gradients there | (1 - a) / W + a u / U |
 
-t are the thresholds of a row, P the tower's numbers. Times are in those of one worker; a is the part that goes with
-the distinct rows that are updated. What is sent comes on top at the speed of the network; latencies do not, nor
-processors that wait for each other: an efficiency, one worker's time over W times that of W, is what to expect at most.
+P are the tower's numbers. Thresholds are not sent: their gradients follow from those of the rows. Times are in those of
+one worker; a is the part that goes with the distinct rows that are updated. What is sent comes on top at the speed of
+the network; latencies do not, nor processors that wait for each other: an efficiency, one worker's time over W times
+that of W, is what to expect at most.
 """
 
 import dataclasses
@@ -20,7 +21,6 @@ from pep_tf.data import CTRData
 from pep_tf.experiments.config import Config
 from pep_tf.experiments.memory import in_words, memory_of
 from pep_tf.models import models_with
-from pep_tf.tables import Granularity
 
 # The part of a step that goes with the rows of tables: DeepFM against its tower (docs/large_tables.md,
 # 1 - 1 / 1.42), and FM, whose step on 4 workers with replicated tables, at the same rows each, took
@@ -38,7 +38,6 @@ class Job:
         tables: bytes of tables, thresholds and moments.
         tower: numbers of the tower.
         width: numbers of a row, its first-order weight among them.
-        thresholds: of a row.
         distinct: by number of rows of a batch, how many different features they hold.
         batch_size: rows of the whole batch.
         seconds: of a step on one worker; None where it is not known.
@@ -48,7 +47,6 @@ class Job:
     tables: int
     tower: int
     width: int
-    thresholds: int
     distinct: dict[int, int]
     batch_size: int
     seconds: float | None
@@ -64,7 +62,7 @@ class Job:
         if sharded:
             sent += 4 * (2 * self.width + 1) * own * others / workers
         else:
-            sent += 4 * (self.width + self.thresholds + 1) * own * others
+            sent += 4 * (self.width + 1) * own * others
         state = 12 * self.tower + (self.tables / workers if sharded else self.tables)
         efficiency = None
         if self.seconds is not None:
@@ -99,14 +97,10 @@ def distinct_rows(data: CTRData, batch_size: int, seed: int) -> dict[int, int]:
 def job_of(config: Config, data: CTRData, seconds: float | None) -> Job:
     """The step of a run's pruning."""
     memory = memory_of(config, data.schema, data.train.num_rows)
-    granularity = Granularity(config.granularity)
     return Job(
         tables=memory.tables,
         tower=memory.tower // 12,
         width=config.embedding_dim + (config.model in models_with("first_order")),
-        thresholds=(
-            granularity.shape(1, 1, config.embedding_dim)[1] if granularity.by_feature else 0
-        ),
         distinct=distinct_rows(data, config.batch_size, config.seed),
         batch_size=config.batch_size,
         seconds=seconds,

@@ -22,6 +22,7 @@ from pep_tf.tables import (
 from pep_tf.tables.distinct import expand
 from pep_tf.tables.pull import Pull
 from pep_tf.tables.row_table import is_exported
+from pep_tf.tables.row_variable import Cut
 from pep_tf.tables.sharded_table import ShardedTable, rows_of
 
 PRUNING = ("threshold", "none")
@@ -156,6 +157,7 @@ class PEPEmbedding(TableLayer):
             shape = self.granularity.shape(num_rows, *self._counts())
             if self.granularity.by_feature:
                 self.thresholds = self._row_variable(THRESHOLDS, shape, self._initial_thresholds)
+                self.thresholds.cut = Cut(self.table, self.gate)
                 variables.append(self.thresholds)
             else:
                 self.thresholds = self.add_weight(

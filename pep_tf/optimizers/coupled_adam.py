@@ -130,7 +130,9 @@ class CoupledAdam(keras.optimizers.Optimizer):
 
     def _moment(self, variable: keras.Variable, name: str) -> keras.Variable:
         with tf.device(variable._value.device):
-            return self.add_variable_from_reference(variable, name)
+            moment = self.add_variable_from_reference(variable, name)
+        moment._row_table = getattr(variable, "_row_table", None)  # whose rows it has
+        return moment
 
     def _updated_whole(self, variable: keras.Variable) -> bool:
         """Whether every entry of a variable is updated at each step, by `update_step`."""

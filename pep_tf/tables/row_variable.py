@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 # By this method an optimizer of Keras's takes charge of a variable, as the `tf.Variable` that it is.
 _KEY_OF_A_KERAS_OPTIMIZER = "_var_key"
+
+
+class Cut(NamedTuple):
+    """What thresholds do: entries of `table` within the values of `gate` are zero."""
+
+    table: "RowVariable"
+    gate: Callable[[tf.Tensor], tf.Tensor]
 
 
 class RowVariable(keras.Variable):
@@ -30,9 +37,11 @@ class RowVariable(keras.Variable):
 
     Attributes:
         pull: what pulls its values to a target, of thresholds; else None.
+        cut: what these do, which has no part in a gradient of `table` but through them; else None.
     """
 
     pull: "Pull | None" = None
+    cut: Cut | None = None
     _row_table: "RowTable | None" = None
 
     @property

@@ -115,13 +115,13 @@ def rows_of(group: Group, total_rows: int) -> int:
 
 def is_sharded(variable: object) -> bool:
     """Whether each worker holds a part of a variable: of a table, or of an optimizer's state of it."""
-    return isinstance(variable, RowVariable) and isinstance(variable._row_table, ShardedTable)
+    return isinstance(getattr(variable, "_row_table", None), ShardedTable)
 
 
 def whole_shape(value: Any) -> list[int]:
     """The shape of a variable or array, of all workers' rows where each has a part."""
     shape = list(value.shape)
-    return [value.row_table.total_rows, *shape[1:]] if is_sharded(value) else shape
+    return [value._row_table.total_rows, *shape[1:]] if is_sharded(value) else shape
 
 
 def interleaved(parts: Sequence[np.ndarray]) -> np.ndarray:

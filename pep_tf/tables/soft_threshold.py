@@ -29,6 +29,20 @@ def soft_threshold(
     return _with_gradient(gate, fused)(table, thresholds)
 
 
+def threshold_gradient(
+    table: tf.Tensor, thresholds: tf.Tensor, gate: Gate, of_table: tf.Tensor
+) -> tf.Tensor:
+    """The gradient of s that goes with a gradient of V, where both have come through `soft_threshold`.
+
+    Args:
+        table: V, float32 [..., d].
+        thresholds: s, broadcastable to V.
+        gate: g.
+        of_table: float32, shape of V; 0 where an entry is pruned.
+    """
+    return _through_gate(gate, thresholds, -tf.sign(table) * of_table)
+
+
 @functools.lru_cache(maxsize=64)
 def _with_gradient(gate: Gate, fused: bool) -> Callable[..., tf.Tensor]:
     def shrink(table: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
@@ -38,13 +52,9 @@ def _with_gradient(gate: Gate, fused: bool) -> Callable[..., tf.Tensor]:
     def gradient(
         entries: tf.Tensor, thresholds: tf.Tensor, upstream: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            tape.watch(thresholds)
-            gates = gate(thresholds)
         sign = tf.sign(entries)  # 0 where an entry is pruned
         outward = sign * upstream
-        of_gates = _summed_like(-outward, gates)
-        return sign * outward, tape.gradient(gates, thresholds, output_gradients=of_gates)
+        return sign * outward, _through_gate(gate, thresholds, -outward)
 
     if fused:
         shrink, gradient = compiled(shrink), compiled(gradient)
@@ -55,6 +65,13 @@ def _with_gradient(gate: Gate, fused: bool) -> Callable[..., tf.Tensor]:
         return entries, lambda upstream: gradient(entries, thresholds, upstream)
 
     return shrunk
+
+
+def _through_gate(gate: Gate, thresholds: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    with tf.GradientTape() as tape:
+        tape.watch(thresholds)
+        gates = gate(thresholds)
+    return tape.gradient(gates, thresholds, output_gradients=_summed_like(upstream, gates))
 
 
 def _summed_like(values: tf.Tensor, small: tf.Tensor) -> tf.Tensor:

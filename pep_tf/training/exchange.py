@@ -7,9 +7,10 @@ import keras
 import tensorflow as tf
 
 from pep_tf.distributed import Group
-from pep_tf.tables import Found, RowTable, RowVariable
+from pep_tf.tables import Found, RowVariable
 from pep_tf.tables.distinct import distinct, summed
 from pep_tf.tables.sharded_table import is_sharded
+from pep_tf.tables.soft_threshold import threshold_gradient
 
 
 def summed_gradients(
@@ -18,7 +19,8 @@ def summed_gradients(
     """Loss and gradients of the whole batch, the same bits on every worker.
 
     Of tables only the rows that the batch holds are sent, each once a worker, and none of sharded ones,
-    whose gradients have come to their owners; all else is one message.
+    whose gradients have come to their owners; nor are thresholds that were looked up with the entries
+    they cut, as their gradients follow from those. All else is one message.
 
     Args:
         group: the workers.
@@ -42,11 +44,11 @@ def summed_gradients(
         if isinstance(gradient, tf.IndexedSlices) and not is_sharded(variable):
             table = variable.row_table if isinstance(variable, RowVariable) else i
             by_table.setdefault(table, []).append(i)
-    for table, at in by_table.items():
+    for at in by_table.values():
         own = [gradients[i] for i in at]
         found = getattr(own[0], "found", None)
         if found is not None and all(getattr(g, "found", None) is found for g in own):
-            exchanged = _rows_of_table(group, table, found, own)
+            exchanged = _rows_of_table(group, found, [variables[i] for i in at], own)
         else:
             exchanged = [_rows(group, gradient) for gradient in own]
         for i, gradient in zip(at, exchanged, strict=True):
@@ -55,21 +57,33 @@ def summed_gradients(
 
 
 def _rows_of_table(
-    group: Group, table: RowTable, found: Found, gradients: Sequence[tf.IndexedSlices]
+    group: Group,
+    found: Found,
+    variables: Sequence[RowVariable],
+    gradients: Sequence[tf.IndexedSlices],
 ) -> list[tf.IndexedSlices]:
     """Of variables that were looked up together: one message, and the rows of all workers found."""
+    sent = [i for i, variable in enumerate(variables) if variable.cut is None]
     count = found.state.count
-    values = tf.concat([gradient.values for gradient in gradients], 1)[:count]
+    values = tf.concat([gradients[i].values for i in sent], 1)[:count]
     ids, rows = _gathered(group, found.ids[:count], values)
     union = tf.sort(tf.unique(ids).y)
+    table = variables[0].row_table
     assert table.keeper is not None
     again = table.keeper.find(union, True)
     at = tf.gather(again.places, tf.searchsorted(union, ids))
     sums = summed(rows, at, tf.size(again.ids))
-    parts = tf.split(sums, [int(g.values.shape[1]) for g in gradients], axis=1)
+    parts = tf.split(sums, [int(gradients[i].values.shape[1]) for i in sent], axis=1)
+    total = {table.place(variables[i]): part for i, part in zip(sent, parts, strict=True)}
     slices = []
-    for gradient, part in zip(gradients, parts, strict=True):
-        slices.append(tf.IndexedSlices(part, again.ids, gradient.dense_shape))
+    for variable, gradient in zip(variables, gradients, strict=True):
+        place, cut = table.place(variable), variable.cut
+        if cut is not None:
+            of = table.place(cut.table)
+            total[place] = threshold_gradient(
+                again.values[of], again.values[place], cut.gate, total[of]
+            )
+        slices.append(tf.IndexedSlices(total[place], again.ids, gradient.dense_shape))
         slices[-1].found = again
     return slices
 

@@ -177,4 +177,4 @@ def _is_bag(kind: type) -> bool:
 
 
 def _carry_over(old: keras.layers.Embedding, new: PEPEmbedding) -> None:
-    new.table.assign(old.embeddings)
+    new.table.assign(new.table.row_table.part_of(old.embeddings))

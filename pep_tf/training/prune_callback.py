@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from pep_tf import distributed
 from pep_tf.errors import RunError
 from pep_tf.layers import build_optimizer
 from pep_tf.numbers import real, whole
@@ -63,8 +64,8 @@ class PruneCallback(keras.callbacks.Callback):
 
     Raises:
         RunError: budgets that cannot be read or name no table, an unknown number of steps, an
-            optimizer that cannot prune; ModelError: a model without a table to prune, or one that
-            cannot be made anew for a ticket. All of it before the first step.
+            optimizer that cannot prune, or several workers; ModelError: a model without a table to
+            prune, or one that cannot be made anew for a ticket. All of it before the first step.
 
     Example:
         >>> model = keras.Sequential([keras.layers.Embedding(50, 8, name="item")])
@@ -122,6 +123,11 @@ class PruneCallback(keras.callbacks.Callback):
         self._seen_at = self._updates()  # which differ at the first epoch in a restored model
 
     def on_train_begin(self, logs: Any = None) -> None:
+        if distributed.current() is not None:
+            raise RunError(
+                "Keras's `fit` does not share its batches among workers: call pep_tf.prune(model, data, ...) "
+                "in place of PruneCallback."
+            )
         self._pruning = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

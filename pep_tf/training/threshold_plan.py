@@ -149,7 +149,7 @@ def _set(layer: Any, value: float) -> None:
 
 def typical_weight(layer: PEPEmbedding) -> float:
     """Root mean square of V in the first rows."""
-    rows = layer.read(tf.range(min(layer.input_dim, _ROWS_TO_JUDGE)))
+    rows = layer.read(tf.range(min(layer.table.row_table.num_rows, _ROWS_TO_JUDGE)))
     return float(tf.sqrt(tf.reduce_mean(tf.square(rows.table))))
 
 

@@ -4,9 +4,9 @@
 """
 
 import json
+import multiprocessing
 import os
 import pathlib
-import subprocess
 import sys
 
 STEPS = 50
@@ -22,8 +22,7 @@ FIRST = ["fm", "deepfm, sharded"]  # those of the ordinary run
 FLAGS = [
     *("--label=clicked", "--features=user=vocabulary,item=vocabulary", "--embedding_dim=8"),
     *("--batch_size=63", "--learning_rate=0.01", "--epochs=1", "--prune_epochs=1"),
-    *("--threshold_learning_rate=0.1", "--budgets=20%", "--dense_below=0"),
-    *("--check_every=4", "--checkpoint_every=4"),
+    *("--threshold_learning_rate=0.1", "--budgets=20%", "--check_every=4", "--checkpoint_every=4"),
 ]
 
 
@@ -39,13 +38,22 @@ def table(path):
     return path
 
 
-def loop_of(model, dense_below=1, tables="replicated"):
-    """A new loop on the same data; also the data."""
-    import keras
+def data():
+    """1,500 rows, ids of which are drawn so that few come often."""
     import numpy as np
 
-    from pep_tf import distributed
     from pep_tf.data import from_arrays
+
+    rng = np.random.default_rng(0)
+    ids = (np.array(list(FIELDS.values())) * rng.random((1500, 3)) ** 3).astype(np.int32)
+    return from_arrays((ids, rng.random(1500) < 0.2 + 0.2 * (ids[:, 0] % 2)), FIELDS)
+
+
+def loop_of(model, dense_below=1, tables="replicated"):
+    """A new loop; also the data."""
+    import keras
+
+    from pep_tf import distributed
     from pep_tf.models import build_model
     from pep_tf.training import Settings
     from pep_tf.training.loop import Loop
@@ -53,16 +61,14 @@ def loop_of(model, dense_below=1, tables="replicated"):
     if (group := distributed.current()) is not None:
         group.tables = tables
     keras.utils.set_random_seed(1)
-    rng = np.random.default_rng(0)
-    ids = (np.array(list(FIELDS.values())) * rng.random((1500, 3)) ** 3).astype(np.int32)
-    data = from_arrays((ids, rng.random(1500) < 0.3), FIELDS)
     tower = {"dropout": 0.2, "mlp_widths": (16,)} if model == "deepfm" else {}
     built = build_model(model, FIELDS, embedding_dim=8, threshold_init=-6.0, **tower)
     # 24 batches of an epoch: the last is of 27 rows, which no number of workers divides.
     settings = Settings(
         batch_size=51, learning_rate=1e-2, threshold_learning_rate=0.05, dense_below=dense_below
     )
-    return Loop("steps", built, settings.optimizer(built), data.train, settings), data
+    rows = data()
+    return Loop("steps", built, settings.optimizer(built), rows.train, settings), rows
 
 
 def go_on(path, **case):
@@ -80,6 +86,7 @@ def train(path, **case):
 
     from pep_tf import distributed
     from pep_tf.training import Evaluator
+    from pep_tf.training.pruned_tables import EntryScores, pruned_tables
     from pep_tf.training.replicas import digest
     from pep_tf.training.stored import stored_values
     from pep_tf.training.weights import snapshot
@@ -90,13 +97,13 @@ def train(path, **case):
     def sent():
         return 0 if group is None else int(group.sent)
 
-    (loop, data), group = loop_of(**case), distributed.current()
+    (loop, rows), group = loop_of(**case), distributed.current()
     before = sent()
     losses = [loop.run(1) for _ in range(STEPS // 2)]
     steps_sent = sent() - before
     loop.save(path, snapshot(loop.model), {})
     losses += [loop.run(1) for _ in range(STEPS - STEPS // 2)]
-    found = Evaluator(loop.model)(data.validation)
+    found = Evaluator(loop.model)(rows.validation)
     told = {
         "losses": losses,
         "state": digest(loop._variables()),
@@ -106,6 +113,7 @@ def train(path, **case):
             if len(v.shape) < 2
         },
         "nnz": loop.model.embedding.nnz(),
+        "masks": as_lists(EntryScores(pruned_tables(loop.model)).masks(500)),
         "validation": [found.auc, found.logloss],
         "sent": steps_sent,
         "state_bytes": sum(value.nbytes for value in values(loop).values()),
@@ -117,17 +125,75 @@ def train(path, **case):
     return told | {"resumed": all(np.array_equal(a, b) for a, b in same)}
 
 
-def main(workers, folder, *cases):
-    from pep_tf.distributed.cluster import local_cluster
+def as_lists(masks):
+    """The bits of masks, by table."""
+    return [mask.tolist() for mask in masks.values()]
 
+
+def foreign(tables="sharded"):
+    """What becomes of a model of Keras's own, of which one column is left out: its tickets, and how it does."""
+    import keras
+    import numpy as np
+
+    import pep_tf
+    from pep_tf import distributed
+
+    if (group := distributed.current()) is not None:
+        group.tables = tables
+    keras.utils.set_random_seed(1)
+    ids = keras.Input((len(FIELDS),), dtype="int32")
+    found = [
+        keras.layers.Embedding(size, 4, name=name)(ids[:, i])
+        for i, (name, size) in enumerate(FIELDS.items())
+        if name != "c"
+    ]
+    logit = keras.layers.Dense(1)(keras.layers.Concatenate()(found))
+    model = pep_tf.prunable(keras.Model(ids, logit), threshold_init=-6.0)
+    common = {"batch_size": 51, "learning_rate": 1e-2}
+    (ticket,) = pep_tf.prune(
+        model,
+        data(),
+        budgets=[300],
+        prune_epochs=1,
+        threshold_learning_rate=0.2,
+        check_every=6,
+        **common,
+    )
+    result = ticket.retrain(data(), epochs=1, **common)
+    return {
+        "tables": sorted(
+            {
+                type(layer.table.row_table).__name__
+                for layer in model.layers
+                if hasattr(layer, "table")
+            }
+        ),
+        "masks": as_lists({key: np.packbits(mask, 1) for key, mask in ticket.masks().items()}),
+        "forced": ticket.forced,
+        "test": [result.test.auc, result.test.logloss],
+    }
+
+
+def main(workers, folder, *cases):
+    """Starts the workers as copies of this process, which has loaded TensorFlow but made no tensor."""
+    from pep_tf.distributed.cluster import local_cluster
+    from pep_tf.experiments import main as _  # noqa: F401
+
+    fork = multiprocessing.get_context("fork")
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.distributed.steps", folder, *cases],
-            env={**os.environ, "TF_CONFIG": config},
-        )
+        fork.Process(target=worker, args=(config, folder, cases))
         for config in local_cluster(workers)
     ]
-    return max(abs(process.wait()) for process in processes)
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return max(abs(process.exitcode) for process in processes)
+
+
+def worker(config, folder, cases):
+    os.environ["TF_CONFIG"] = config
+    sys.exit(work(folder, *cases))
 
 
 def work(folder, *cases):
@@ -138,11 +204,11 @@ def work(folder, *cases):
     folder = pathlib.Path(folder)
     with distributed.joined(120) as group:
         found = {name: train(folder / f"{name}.safetensors", **CASES[name]) for name in cases}
+        found["foreign"] = foreign()
         (folder / f"{group.rank}.json").write_text(json.dumps(found))
         group.tables = "sharded"
         return main([f"--dataset={folder / 'rows.csv'}", *FLAGS, f"--run_dir={folder / 'run'}"])
 
 
 if __name__ == "__main__":
-    first, *rest = sys.argv[1:]
-    sys.exit(work(first, *rest) if "TF_CONFIG" in os.environ else main(int(first), *rest))
+    sys.exit(main(int(sys.argv[1]), *sys.argv[2:]))

@@ -2,9 +2,11 @@
 
 import json
 import socket
+import threading
 
 import pytest
 
+from pep_tf.distributed import join
 from pep_tf.distributed.cluster import Cluster, local_cluster
 from pep_tf.errors import RunError
 from tests.experiments.command import called
@@ -56,6 +58,20 @@ def test_a_port_in_use():
         own = Cluster((f"127.0.0.1:{port}", "127.0.0.1:1"), 0)
         with pytest.raises(RunError, match=f"Port {port} of worker 0 is in use"):
             own.check_port()
+
+
+def test_a_worker_that_no_longer_answers_ends_the_others(monkeypatch):
+    assert join.LOOKS + join.SILENT < 20  # of the 30 s that they have
+    told, left = [], threading.Event()
+    monkeypatch.setattr(join, "leave", lambda *how: (told.append(how), left.set()))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        cluster = Cluster(("127.0.0.1:1", f"127.0.0.1:{other.getsockname()[1]}"), 0)
+        with join.watched(cluster, looks=0.01, silent=0.2):
+            assert not left.wait(0.5)
+            other.close()
+            assert left.wait(10)
+    assert told[0][0] == join.LOST
+    assert f"worker 0 ends, as worker 1 on {cluster.hosts[1]} has not answered" in told[0][1]
 
 
 @pytest.mark.parametrize(

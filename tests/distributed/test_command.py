@@ -17,7 +17,13 @@ def test_a_killed_worker(tmp_path, tables):
     table, run = steps.table(tmp_path / "rows.csv"), tmp_path / "run"
     ended = namespace.start(
         *("-m", "pep_tf.experiments.main", f"--dataset={table}", *steps.FLAGS),
-        *("--workers=2", f"--tables={tables}", "--restarts=1", f"--run_dir={run}"),
+        *(
+            "--dense_below=0",
+            "--workers=2",
+            f"--tables={tables}",
+            "--restarts=1",
+            f"--run_dir={run}",
+        ),
     )
     wait_for(run / "work/prune/checkpoint.safetensors")
     os.kill(_worker(ended.process.pid, 1), signal.SIGKILL)
@@ -25,7 +31,7 @@ def test_a_killed_worker(tmp_path, tables):
     assert found.returncode == 0, found.stderr[-3000:]
     assert "error: worker 1 was ended by SIGKILL" in found.stderr
     assert "starts 2 workers again" in found.stderr
-    check_run(run, table, tmp_path / "one")
+    check_run(run, table, tmp_path / "one", "--dense_below=0")
 
 
 def _worker(launcher: int, rank: int) -> int:

@@ -38,7 +38,8 @@ def check(found, case, folder):
         steps.train(folder / "one.safetensors", **steps.CASES[case]),
     )
     np.testing.assert_allclose(own[0]["losses"], one["losses"], rtol=0, atol=1e-6)
-    for name in ("losses", "state", "validation", "nnz"):
+    check_masks(own[0], one)
+    for name in ("losses", "state", "validation", "nnz", "masks"):
         assert all(of[name] == own[0][name] for of in own), name
     assert own[0]["nnz"] == one["nnz"]
     # The gradient of a bias below BatchNorm is rounding, which Adam makes steps of; running means lag.
@@ -95,13 +96,33 @@ def test_a_missing_shard(found, folder, tmp_path):
         steps.go_on(tmp_path / whole.name, **steps.CASES["deepfm, sharded"])
 
 
+def check_masks(found, like):
+    """All but entries whose scores are as good as equal."""
+    other = 0
+    for mask, of in zip(found["masks"], like["masks"], strict=True):
+        bits = np.unpackbits(np.array([mask, of], np.uint8), axis=-1)
+        other += (bits[0] != bits[1]).sum()
+    assert other <= 2
+
+
+def test_a_model_of_ones_own(found):
+    """Its masks are one worker's but where scores are as good as equal; so is what it comes to."""
+    one, several = steps.foreign(), [own["foreign"] for own in found]
+    assert several[0] == several[1]
+    assert (several[0]["tables"], one["tables"]) == (["ShardedTable"], ["RowTable"])
+    assert several[0]["forced"] == one["forced"]
+    check_masks(several[0], one)
+    np.testing.assert_allclose(several[0]["test"], one["test"], rtol=0, atol=1e-3)
+
+
 def test_the_command(found, folder, tmp_path):
     check_run(folder / "run", folder / "rows.csv", tmp_path / "one")
 
 
-def check_run(run, table, one):
+def check_run(run, table, one, *flags):
     """A run of several workers against that of one, which is made."""
-    code, _, err = called(f"--dataset={table}", *steps.FLAGS, f"--run_dir={one}")
+    flags = (*steps.FLAGS, *flags, "--export_format=none", "--notensorboard")
+    code, _, err = called(f"--dataset={table}", *flags, f"--run_dir={one}")
     assert code == 0, err
     several, alone = (json.loads((path / "results.json").read_text()) for path in (run, one))
     for row, like in zip(several, alone, strict=True):

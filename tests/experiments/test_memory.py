@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from pep_tf.data import ArraySplit, CTRData, FeatureSchema
+from pep_tf.distributed import Group
 from pep_tf.errors import RunError
 from pep_tf.experiments import main
 from pep_tf.experiments.config import Config
 from pep_tf.experiments.dry_run import describe
-from pep_tf.experiments.memory import in_words, memory_of, refuse_too_large
+from pep_tf.experiments.memory import in_words, memory_here, memory_of, refuse_too_large
 from pep_tf.experiments.run import Run
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.training import Silent
@@ -53,6 +54,19 @@ def test_tables_are_foretold_to_the_byte(model, prune_linear, tmp_path):
     assert found.copies == 16 * (4 * 5 + 8)
     if model == "deepfm":
         assert found.tower == 12 * (3 * 4 * 6 + 6)
+
+
+@pytest.mark.parametrize("tables", ["replicated", "sharded"])
+def test_workers_of_a_machine_are_counted(monkeypatch, tables):
+    """Two of four are on it."""
+    config, schema = Config(embedding_dim=4, model="deepfm", mlp_widths=(6,)), tiny.DATA.schema
+    one = memory_of(config, schema, 200)
+    assert memory_here(config, schema, 200) == one
+    monkeypatch.setattr("pep_tf.distributed.group._group", Group(4, 1, tables, here=2))
+    here = memory_here(config, schema, 200)
+    assert here.tables == 2 * one.tables // (4 if tables == "sharded" else 1)
+    assert (here.tower, here.batch) == (2 * one.tower, one.batch // 2)
+    assert f"{here}".startswith(f"at least {in_words(here.total)} in 2 workers (")
 
 
 def test_a_dry_run_of_what_the_machine_cannot_hold_tells_the_gigabytes():

@@ -19,7 +19,6 @@ PAPER = scaling.Job(
     tables=4 * 2_090_000 * (3 * 129 + 1),
     tower=1_320_000,
     width=65,
-    thresholds=64,
     distinct=ROWS,
     batch_size=8192,
     seconds=0.5,
@@ -31,15 +30,15 @@ def test_bytes_on_paper():
     alone = dataclasses.replace(PAPER, tower=0)
     sharded, whole = (alone.on(8, kind, 25.0) for kind in (True, False))
     assert sharded.sent == pytest.approx(4.03e6, rel=0.01)
-    assert whole.sent == pytest.approx(7 * 4.57e6, rel=0.01)
+    assert whole.sent == pytest.approx(7 * 2.32e6, rel=0.01)
     assert (sharded.state * 8, whole.state) == (alone.tables, alone.tables)
-    tower = dataclasses.replace(PAPER, width=0, thresholds=-1, distinct=dict.fromkeys(ROWS, 0))
+    tower = dataclasses.replace(PAPER, distinct=dict.fromkeys(ROWS, 0))
     assert tower.on(8, False, 25.0).sent == pytest.approx(8 * 1_320_000 * 7 / 8)
 
 
 def test_times_are_those_of_the_prototypes_at_the_same_rows_a_worker():
     """FM on 4 workers whose batch has 2.75 times the distinct rows of a share; without the network."""
-    fm = scaling.Job(1, 0, 65, 64, {25: 100, 100: 275}, 100, 1.0, scaling.PART_WITHOUT)
+    fm = scaling.Job(1, 0, 65, {25: 100, 100: 275}, 100, 1.0, scaling.PART_WITHOUT)
     share = 0.23 / 4 + 0.77 * 100 / 275  # one worker on a share
     times = {kind: 1 / (4 * fm.on(4, kind, 1e9).efficiency) / share for kind in (True, False)}
     assert times == {True: pytest.approx(1.0, abs=0.01), False: pytest.approx(2.45, abs=0.02)}
@@ -70,7 +69,7 @@ def test_a_dry_run_tells_them(capsys, monkeypatch):
     assert sorted(rows) == [5, 10, 20, 40]
     assert rows[5] <= rows[40] <= 16
     job = scaling.job_of(config, tiny.DATA, 0.01)
-    assert (job.width, job.thresholds, job.tower) == (5, 4, 0)
+    assert (job.width, job.tower) == (5, 0)
     assert f"{job.on(2, False, 1.0)}" in lines[0]
     assert main(["--dataset=movielens-small", "--network=5"]) == 1
     assert "`network` has no effect without --dry_run" in capsys.readouterr().err

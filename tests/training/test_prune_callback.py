@@ -391,6 +391,13 @@ def generator():
         yield x[:16], y[:16]
 
 
+def test_several_workers_are_told_what_trains_them(monkeypatch):
+    monkeypatch.setattr("pep_tf.distributed.group._group", pep_tf.distributed.Group(2, 0))
+    callback = pep_tf.PruneCallback([9])
+    with pytest.raises(RunError, match="call pep_tf.prune"):
+        callback.on_train_begin()
+
+
 def test_the_steps_of_a_generator_must_be_told():
     model = pep_tf.prunable(any_model.sequential())
     model.compile(pep_tf.CoupledAdam(0.01, threshold_l2=1.0), "mse")

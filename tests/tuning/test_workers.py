@@ -2,12 +2,11 @@
 
 import collections
 import json
+import multiprocessing
 import os
 import pathlib
 import signal
 import socket
-import subprocess
-import sys
 import time
 from concurrent import futures
 
@@ -17,8 +16,12 @@ import pytest
 from pep_tf.errors import RunError
 from pep_tf.tuning import chief
 from pep_tf.tuning.tuner import Tuner
-from tests.experiments.command import ROOT
+from tests.tuning import worker
 from tests.tuning.quick_search import oracle, quick
+
+# Processes are copies of one that has loaded TensorFlow, but not gRPC, whose threads no copy has.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["pep_tf.experiments.main"])
 
 
 class Cluster:
@@ -31,18 +34,18 @@ class Cluster:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
 
-    def start(self, name: str, timeouts: str = "60,3") -> subprocess.Popen[str]:
+    def start(self, name: str, timeouts: str = "60,3"):
         """Starts a process; `timeouts` are the chief's and the worker's, in seconds."""
         env = {
-            **os.environ,
             "KERASTUNER_TUNER_ID": name,
             "KERASTUNER_ORACLE_IP": "127.0.0.1",
             "KERASTUNER_ORACLE_PORT": str(self.port),
         }
-        command = [sys.executable, "-m", "tests.tuning.worker", *self.arguments, timeouts]
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        told = f"{self.folder}-{len(self.processes)}"
+        process = _FORKS.Process(
+            target=worker.start, args=(env, told, *self.arguments, timeouts), name=told
         )
+        process.start()
         self.processes.append(process)
         return process
 
@@ -60,7 +63,7 @@ class Cluster:
     def close(self) -> None:
         for process in self.processes:
             process.kill()
-            process.communicate()
+            process.join()
 
 
 @pytest.fixture
@@ -76,9 +79,12 @@ def cluster(tmp_path):
         one.close()
 
 
-def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+def end(process):
+    """Exit code, output and errors of a process that ends by itself."""
+    process.join(120)
+    return process.exitcode, *(
+        pathlib.Path(f"{process.name}.{kind}").read_text() for kind in ("out", "err")
+    )
 
 
 def finished(folder: pathlib.Path, trials: int) -> None:
@@ -103,10 +109,10 @@ def test_a_worker_and_the_chief_are_killed(cluster, algorithm):
     head = search.start("chief")
     workers = [search.start(f"worker{n}") for n in range(2)]
     search.wait_for(3)
-    workers[0].send_signal(signal.SIGKILL)
+    workers[0].kill()
     search.wait_for(4)
-    head.send_signal(signal.SIGKILL)
-    head.wait()
+    head.kill()
+    head.join()
     head = search.start("chief")
     for process in (workers[1], head):
         code, _, err = end(process)
@@ -121,7 +127,7 @@ def test_a_dead_workers_trial_goes_to_the_last_one_that_is_left(cluster, algorit
     head = search.start("chief")
     victim, survivor = search.start("worker0"), search.start("worker1")
     search.wait_for(2)
-    victim.send_signal(signal.SIGKILL)
+    victim.kill()
     for process in (survivor, head):
         code, _, err = end(process)
         assert code == 0, err
@@ -134,9 +140,9 @@ def test_a_worker_that_stalls_does_not_finish_what_was_given_away(cluster):
     head = search.start("chief")
     sleeper, other = search.start("worker0"), search.start("worker1")
     search.wait_for(2)
-    sleeper.send_signal(signal.SIGSTOP)
+    os.kill(sleeper.pid, signal.SIGSTOP)
     search.wait_for(5)  # the sleeper's trial was begun again
-    sleeper.send_signal(signal.SIGCONT)
+    os.kill(sleeper.pid, signal.SIGCONT)
     for process in (sleeper, other, head):
         code, out, err = end(process)
         assert code == 0, err

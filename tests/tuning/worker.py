@@ -1,6 +1,7 @@
-"""A chief or a worker of a quick search, as a process: `python -m tests.tuning.worker <folder> ...`."""
+"""A chief or a worker of a quick search, as a process of its own."""
 
 import json
+import os
 import pathlib
 import sys
 import time
@@ -8,6 +9,14 @@ import time
 from pep_tf.errors import PepError
 from pep_tf.tuning.tuner import Tuner
 from tests.tuning.quick_search import oracle, quick, table
+
+
+def start(environment: dict[str, str], told: str, *arguments: str) -> None:
+    """What a new process does; what it prints goes to the files `told` with `.out` and `.err`."""
+    os.environ.update(environment)
+    with open(f"{told}.out", "w") as sys.stdout, open(f"{told}.err", "w") as sys.stderr:
+        code = main(*arguments)
+    sys.exit(code)
 
 
 def main(folder: str, algorithm: str, trials: str, seconds: str, timeouts: str) -> int:
@@ -34,7 +43,3 @@ def main(folder: str, algorithm: str, trials: str, seconds: str, timeouts: str) 
     if made.trials:
         (path / "table.json").write_text(json.dumps(table(made)))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
