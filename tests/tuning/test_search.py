@@ -1,6 +1,7 @@
 """The search from end to end: the command line, killed and resumed, and from Python."""
 
 import json
+import os
 import random
 import shutil
 import sys
@@ -20,15 +21,16 @@ from pep_tf.tuning.space import PruningHyperModel
 from pep_tf.tuning.trial import RESULT, TrialResult
 from pep_tf.tuning.tuner import Outcome, Task
 from tests import tiny
-from tests.experiments.command import called, run, start, wait_for
+from tests.experiments.command import called, start, wait_for
 from tests.training.interrupted import Diary
+from tests.tuning.quick_search import Killed
 from tests.tuning.test_trial import QUICK
 
 SEARCH = [sys.executable, "-m", "pep_tf.tuning.search"]
 SHORT = [
     "--dataset=movielens-small",
     "--algorithm=bayesian",
-    "--max_trials=4",
+    "--max_trials=3",
     "--embedding_dim=8",
     "--prune_epochs=2",
     "--epochs=1",
@@ -254,31 +256,41 @@ def test_the_folder_of_something_else(tmp_path):
 def whole(tmp_path_factory):
     """The command on the bundled data set: its folder and what it printed."""
     folder = tmp_path_factory.mktemp("whole") / "s"
-    code, out, err = run(*SHORT, f"--run_dir={folder}", module=SEARCH)
+    code, out, err = called(*SHORT, f"--run_dir={folder}", module=command)
     assert code == 0, err
     return folder, out, err
 
 
 def test_it_tells_of_each_trial_and_ends_with_the_front(whole):
     _, out, err = whole
-    assert all(f"({n} of 4)" in err for n in range(1, 5))
+    assert all(f"({n} of 3)" in err for n in range(1, 4))
     assert "test AUC" in out
     assert "best: trial" in out
     assert "--config=" in out
 
 
-def test_killed_three_times_it_finds_the_same(whole, tmp_path):
+def test_killed_three_times_it_finds_the_same(whole, tmp_path, monkeypatch):
     folder = tmp_path / "killed"
     flags = [*SHORT, f"--run_dir={folder}"]
-    for kill in range(3):
-        resume = ["--resume"] if (folder / "config.json").exists() else []
-        process = start(*flags, *resume, module=SEARCH)
-        # the first in the first trial; the others at any moment of what follows
-        wait_for(folder / "oracle.json")
-        time.sleep(random.uniform(0, 1) if kill == 0 else random.uniform(3, 9))
-        process.kill()
-        process.communicate()
-    code, _, err = run(*flags, "--resume", module=SEARCH)
+    process = start(*flags, module=SEARCH)  # kill -9, in the first trial
+    wait_for(folder / "oracle.json")
+    time.sleep(random.uniform(0, 1))
+    process.kill()
+    process.communicate()
+    for _ in range(2):  # twice in this process, at any of the writes that follow
+        kills = iter([*[False] * random.randrange(12), True])
+        replace = os.replace
+
+        def dies(*names, kills=kills, replace=replace):
+            if next(kills):
+                raise Killed
+            replace(*names)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", dies)
+            with pytest.raises(Killed):
+                called(*flags, "--resume", module=command)
+    code, _, err = called(*flags, "--resume", module=command)
     assert code == 0, err
     assert without_times(Search.load(folder)) == without_times(Search.load(whole[0]))
     assert Search.load(folder).pareto == Search.load(whole[0]).pareto
