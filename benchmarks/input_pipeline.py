@@ -33,7 +33,7 @@ import tensorflow as tf
 from absl import logging
 
 from pep_tf.command_line import Command
-from pep_tf.data.clicklogs.build import ENCODINGS, Options
+from pep_tf.data.clicklogs.build import ENCODINGS, ClickLogOptions
 from pep_tf.data.clicklogs.formats import CRITEO, default_features
 from pep_tf.data.clicklogs.load import load_criteo
 from pep_tf.data.clicklogs.prepare import prepare
@@ -142,7 +142,7 @@ def _prepare_alone(raw: pathlib.Path, out: pathlib.Path, encoding: str) -> dict[
 
 def _prepare_and_report(raw: str, out: str, encoding: str) -> None:
     start = time.perf_counter()
-    prepare("criteo", raw, out, Options(encoding=encoding))
+    prepare("criteo", raw, out, ClickLogOptions(encoding=encoding))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "peak_rss_mb": peak}))

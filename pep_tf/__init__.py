@@ -3,7 +3,6 @@
 import os
 import pathlib
 import sys
-import warnings
 
 # Where a command of this package starts (`python -m pep_tf. ...` or `pep-tf ...`) TensorFlow's notices
 # and warnings are left out of what it prints, its errors not. Whoever imports the package has them all.
@@ -27,6 +26,7 @@ from pep_tf.layers import TicketEmbedding as TicketEmbedding
 from pep_tf.models import build_model as build_model
 from pep_tf.optimizers import CoupledAdam as CoupledAdam
 from pep_tf.optimizers import RowwiseAdam as RowwiseAdam
+from pep_tf.registry import renamed
 from pep_tf.training import Backup as Backup
 from pep_tf.training import PruneCallback as PruneCallback
 from pep_tf.training import Settings as Settings
@@ -58,10 +58,4 @@ __all__ = [
     "prune",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Names of before, which go with the next version."""
-    if name != "export_model":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn("pep_tf.export_model is pep_tf.export now", DeprecationWarning, stacklevel=2)
-    return export
+__getattr__ = renamed(__name__, {"export_model": export})

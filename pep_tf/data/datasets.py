@@ -19,6 +19,7 @@ from pep_tf.data.store.manifest import read_manifest
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
 from pep_tf.paths import resolve
+from pep_tf.registry import registering
 
 PAPER = "paper"
 _Loader = TypeVar("_Loader", bound=Callable[..., CTRData])
@@ -72,16 +73,12 @@ def register(name: str) -> Callable[[_Loader], _Loader]:
         ValueError: the name of another data set.
     """
 
-    def add(loader: _Loader) -> _Loader:
-        known = DATA_SETS[name].load if name in DATA_SETS else loader
-        if getattr(known, "__qualname__", None) != loader.__qualname__:
-            raise ValueError(f"`name` must not be that of another data set. Received: {name!r}")
+    def entry(loader: _Loader) -> DataSet:
         given = {"data_dir", "features", "seed", "verify"}
         options = tuple(p for p in inspect.signature(loader).parameters if p not in given)
-        DATA_SETS[name] = DataSet(loader, features=None, options=options)
-        return loader
+        return DataSet(loader, features=None, options=options)
 
-    return add
+    return registering(name, "data set", DATA_SETS, entry, lambda data_set: data_set.load)
 
 
 def load(

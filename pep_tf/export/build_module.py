@@ -11,8 +11,8 @@ from pep_tf.export.tables import PackedTables, SeparateTables, Tables
 from pep_tf.export.tower import FrozenTower, Interaction
 from pep_tf.tables.packed import DTYPES, DenseTable, Entries, StoredTable, pack
 
-Rows = np.ndarray | Iterable[np.ndarray]
-Table = Rows | StoredTable
+RowBlocks = np.ndarray | Iterable[np.ndarray]
+Table = RowBlocks | StoredTable
 
 
 def build_module(
@@ -20,7 +20,7 @@ def build_module(
     schema: FeatureSchema,
     table: Table,
     tower: Interaction,
-    first_order: Rows | None = None,
+    first_order: RowBlocks | None = None,
     transform: RawTransform | None = None,
     dtype: str = "float32",
     lite: bool = False,
@@ -57,7 +57,7 @@ def build_module(
 
 
 def _tables(
-    schema: FeatureSchema, table: Table, first_order: Rows | None, dtype: str, packed: bool
+    schema: FeatureSchema, table: Table, first_order: RowBlocks | None, dtype: str, packed: bool
 ) -> Tables:
     weights = None if first_order is None else _blocks(first_order, "first_order")
     if isinstance(table, StoredTable):
@@ -74,7 +74,7 @@ def _tables(
     return SeparateTables(*dense)
 
 
-def _blocks(rows: Rows, name: str) -> Iterator[np.ndarray]:
+def _blocks(rows: RowBlocks, name: str) -> Iterator[np.ndarray]:
     """Row blocks as float32, each checked."""
     for block in [rows] if isinstance(rows, np.ndarray) else rows:
         block = np.asarray(block)

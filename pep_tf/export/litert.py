@@ -10,7 +10,7 @@ from tensorflow.lite.python.convert_phase import ConverterError
 
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import RunError
-from pep_tf.export.build_module import Rows, Table, build_module
+from pep_tf.export.build_module import RowBlocks, Table, build_module
 from pep_tf.export.check import Check, litert_answer
 from pep_tf.export.model_card import model_card, write_card
 from pep_tf.export.tower import Interaction
@@ -27,7 +27,7 @@ def export_litert(
     schema: FeatureSchema,
     table: Table,
     tower: Interaction,
-    first_order: Rows | None = None,
+    first_order: RowBlocks | None = None,
     metadata: Mapping[str, Any] | None = None,
     check: Check | None = None,
     dtype: str = "float32",

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pep_tf.data.raw import Examples, RawTransform
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.export.build_module import Rows, Table, build_module
+from pep_tf.export.build_module import RowBlocks, Table, build_module
 from pep_tf.export.check import Check, saved_model_answer
 from pep_tf.export.model_card import MODEL_CARD, model_card, vocabulary_bytes, write_card
 from pep_tf.export.requests import sample_inputs, write_requests
@@ -25,7 +25,7 @@ def export_saved_model(
     schema: FeatureSchema,
     table: Table,
     tower: Interaction,
-    first_order: Rows | None = None,
+    first_order: RowBlocks | None = None,
     transform: RawTransform | None = None,
     metadata: Mapping[str, Any] | None = None,
     examples: Examples | None = None,

@@ -8,7 +8,7 @@ from pep_tf.layers.field_ids import FieldIds as FieldIds
 from pep_tf.layers.mlp import MLP as MLP
 from pep_tf.layers.packed_embedding import PackedEmbedding as PackedEmbedding
 from pep_tf.layers.pep_embedding import PEPEmbedding as PEPEmbedding
-from pep_tf.layers.pep_embedding import Rows as Rows
+from pep_tf.layers.pep_embedding import PEPRows as PEPRows
 from pep_tf.layers.pep_embedding import look_up_together as look_up_together
 from pep_tf.layers.pep_embedding import share_rows as share_rows
 from pep_tf.layers.small_embedding import SmallEmbedding as SmallEmbedding
@@ -16,6 +16,9 @@ from pep_tf.layers.table_layer import COMBINERS as COMBINERS
 from pep_tf.layers.table_layer import TableLayer as TableLayer
 from pep_tf.layers.table_layer import build_optimizer as build_optimizer
 from pep_tf.layers.ticket_embedding import TicketEmbedding as TicketEmbedding
+from pep_tf.registry import renamed
 from pep_tf.tables import GRANULARITIES as GRANULARITIES
 from pep_tf.tables import Granularity as Granularity
 from pep_tf.tables import soft_threshold as soft_threshold
+
+__getattr__ = renamed(__name__, {"Rows": PEPRows})

@@ -28,7 +28,7 @@ from pep_tf.tables.sharded_table import ShardedTable, rows_of
 PRUNING = ("threshold", "none")
 
 
-class Rows(NamedTuple):
+class PEPRows(NamedTuple):
     """Rows of a `PEPEmbedding`.
 
     Attributes:
@@ -215,11 +215,11 @@ class PEPEmbedding(TableLayer):
         values = tf.cast(values, self.compute_dtype)
         return values if found.route is None else found.route.back(values)
 
-    def _rows(self, found: Found) -> Rows:
+    def _rows(self, found: Found) -> PEPRows:
         """V and s of what a lookup found in the layer's table, which may hold other layers' too."""
         table = self.table.row_table
         values = found.values[table.place(self.table)]
-        return Rows(values, self._thresholds(found), found.ids, found.places)
+        return PEPRows(values, self._thresholds(found), found.ids, found.places)
 
     def _thresholds(self, found: Found) -> tf.Tensor | None:
         if self.thresholds is None:
@@ -239,7 +239,7 @@ class PEPEmbedding(TableLayer):
             raise AttributeError("You must build the layer before accessing `embeddings`.")
         return self.look_up(tf.range(self.input_dim))
 
-    def read(self, rows: tf.Tensor) -> Rows:
+    def read(self, rows: tf.Tensor) -> PEPRows:
         """V and s of just these rows [n] of this process as they stand; reading them changes nothing."""
         return self._rows(self.table.row_table.read(rows))
 
@@ -253,7 +253,7 @@ class PEPEmbedding(TableLayer):
         for start, ids in self.table.row_table.blocks():
             yield start, *self.effective(self.read(ids))
 
-    def effective(self, rows: Rows) -> tuple[tf.Tensor, tf.Tensor]:
+    def effective(self, rows: PEPRows) -> tuple[tf.Tensor, tf.Tensor]:
         """E of these rows and the score of their entries, float32 [n, d].
 
         The score is `|V| - g(s)`, positive where an entry is kept. Without pruning it is |E|.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pep_tf.models.base import CTRModel
+from pep_tf.registry import registering
 
 MODELS: dict[str, type[CTRModel]] = {}
 _TABLES = ("embedding", "first_order")
@@ -30,18 +31,7 @@ def register(name: str) -> Callable[[_Model], _Model]:
         ...     def __init__(self, fields, embedding, units=8, **kwargs):
         ...         super().__init__(fields, embedding, None, **kwargs)
     """
-
-    def add(model: _Model) -> _Model:
-        known = MODELS.get(name, model)
-        if known.__qualname__ != model.__qualname__:
-            raise ValueError(
-                f"`name` must not be that of another model. Received: {name!r} for "
-                f"{model.__qualname__}, which {known.__qualname__} has"
-            )
-        MODELS[name] = model
-        return model
-
-    return add
+    return registering(name, "model", MODELS)
 
 
 def model_class(name: str) -> type[CTRModel]:

@@ -8,7 +8,7 @@ from absl import logging
 
 from pep_tf.command_line import Command
 from pep_tf.data.clicklogs.beam.runners import RUNNERS
-from pep_tf.data.clicklogs.build import COUNT_ON, ENCODINGS, Options, check_effects
+from pep_tf.data.clicklogs.build import COUNT_ON, ENCODINGS, ClickLogOptions, check_effects
 from pep_tf.data.clicklogs.formats import FORMATS
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.clicklogs.process import ON_BAD_ROW
@@ -28,7 +28,7 @@ def new_command(dataset: str, about: str) -> Command:
     """The flags of a preparation."""
     # TFDS tells every step; the bars and the report do.
     command = Command(f"pep_tf.prepare.{dataset}", about, least_level=logging.ERROR)
-    default = Options()
+    default = ClickLogOptions()
     command.heading("Files")
     command.path(
         "raw", None, "the raw file, plain or gzip", required=True, exists=True, remote=True
@@ -98,7 +98,7 @@ def run(
     def main(_: list[str]) -> None:
         flags = command.values
         check_effects(flags.encoding, command.given())
-        options = Options(
+        options = ClickLogOptions(
             encoding=flags.encoding,
             buckets=_read_buckets(flags.buckets or ""),
             min_count=flags.min_count,

@@ -7,6 +7,8 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.registry import registering
+
 _Kind = TypeVar("_Kind", bound="type[Granularity]")
 
 
@@ -81,15 +83,7 @@ def register(name: str) -> Callable[[_Kind], _Kind]:
     Raises:
         ValueError: the name of another granularity.
     """
-
-    def add(kind: _Kind) -> _Kind:
-        known = GRANULARITIES.get(name, kind)
-        if known.__qualname__ != kind.__qualname__:
-            raise ValueError(f"`name` must not be that of another granularity. Received: {name!r}")
-        GRANULARITIES[name] = kind
-        return kind
-
-    return add
+    return registering(name, "granularity", GRANULARITIES)
 
 
 def granularity_of(name: str) -> Granularity:

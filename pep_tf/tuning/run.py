@@ -42,7 +42,7 @@ NOT_SEARCHED = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class SearchOptions:
     """How to search.
 
     Attributes:
@@ -73,7 +73,7 @@ class Options:
                 raise RunError(f"`{name}` must be above 0. Received: {getattr(self, name)}")
 
 
-def check_options(options: Options, given: Collection[str]) -> None:
+def check_options(options: SearchOptions, given: Collection[str]) -> None:
     """Refuses what can have no effect.
 
     Args:
@@ -107,7 +107,7 @@ def tune(
     config: Config | None = None,
     hypermodel: PruningHyperModel | None = None,
     tune: Sequence[str] | None = None,
-    options: Options | None = None,
+    options: SearchOptions | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
     check_memory: bool = True,
@@ -122,7 +122,7 @@ def tune(
         hypermodel: a search space of your own in place of `config`, `tune` and fields of `config`; see
             `PruningHyperModel`.
         tune: names of the hyperparameters to vary; None for all.
-        options: see `Options`.
+        options: see `SearchOptions`.
         resume: continue the search in `run_dir`.
         reporter: receives the progress.
         check_memory: refuses to start what takes more memory than the machine has.
@@ -139,10 +139,10 @@ def tune(
         >>> tune(data, "runs/search", max_trials=8, budgets=["10%", "1%"])  # doctest: +SKIP
     """
     require_data(data)
-    names = {field.name for field in dataclasses.fields(Options)}
+    names = {field.name for field in dataclasses.fields(SearchOptions)}
     asked = {name: value for name, value in changes.items() if name in names}
     rest = {name: value for name, value in changes.items() if name not in names}
-    options = dataclasses.replace(options or Options(), **asked)
+    options = dataclasses.replace(options or SearchOptions(), **asked)
     check_options(options, asked)
     if no_effect := sorted(set(rest) & set(NOT_SEARCHED)):
         raise RunError(f"`{no_effect[0]}` has no effect here: {NOT_SEARCHED[no_effect[0]]}.")
@@ -166,7 +166,7 @@ class SearchRun:
     Args:
         hypermodel: the space, around the default configuration.
         run_dir: the folder, absolute.
-        options: see `Options`.
+        options: see `SearchOptions`.
         reporter: receives the progress.
         arguments: flags of the command line that asked for it; None when called from Python.
 
@@ -178,7 +178,7 @@ class SearchRun:
         self,
         hypermodel: PruningHyperModel,
         run_dir: pathlib.Path,
-        options: Options,
+        options: SearchOptions,
         reporter: Reporter,
         arguments: Sequence[str] | None = None,
     ) -> None:

@@ -21,7 +21,7 @@ from pep_tf.experiments.terminal import TerminalReporter
 from pep_tf.paths import shown
 from pep_tf.training import Silent, use_memory_pool
 from pep_tf.tuning.oracles import ALGORITHMS
-from pep_tf.tuning.run import NOT_SEARCHED, Options, SearchRun, check_options
+from pep_tf.tuning.run import NOT_SEARCHED, SearchOptions, SearchRun, check_options
 from pep_tf.tuning.space import TUNABLE, PruningHyperModel
 from pep_tf.tuning.tuner import is_worker
 
@@ -44,7 +44,7 @@ def _command() -> Command:
     command = Command(
         SEARCH, __doc__, after_interrupt=": continue with the same command and --resume"
     )
-    default = Options()
+    default = SearchOptions()
     command.heading("Search")
     command.choice("algorithm", default.algorithm, ALGORITHMS, "how the next trial is chosen")
     command.whole("max_trials", default.max_trials, "trials at most")
@@ -82,9 +82,9 @@ def _command() -> Command:
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
     call, given = Call(command), command.values
-    names = {field.name for field in dataclasses.fields(Options)}
+    names = {field.name for field in dataclasses.fields(SearchOptions)}
     searched: dict[str, Any] = {name: given[name].value for name in names}
-    options = Options(**searched)
+    options = SearchOptions(**searched)
     check_options(options, names & set(command.given()))
     data = call.load(call.asked.seed)
     config = call.config(data)

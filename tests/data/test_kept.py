@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pep_tf.data import from_dataframe, load
-from pep_tf.data.clicklogs import Options
+from pep_tf.data.clicklogs import ClickLogOptions
 from pep_tf.data.clicklogs.prepare import prepare
 from tests.data.clicklogs.rows_for_tests import avazu_lines, criteo_lines, write
 from tests.data.columns.clicks import FEATURES, clicks
@@ -69,7 +69,7 @@ STORES = {
 def test_stores(made, tmp_path):
     dataset, encoding, hour = made
     counted = {"min_count": 2} if encoding == "vocabulary" else {"seed": 3}
-    options = Options(encoding=encoding, hour=hour, **counted)
+    options = ClickLogOptions(encoding=encoding, hour=hour, **counted)
     prepare(dataset, raw_file(dataset, tmp_path), tmp_path / "out", options)
     data = load(dataset, data_dir=tmp_path / "out")
     assert (digest(data), data.transform.fingerprint) == STORES[made]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pep_tf.data.clicklogs import Options
+from pep_tf.data.clicklogs import ClickLogOptions
 from pep_tf.data.clicklogs.formats import CRITEO, default_features
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.synthetic import write_raw_text
@@ -20,7 +20,7 @@ FEW = {feature.name: 4 for feature in default_features(CRITEO)}
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("criteo")
     text = write(folder / "train.txt", criteo_lines(300))
-    prepare("criteo", text, folder / "out", Options(buckets=FEW, seed=5))
+    prepare("criteo", text, folder / "out", ClickLogOptions(buckets=FEW, seed=5))
     return folder
 
 

@@ -28,7 +28,7 @@ _GZIP_RATIO = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class ClickLogOptions:
     """What decides the content of a store, the raw file apart.
 
     Attributes:
@@ -65,7 +65,11 @@ class Options:
         read_fields(self, {"min_count": 1, "seed": 0})
         buckets = {name: whole(f"buckets of {name}", size) for name, size in self.buckets.items()}
         object.__setattr__(self, "buckets", buckets)
-        plain = {"buckets": {}, "min_count": Options.min_count, "count_on": Options.count_on}
+        plain = {
+            "buckets": {},
+            "min_count": ClickLogOptions.min_count,
+            "count_on": ClickLogOptions.count_on,
+        }
         check_effects(self.encoding, [n for n, value in plain.items() if getattr(self, n) != value])
 
     def features(self, fmt: Format) -> tuple[Feature, ...]:
@@ -74,7 +78,7 @@ class Options:
         Raises:
             DataError: `buckets` names an unknown field, or `hour` is set where there is none.
         """
-        if self.hour != Options.hour and not fmt.hours:
+        if self.hour != ClickLogOptions.hour and not fmt.hours:
             raise DataError(f"`hour` has no effect on {fmt.name}, which has no such column.")
         features = default_features(fmt, self.hour)
         names = [f.name for f in features]
@@ -121,7 +125,7 @@ def check_effects(encoding: str, given: Collection[str]) -> None:
             )
 
 
-def make_transform(raw: RawFile, options: Options) -> Transform:
+def make_transform(raw: RawFile, options: ClickLogOptions) -> Transform:
     """The transform of a store; for `vocabulary` this reads the raw file once."""
     if options.encoding == "hash":
         return hash_transform(raw.format, options)
@@ -137,21 +141,23 @@ def make_transform(raw: RawFile, options: Options) -> Transform:
     return vocabulary_transform(raw.format, options, kept)
 
 
-def hash_transform(fmt: Format, options: Options) -> Transform:
+def hash_transform(fmt: Format, options: ClickLogOptions) -> Transform:
     """The transform of a store whose features are hashed."""
     features = options.features(fmt)
     sizes = tuple(f.buckets for f in features)
     return Transform(fmt.name, features, HashEncoding(sizes, options.seed))
 
 
-def vocabulary_transform(fmt: Format, options: Options, kept: Sequence[np.ndarray]) -> Transform:
+def vocabulary_transform(
+    fmt: Format, options: ClickLogOptions, kept: Sequence[np.ndarray]
+) -> Transform:
     """That of one with a vocabulary: sorted keys of each field."""
     encoding = VocabularyEncoding(kept, options.min_count, options.count_on)
     return Transform(fmt.name, options.features(fmt), encoding)
 
 
 def count_keys(
-    block: ParsedBlock, rows: np.ndarray, options: Options
+    block: ParsedBlock, rows: np.ndarray, options: ClickLogOptions
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Distinct keys of a block, and how many of the rows that count have each, field by field."""
     keys = block.keys
@@ -160,7 +166,7 @@ def count_keys(
     return count_block(keys)
 
 
-def frequent(keys: np.ndarray, counts: np.ndarray, options: Options) -> np.ndarray:
+def frequent(keys: np.ndarray, counts: np.ndarray, options: ClickLogOptions) -> np.ndarray:
     """The keys that occur often enough for an id of their own."""
     return keys[counts >= options.min_count]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import logging
 
-from pep_tf.data.clicklogs.build import Options, make_transform
+from pep_tf.data.clicklogs.build import ClickLogOptions, make_transform
 from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, FORMATS, Format, click_log_defaults
 from pep_tf.data.clicklogs.process import RawFile
 from pep_tf.data.clicklogs.raw import RawSplit, index_raw
@@ -35,7 +35,7 @@ def load_criteo(data_dir: PathLike, *, verify: bool = False, **options: Any) -> 
             then mapped to ids while they are read.
         verify: hashes every file of a store, even where size, times and inode are what they were; a
             raw file is read and hashed each time.
-        **options: see `Options`, which has the defaults for a raw file; None where they are not given.
+        **options: see `ClickLogOptions`, which has the defaults for a raw file; None where they are not given.
 
     Raises:
         DataError: nothing there, another data set, damaged, a store with other options, or bad rows
@@ -61,7 +61,7 @@ def load_click_log(
     path = resolve(data_dir)
     given = {name: value for name, value in options.items() if value is not None}
     if path.is_file():
-        return _load_raw(fmt, path, Options(**given))
+        return _load_raw(fmt, path, ClickLogOptions(**given))
     if not path.is_dir():
         raise DataError(f"{path}: no such file or folder.")
     return _load_store(fmt, find_store(path), given, verify)
@@ -84,14 +84,14 @@ def _refuse_other_options(
         made = {}
     elif "buckets" in given:
         given = {**given, "buckets": {**made["buckets"], **given["buckets"]}}
-    asked = stored(Identity({}, *Options(**{**made, **given}).parts(fmt)))
+    asked = stored(Identity({}, *ClickLogOptions(**{**made, **given}).parts(fmt)))
     if told := known.difference(asked):
         raise DataError(
             f"{folder}: the store was made with {told}. Leave that out, or prepare a store with it."
         )
 
 
-def _load_raw(fmt: Format, path: pathlib.Path, options: Options) -> CTRData:
+def _load_raw(fmt: Format, path: pathlib.Path, options: ClickLogOptions) -> CTRData:
     raw = RawFile(path, fmt, options.features(fmt), options.on_bad_row)
     transform = make_transform(raw, options)
     index = index_raw(raw, options.seed)

@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Any
 
-from pep_tf.data.clicklogs.build import Options, estimate_rows, make_transform
+from pep_tf.data.clicklogs.build import ClickLogOptions, estimate_rows, make_transform
 from pep_tf.data.clicklogs.collisions import BucketUse
 from pep_tf.data.clicklogs.content import ContentDigest, refuse_change, still_holds
 from pep_tf.data.clicklogs.encoding import HashEncoding
@@ -40,7 +40,7 @@ class ClickLog:
 
     weighted = False
 
-    def __init__(self, raw: RawFile, options: Options, num_rows: int | None = None) -> None:
+    def __init__(self, raw: RawFile, options: ClickLogOptions, num_rows: int | None = None) -> None:
         self._raw, self._options = raw, options
         self.num_columns = len(raw.features)
         self._num_rows = num_rows or estimate_rows(raw.path, raw.format)
@@ -113,7 +113,7 @@ def prepare(
     dataset: str,
     raw: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    options: Options | None = None,
+    options: ClickLogOptions | None = None,
     *,
     workers: int = 2,
     progress: bool = False,
@@ -141,7 +141,7 @@ def prepare(
         DataError: bad input, a store of other content or options, another preparation running, a full
             disk.
     """
-    options = options or Options()
+    options = options or ClickLogOptions()
     raw, out = resolve(raw), resolve(out)
     if dataset not in FORMATS:
         raise DataError(f"`dataset` must be one of {list(FORMATS)}. Received: {dataset!r}")

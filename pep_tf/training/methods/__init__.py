@@ -5,8 +5,9 @@ A method is one file, whose function yields tickets as `prune` does, and one lin
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from pep_tf.registry import registering
 from pep_tf.training.methods.magnitude import magnitude
 from pep_tf.training.methods.prefix import prefix
 from pep_tf.training.methods.random_masks import random_masks
@@ -34,15 +35,7 @@ def register(name: str) -> Callable[[_Method], _Method]:
     Raises:
         ValueError: the name of another method.
     """
-
-    def add(method: _Method) -> _Method:
-        known: Any = METHODS.get(name, method)
-        if getattr(known, "__qualname__", "") != getattr(method, "__qualname__", None):
-            raise ValueError(f"`name` must not be that of another method. Received: {name!r}")
-        METHODS[name] = method
-        return method
-
-    return add
+    return registering(name, "method", METHODS)
 
 
 def idle_settings(method: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from pep_tf.data.clicklogs import AVAZU, Options, load_avazu, load_criteo
+from pep_tf.data.clicklogs import AVAZU, ClickLogOptions, load_avazu, load_criteo
 from pep_tf.data.clicklogs.formats import CRITEO
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.store.report import report
@@ -20,7 +20,7 @@ def test_bad_rows_are_counted_when_skipped(tmp_path, caplog):
     with pytest.raises(DataError, match=r"train.txt, line 101: 1 columns, criteo has 40.*skip"):
         prepare("criteo", raw, tmp_path / "out")
     assert not list((tmp_path / "out").glob("**/manifest.json"))
-    manifest = prepare("criteo", raw, tmp_path / "out", Options(on_bad_row="skip"))
+    manifest = prepare("criteo", raw, tmp_path / "out", ClickLogOptions(on_bad_row="skip"))
     counts = manifest["lines"]
     assert (counts["lines"], counts["rows"], counts["bad"]) == (203, 200, 3)
     assert [e["line"] for e in counts["bad_examples"]] == [101, 202, 203]
@@ -58,7 +58,7 @@ def test_one_fault_in_a_file(tmp_path, reason: str, packed: bool):
     with pytest.raises(DataError, match=rf"train.txt, line \d+: .*{reason}"):
         prepare("criteo", raw, tmp_path / "out")
     assert not list((tmp_path / "out").glob("**/manifest.json"))
-    manifest = prepare("criteo", raw, tmp_path / "out", Options(on_bad_row="skip"))
+    manifest = prepare("criteo", raw, tmp_path / "out", ClickLogOptions(on_bad_row="skip"))
     counts = manifest["lines"]
     assert counts["lines"] == text.count(b"\n") + (not text.endswith(b"\n"))
     assert (counts["rows"], counts["bad"]) == (counts["lines"] - 1, 1)
@@ -76,7 +76,7 @@ def test_files_that_are_no_such_data_set(tmp_path):
     for name, (content, reason) in cases.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=reason):
-            prepare("criteo", tmp_path / name, tmp_path / "out", Options(on_bad_row="skip"))
+            prepare("criteo", tmp_path / name, tmp_path / "out", ClickLogOptions(on_bad_row="skip"))
     write(tmp_path / "headless", avazu_lines(3))
     with pytest.raises(DataError, match="line 1 must be the header id,click"):
         prepare("avazu", tmp_path / "headless", tmp_path / "out")

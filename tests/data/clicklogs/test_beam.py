@@ -14,7 +14,7 @@ from pep_tf.data.clicklogs import load_avazu, load_criteo
 from pep_tf.data.clicklogs.beam import ranges
 from pep_tf.data.clicklogs.beam.prepare import prepare as prepare_by_beam
 from pep_tf.data.clicklogs.beam.runners import IN_PROCESS
-from pep_tf.data.clicklogs.build import Options
+from pep_tf.data.clicklogs.build import ClickLogOptions
 from pep_tf.data.clicklogs.formats import AVAZU
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.store import bins
@@ -51,10 +51,10 @@ def contents(folder: str) -> dict[str, bytes]:
 
 
 CASES = {
-    "criteo": (criteo_lines, Options(), load_criteo),
-    "criteo-vocabulary": (criteo_lines, Options("vocabulary", min_count=2), load_criteo),
-    "avazu": (avazu_lines, Options("vocabulary", min_count=3, hour="parts"), load_avazu),
-    "avazu-skip": (avazu_lines, Options(seed=3, on_bad_row="skip"), load_avazu),
+    "criteo": (criteo_lines, ClickLogOptions(), load_criteo),
+    "criteo-vocabulary": (criteo_lines, ClickLogOptions("vocabulary", min_count=2), load_criteo),
+    "avazu": (avazu_lines, ClickLogOptions("vocabulary", min_count=3, hour="parts"), load_avazu),
+    "avazu-skip": (avazu_lines, ClickLogOptions(seed=3, on_bad_row="skip"), load_avazu),
 }
 
 
@@ -110,7 +110,9 @@ def test_equal_to_the_one_host_tool(case, tmp_path):
 def test_what_is_refused(tmp_path):
     def refused(path: pathlib.Path | str, words: str) -> None:
         with pytest.raises(DataError, match=words) as caught:
-            prepare_by_beam("criteo", str(path), tmp_path / "out", Options(), runner=IN_PROCESS)
+            prepare_by_beam(
+                "criteo", str(path), tmp_path / "out", ClickLogOptions(), runner=IN_PROCESS
+            )
         assert "while running" not in str(caught.value)
         assert not list((tmp_path / "out").glob("**/*.*record*"))
 

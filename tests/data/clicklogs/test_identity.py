@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pep_tf.data import load
-from pep_tf.data.clicklogs import Options, content, load_avazu, load_criteo
+from pep_tf.data.clicklogs import ClickLogOptions, content, load_avazu, load_criteo
 from pep_tf.data.clicklogs.formats import AVAZU
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.store import manifest
@@ -43,7 +43,7 @@ DATA_SETS = {
 def test_a_store_of_other_content_is_refused_then_replaced(tmp_path, dataset: str, encoding: str):
     name, lines, others, loader = DATA_SETS[dataset]
     raw, out = tmp_path / name, tmp_path / "out"
-    options = Options(encoding=encoding)
+    options = ClickLogOptions(encoding=encoding)
     first = prepare(dataset, write(raw, lines), out, options)
     bytes_before = raw.stat().st_size
     write(raw, others)
@@ -208,7 +208,7 @@ def avazu_store(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 def test_a_vocabulary_store_has_options_of_its_own(tmp_path):
     raw, out = write(tmp_path / "train.txt", CRITEO_LINES), tmp_path / "out"
-    prepare("criteo", raw, out, Options(encoding="vocabulary", min_count=3, seed=2))
+    prepare("criteo", raw, out, ClickLogOptions(encoding="vocabulary", min_count=3, seed=2))
     assert load_criteo(out, seed=2, min_count=3, encoding="vocabulary").train.num_rows
     for given, told in (
         ({"min_count": 4}, "min_count 3, here 4"),
@@ -225,13 +225,13 @@ def test_a_vocabulary_store_has_options_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        Options(),
-        Options(encoding="vocabulary"),
-        Options(seed=1),
-        Options(encoding="vocabulary", min_count=2, seed=7),
+        ClickLogOptions(),
+        ClickLogOptions(encoding="vocabulary"),
+        ClickLogOptions(seed=1),
+        ClickLogOptions(encoding="vocabulary", min_count=2, seed=7),
     ],
 )
-def test_tfds_load_reads_any_store(tmp_path, options: Options):
+def test_tfds_load_reads_any_store(tmp_path, options: ClickLogOptions):
     prepare("criteo", write(tmp_path / "train.txt", CRITEO_LINES), tmp_path / "out", options)
     found = tfds.load("criteo_kaggle", data_dir=str(tmp_path / "out"), split="train")
     rows = sum(len(block["label"]) for block in found)
@@ -240,7 +240,7 @@ def test_tfds_load_reads_any_store(tmp_path, options: Options):
 
 def test_tfds_load_reads_a_store_that_replaced_another(tmp_path):
     raw, out = write(tmp_path / "train.txt", CRITEO_LINES), tmp_path / "out"
-    for options in (Options(seed=1), Options(encoding="vocabulary")):
+    for options in (ClickLogOptions(seed=1), ClickLogOptions(encoding="vocabulary")):
         prepare("criteo", raw, out, options, overwrite=True)
     assert tfds.load("criteo_kaggle", data_dir=str(out))["test"].cardinality() > 0
 

@@ -13,7 +13,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pep_tf.data import load
-from pep_tf.data.clicklogs import Options, Transform, load_avazu, load_criteo
+from pep_tf.data.clicklogs import ClickLogOptions, Transform, load_avazu, load_criteo
 from pep_tf.data.clicklogs.formats import CRITEO
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.dataset import Split
@@ -83,13 +83,13 @@ def test_rows_are_the_same_whatever_workers_bins_and_gzip(tmp_path, store, monke
 
 
 def test_another_seed_splits_otherwise(tmp_path, raw, store):
-    other = prepare("criteo", raw, tmp_path / "out", Options(seed=1))
+    other = prepare("criteo", raw, tmp_path / "out", ClickLogOptions(seed=1))
     assert other["splits"]["train"]["rows_md5"] != load_criteo(store).train.md5
 
 
 @pytest.mark.parametrize("count_on", ["train", "all"])
 def test_vocabulary_keeps_what_is_frequent(tmp_path, raw, count_on: str):
-    options = Options(encoding="vocabulary", min_count=12, count_on=count_on)
+    options = ClickLogOptions(encoding="vocabulary", min_count=12, count_on=count_on)
     prepare("criteo", raw, tmp_path / "out", options)
     data = load_criteo(tmp_path / "out")
     ids = rows_of(data.train)[:, 1:]
@@ -115,8 +115,8 @@ def test_same_again_is_kept_and_other_options_need_overwrite(tmp_path, raw):
     assert prepare("criteo", raw, tmp_path / "out") == first
     assert (pathlib.Path(first["folder"]) / "manifest.json").stat().st_mtime_ns == stamp
     with pytest.raises(DataError, match="another store: hash seed 0, here 5; split.*--overwrite"):
-        prepare("criteo", raw, tmp_path / "out", Options(seed=5))
-    second = prepare("criteo", raw, tmp_path / "out", Options(seed=5), overwrite=True)
+        prepare("criteo", raw, tmp_path / "out", ClickLogOptions(seed=5))
+    second = prepare("criteo", raw, tmp_path / "out", ClickLogOptions(seed=5), overwrite=True)
     assert load_criteo(tmp_path / "out").train.md5 == second["splits"]["train"]["rows_md5"]
 
 
@@ -159,7 +159,7 @@ def test_full_disk_leaves_the_earlier_store(tmp_path, raw, monkeypatch):
 
     monkeypatch.setattr(bins_lib.Bins, "write", full)
     with pytest.raises(DataError, match="the disk is full"):
-        prepare("criteo", raw, tmp_path / "out", Options(seed=2), overwrite=True)
+        prepare("criteo", raw, tmp_path / "out", ClickLogOptions(seed=2), overwrite=True)
     assert load_criteo(tmp_path / "out").train.md5 == before
     assert not (tmp_path / "out" / ".unfinished").exists()
 
@@ -185,7 +185,7 @@ def test_a_kill_while_a_store_is_replaced_leaves_the_earlier_one(
     clear = place._clear
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        prepare("criteo", raw, out, Options(seed=2), overwrite=True)
+        prepare("criteo", raw, out, ClickLogOptions(seed=2), overwrite=True)
     monkeypatch.setattr(place, "_clear", clear)
     if not cleared:
         with pytest.raises(DataError, match="no prepared store"):
@@ -250,19 +250,21 @@ def test_killed_preparation_leaves_no_store(tmp_path):
 )
 def test_options_are_checked(bad: dict, message: str):
     with pytest.raises(DataError, match=message):
-        Options(**bad)
+        ClickLogOptions(**bad)
 
 
 def test_arguments_are_checked(tmp_path, raw):
     with pytest.raises(DataError, match="`buckets` must name fields of criteo.*C99"):
-        prepare("criteo", raw, tmp_path / "out", Options(buckets={"C99": 5}))
+        prepare("criteo", raw, tmp_path / "out", ClickLogOptions(buckets={"C99": 5}))
     with pytest.raises(DataError, match="`hour` has no effect on criteo"):
-        prepare("criteo", raw, tmp_path / "out", Options(hour="parts"))
+        prepare("criteo", raw, tmp_path / "out", ClickLogOptions(hour="parts"))
     large = {"C3": "2^31", "C4": 2**31 - 1}
     with pytest.raises(DataError, match="`buckets of C3` must be at most 2,147,483,647"):
-        prepare("criteo", raw, tmp_path / "out", Options(buckets=large))
+        prepare("criteo", raw, tmp_path / "out", ClickLogOptions(buckets=large))
     with pytest.raises(DataError, match="`buckets` must be at most 2,147,483,647 in all"):
-        prepare("criteo", raw, tmp_path / "out", Options(buckets={**large, "C3": 2**31 - 1}))
+        prepare(
+            "criteo", raw, tmp_path / "out", ClickLogOptions(buckets={**large, "C3": 2**31 - 1})
+        )
     assert not (tmp_path / "out").exists()
     with pytest.raises(DataError, match="`workers` must be at least 1"):
         prepare("criteo", raw, tmp_path / "out", workers=0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pep_tf.data import load
-from pep_tf.data.clicklogs.build import Options
+from pep_tf.data.clicklogs.build import ClickLogOptions
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.synthetic import write_raw_text
 from pep_tf.data.synthetic.row_source import RowSource
@@ -22,7 +22,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp(shape)
     write_raw_text(folder / "raw", shape, rows=ROWS, num_features=N[shape])
     # A vocabulary of all that was seen has an id of its own for each feature.
-    options = Options(encoding="vocabulary", min_count=1, count_on="all", seed=3)
+    options = ClickLogOptions(encoding="vocabulary", min_count=1, count_on="all", seed=3)
     prepare(shape, folder / "raw", folder / "out", options)
     return shape, folder / "out"
 

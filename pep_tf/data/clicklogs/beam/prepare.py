@@ -26,7 +26,12 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pep_tf.data.clicklogs.beam import steps
 from pep_tf.data.clicklogs.beam.ranges import Range, first_block, open_text, ranges_of, size_of
 from pep_tf.data.clicklogs.beam.runners import IN_PROCESS
-from pep_tf.data.clicklogs.build import Options, hash_transform, rows_like, vocabulary_transform
+from pep_tf.data.clicklogs.build import (
+    ClickLogOptions,
+    hash_transform,
+    rows_like,
+    vocabulary_transform,
+)
 from pep_tf.data.clicklogs.collisions import BucketUse
 from pep_tf.data.clicklogs.content import ContentDigest, refuse_change
 from pep_tf.data.clicklogs.encoding import HashEncoding
@@ -108,7 +113,9 @@ class BeamLog(ClickLog):
         DataError: a text that cannot be read, of another format, or gzip.
     """
 
-    def __init__(self, path: str, format_name: str, options: Options, pipelines: Pipelines) -> None:
+    def __init__(
+        self, path: str, format_name: str, options: ClickLogOptions, pipelines: Pipelines
+    ) -> None:
         self._pipelines = pipelines
         self._is_local = "://" not in path
         self._path = str(resolve(path)) if self._is_local else path
@@ -314,7 +321,7 @@ def prepare(
     dataset: str,
     raw: str,
     out: str | os.PathLike[str],
-    options: Options,
+    options: ClickLogOptions,
     *,
     runner: str,
     beam_options: str = "",

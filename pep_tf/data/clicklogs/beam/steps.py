@@ -19,7 +19,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pep_tf.data.clicklogs.beam.ranges import Range, blocks_in
-from pep_tf.data.clicklogs.build import Options, count_keys, frequent
+from pep_tf.data.clicklogs.build import ClickLogOptions, count_keys, frequent
 from pep_tf.data.clicklogs.counting import KeyCounter
 from pep_tf.data.clicklogs.formats import FORMATS, Format
 from pep_tf.data.clicklogs.parse import ParsedBlock, Parser
@@ -48,7 +48,7 @@ class Job:
 
     path: str
     format_name: str
-    options: Options
+    options: ClickLogOptions
     work: str
     num_bins: int
 
@@ -99,7 +99,7 @@ def keys_of(item: tuple[Range, int], job: Job) -> Iterator[tuple[tuple[int, int]
 class MergeKeys(beam.CombineFn):
     """Counts of ranges to the keys that occur often enough."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: ClickLogOptions) -> None:
         self._options = options
 
     def create_accumulator(self) -> KeyCounter:
