@@ -3,14 +3,15 @@ r"""Which way to a small table is best on MovieLens-1M, by bytes and by entries:
 Question: at the same bytes, which method loses least test AUC against the full table in float32, and how much?
 
 One protocol for all: split, seeds, optimizer and patience are the same, training ends by patience, and every method has
-as many trials of its own settings and of the bits of a number, at one size on seed 0 and by validation AUC (`TRIALS`).
-AUC is that of the numbers as they are stored. Bytes are those of table and first-order weights, with scales and masks.
+as many trials of its own settings and of the bits of a number (`TRIALS`), at two sizes, on seed 0, by validation AUC;
+other sizes go by the nearest of these. AUC is that of the numbers as they are stored. Bytes are those of table and
+first-order weights, with scales and masks.
 
 Result so far: `prefix` alone, seed 0, not searched, int8, at 10, 5, 3, 2 and 1 % of the bytes: +.0004, -.0004, -.0023,
 -.0058 and -.0221 against the full table (results/methods_movielens_1m/, docs/methods.md). No other method has been
 measured by this protocol.
 
-Command (about 150 trained tables; continues where it was killed):
+Command (about 150 trained tables; continues where it was killed; --methods, --sizes and --seeds take parts of it):
     python -m experiments.methods_movielens_1m --data_dir=<ml-1m folder> --out=runs/methods
 In a minute, on the small set, to see that it works: the same with --cut.
 Kept in OUT: `results.json` (rows, search, sizes that a method cannot have) and `frontier.png`, after each run.
@@ -41,6 +42,7 @@ from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.export.check import saved_model_answer
 from pep_tf.export.inspect import inspect
 from pep_tf.export.model_card import read_card
+from pep_tf.tables.small import SCHEMES
 from pep_tf.training import Silent
 from pep_tf.training.metrics import metrics_of
 from pep_tf.training.state import save_text
@@ -54,9 +56,15 @@ CUT = {
     "export_dtype": "int8",
 }
 SIZES = ("10%bytes", "5%bytes", "3%bytes", "2%bytes", "1%bytes")
-SEARCHED = "3%bytes"
+SEARCHED = ("3%bytes", "1%bytes")
 CUT_SIZES = ("20%bytes", "10%bytes")
-TRIALS: tuple[dict[str, Any], ...] = ({}, {"export_dtype": "int4"}, {"learning_rate": 3e-3})
+# Of numbers that are rounded in training, and of those of small tables, which are not.
+TRIALS: tuple[dict[str, Any], ...] = (
+    {"export_dtype": "lsq4"},
+    {"export_dtype": "lsq8"},
+    {"export_dtype": "lsq4", "learning_rate": 3e-3},
+)
+ROUNDED_LATER: tuple[dict[str, Any], ...] = ({}, {"export_dtype": "int4"}, {"learning_rate": 3e-3})
 UNIFORM = "uniform"
 METHODS: dict[str, dict[str, Any]] = {
     UNIFORM: {"method": "random", "no_retrain": True},  # its tickets are not looked at
@@ -76,6 +84,7 @@ class Study:
         out: folder of everything.
         data_dir: of the data set.
         methods: names of `METHODS`.
+        sizes: budgets, the largest first.
         seeds: how many, from 0 on.
         trials: how many of `TRIALS` a method has.
         cut: whether it is the small one.
@@ -84,6 +93,7 @@ class Study:
     out: pathlib.Path
     data_dir: pathlib.Path | None
     methods: Sequence[str]
+    sizes: Sequence[str]
     seeds: int
     trials: int
     cut: bool = False
@@ -94,12 +104,11 @@ class Study:
         for seed in range(self.seeds):
             data = load_for_seed(self._common["dataset"], data_dir=self.data_dir, seed=seed)
             for method in dict.fromkeys((UNIFORM, *self.methods)):
-                if seed == 0:
-                    done["search"][method] = self._search(method, data)
-                chosen = done["search"][method]["chosen"]
-                found = self._cell(method, data, seed, chosen, self._sizes, f"seed_{seed}")
-                done["cannot"] |= {f"{method} {size}": why for size, why in found["cannot"].items()}
-                done["rows"] += found["rows"]
+                for number, sizes in self._chosen(method, data, done["search"]).items():
+                    found = self._cell(method, data, seed, number, sizes)
+                    told = {f"{method} {size}": why for size, why in found["cannot"].items()}
+                    done["cannot"] |= told
+                    done["rows"] += found["rows"]
                 done["summary"] = summary(done["rows"])
                 save_text(self.out / "results.json", json.dumps(done, indent=1) + "\n")
                 draw(done["summary"], self.out)
@@ -109,55 +118,86 @@ class Study:
     def _common(self) -> dict[str, Any]:
         return CUT if self.cut else CONFIG
 
-    @property
-    def _sizes(self) -> Sequence[str]:
-        return CUT_SIZES if self.cut else SIZES
+    def _trials(self, method: str) -> Sequence[dict[str, Any]]:
+        return (ROUNDED_LATER if method in SCHEMES else TRIALS)[: self.trials]
 
-    def _search(self, method: str, data: CTRData) -> dict[str, Any]:
-        """The settings of the highest validation AUC at one size; for uniform tables of one width."""
-        size, tried = self._sizes[-1] if self.cut else SEARCHED, []
-        if self.trials == 1:
-            return {"size": size, "tried": [], "chosen": TRIALS[0]}
-        for number, settings in enumerate(TRIALS[: self.trials]):
-            cell = self._cell(method, data, 0, settings, [size], f"trial_{number}")
-            aucs = [row["stored_validation_auc"] for row in cell["rows"]]
-            tried.append({"settings": settings, "validation_auc": max(aucs, default=0.0)})
-        return {"size": size, "tried": tried, "chosen": max(tried, key=_auc)["settings"]}
+    def _chosen(self, method: str, data: CTRData, search: dict[str, Any]) -> dict[int, list[str]]:
+        """Which sizes are of the settings of which trial: that of the highest validation AUC on seed 0."""
+        searched = [size for size in SEARCHED if size in self.sizes] or self.sizes[-1:]
+        if self.trials == 1 or method not in self.methods:
+            return {0: list(self.sizes)}
+        if method not in search:
+            tried: dict[str, list[float]] = {size: [] for size in searched}
+            for number in range(self.trials):
+                rows = self._cell(method, data, 0, number, searched)["rows"]
+                aucs = {row["size"]: row["stored_validation_auc"] for row in rows}
+                for size in searched:
+                    tried[size].append(aucs.get(size, aucs.get(None, 0.0)))
+            search[method] = {"trials": self._trials(method), "validation_auc": tried}
+        chosen: dict[int, list[str]] = {}
+        for size in self.sizes:
+            nearest = min(searched, key=lambda own: abs(np.log(_part(own) / _part(size))))
+            best = int(np.argmax(search[method]["validation_auc"][nearest]))
+            chosen.setdefault(best, []).append(size)
+        return chosen
 
     def _cell(
+        self, method: str, data: CTRData, seed: int, number: int, sizes: Sequence[str]
+    ) -> dict[str, Any]:
+        """The rows of a method on one seed at some sizes, each from its file if it is done."""
+        found: dict[str, Any] = {"rows": [], "cannot": {}}
+        path = self.out / "cells" / f"{method}_seed_{seed}_trial_{number}"
+        files = sorted(path.glob("*/rows.json"))
+        for file in files:
+            own = json.loads(file.read_text("utf-8"))
+            found["rows"] += [row for row in own["rows"] if row["size"] in (*sizes, None)]
+            found["cannot"] |= {k: v for k, v in own["cannot"].items() if k in sizes}
+            sizes = [size for size in sizes if size not in own["sizes"]]
+        if sizes and not (method == UNIFORM and files):
+            new = self._new(
+                path / "_".join(sizes).replace("%bytes", ""), method, data, seed, number, sizes
+            )
+            found = {"rows": found["rows"] + new["rows"], "cannot": found["cannot"] | new["cannot"]}
+        return found
+
+    def _new(
         self,
+        path: pathlib.Path,
         method: str,
         data: CTRData,
         seed: int,
-        settings: dict[str, Any],
+        number: int,
         sizes: Sequence[str],
-        name: str,
     ) -> dict[str, Any]:
-        """The rows of a method on one seed, from their file if they are done."""
-        path = self.out / "cells" / f"{method}_{name}"
-        if not (path / "rows.json").exists():
-            started = time.time()
-            changes = {**self._common, **METHODS[method], **settings, "seed": seed}
-            if method == UNIFORM:
-                changes["baseline_dims"] = self._widths(name)
-            cannot = {size: why for size in sizes if (why := _refusal(changes, size, data))}
-            left = tuple(size for size in sizes if size not in cannot)
-            rows = self._rows(
-                path, method, changes | {"budgets": left[-1:] if method == UNIFORM else left}, data
-            )
-            found = {
-                "rows": [{"method": method, "settings": settings} | row for row in rows],
-                "cannot": cannot,
-            }
-            save_text(path / "rows.json", json.dumps(found, indent=1) + "\n")
-            print(f"{method} {name}: {len(rows)} rows in {time.time() - started:.0f} s", flush=True)
-        return dict(json.loads((path / "rows.json").read_text("utf-8")))
+        started = time.time()
+        settings = self._trials(method)[number]
+        changes = {**self._common, **METHODS[method], **settings, "seed": seed}
+        if method == UNIFORM:
+            changes["baseline_dims"] = self._widths()
+        cannot = {size: why for size in sizes if (why := _refusal(changes, size, data))}
+        left = tuple(size for size in sizes if size not in cannot)
+        rows = self._rows(
+            path, method, changes | {"budgets": left[-1:] if method == UNIFORM else left}, data
+        )
+        told = {"method": method, "settings": settings}
+        base = 4 * data.schema.num_features * (1 + self._common.get("embedding_dim", 64))
+        rows = [
+            {**told, "size": None if method == UNIFORM else _size(row, left, base), **row}
+            for row in rows
+        ]
+        found = {"rows": rows, "cannot": cannot, "sizes": list(sizes)}
+        save_text(path / "rows.json", json.dumps(found, indent=1) + "\n")
+        print(
+            f"{path.parent.name} {path.name}: {len(rows)} rows in {time.time() - started:.0f} s",
+            flush=True,
+        )
+        return found
 
-    def _widths(self, name: str) -> Sequence[int]:
+    def _widths(self) -> Sequence[int]:
         """Of the uniform tables beside the full one, which the others are compared with."""
         if UNIFORM not in self.methods:
             return ()
-        return DIMS[2:3] if name.startswith("trial") or self.cut else DIMS
+        return DIMS[2:3] if self.cut else DIMS
 
     def _rows(
         self, path: pathlib.Path, method: str, changes: dict[str, Any], data: CTRData
@@ -179,13 +219,20 @@ class Study:
 
     def _baseline(self, seed: int) -> Row:
         """The uniform table of full width on a seed, which is done before other methods."""
-        cells = (self.out / "cells" / f"{UNIFORM}_{name}" for name in (f"seed_{seed}", "trial_0"))
-        folders = map(RunFolder, cells)
+        cells = (self.out / "cells").glob(f"{UNIFORM}_seed_{seed}_trial_*/*")
+        folders = map(RunFolder, sorted(cells))
         return next(folder.row("baseline") for folder in folders if folder.has_row("baseline"))
 
 
-def _auc(trial: dict[str, Any]) -> float:
-    return float(trial["validation_auc"])
+def _part(size: str) -> float:
+    """The share of the bytes that a size is."""
+    return float(size.removesuffix("%bytes"))
+
+
+def _size(row: dict[str, Any], sizes: Sequence[str], base: int) -> str:
+    """The smallest of the sizes that a table is within."""
+    fitting = [size for size in sizes if row["table_bytes"] <= _part(size) / 100 * base]
+    return min(fitting, key=_part)
 
 
 def _refusal(changes: dict[str, Any], size: str, data: CTRData) -> str | None:
@@ -285,8 +332,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.path("data_dir", None, "folder of MovieLens-1M")
     command.path("out", None, "folder of the study, which a later call goes on with", required=True)
     command.items("methods", tuple(METHODS), f"some of {', '.join(METHODS)}")
+    command.items("sizes", SIZES, "some shares of the bytes, as 3%bytes")
     command.whole("seeds", 3, "how many, from 0 on", least=1)
-    command.whole("trials", len(TRIALS), "of settings, a method", least=1)
+    command.whole("trials", len(TRIALS), "of settings, a method", least=1, most=len(TRIALS))
     command.switch("cut", False, "the small data set, two sizes and an epoch each")
     return command.run(lambda _: _run(command), arguments)
 
@@ -298,7 +346,14 @@ def _run(command: Command) -> None:
             f"`methods` must be some of {', '.join(METHODS)}. Received: {', '.join(unknown)}"
         )
     settle_arithmetic()
-    study = Study(asked.out, asked.data_dir, asked.methods, asked.seeds, asked.trials, asked.cut)
+    if unknown := sorted(set(asked.sizes) - set(SIZES)):
+        raise PepError(
+            f"`sizes` must be some of {', '.join(SIZES)}. Received: {', '.join(unknown)}"
+        )
+    sizes = CUT_SIZES if asked.cut else sorted(asked.sizes, key=_part, reverse=True)
+    study = Study(
+        asked.out, asked.data_dir, asked.methods, sizes, asked.seeds, asked.trials, asked.cut
+    )
     print(json.dumps(study()["summary"], indent=1))
 
 

@@ -21,7 +21,7 @@ from pep_tf.export.precision import in_float32, whole_products
 from pep_tf.export.saved_model import export_saved_model
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.models import CTRModel
-from pep_tf.tables.packed.values import DTYPES
+from pep_tf.tables.packed.values import StoredAs, check_stored_as, dtype_of
 from pep_tf.tables.small import SCHEMES
 from pep_tf.training import Reporter, Settings, Ticket
 from pep_tf.training.methods import METHODS, PEP, idle_settings
@@ -36,7 +36,7 @@ def prune(
     *,
     budgets: Any,
     method: str = PEP,
-    dtype: str = "float32",
+    dtype: StoredAs = "float32",
     settings: Settings | None = None,
     folder: pathlib.Path | str | None = None,
     reporter: Reporter | None = None,
@@ -52,7 +52,8 @@ def prune(
         method: how entries are chosen, one of `pep_tf.training.METHODS`: `"pep"`, by thresholds that
             are trained; `"magnitude"`, the largest of the table trained whole; `"magnitude_rounds"`,
             so for each budget from the ticket before; `"random"`.
-        dtype: how an export will store numbers, see `export`; budgets in bytes go by it.
+        dtype: how an export will store numbers, see `export`; budgets in bytes go by it. With `"lsq8"` and
+            `"lsq4"` tickets are retrained with the numbers that will be stored.
         settings: see `Settings`; its defaults are the paper's.
         folder: keeps checkpoint and tickets; a second call goes on from there.
         reporter: receives the progress.
@@ -85,7 +86,7 @@ def export(
     *,
     examples: Any = None,
     data: CTRData | None = None,
-    dtype: str = "float32",
+    dtype: StoredAs = "float32",
     format: str = "savedmodel",
     metadata: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
@@ -111,7 +112,9 @@ def export(
             `pep_tf.training.fit` or `prune` trained the model on is refused. Keras's own `fit` does
             not see what a batch comes from: say it by `pep_tf.training.note_trained_on(model, data)`,
             or nothing is compared, of which a warning is given.
-        dtype: how the entries of the tables are stored: `"float32"`, `"float16"`, `"int8"` or `"int4"`.
+        dtype: how the entries of the tables are stored: `"float32"`, `"float16"`, `"int8"` or `"int4"`; or
+            as a ticket was retrained, `"lsq8"` or `"lsq4"`. A dict tells it by the name of the table:
+            `{"embedding": "int8", "first_order": "int4"}`.
         format: `"savedmodel"` for TF Serving, or `"litert"` for a `.tflite`. That computes in float32
             whatever the model's dtype policy is, and is checked against the model in float32.
         metadata: JSON-ready facts for the model card.
@@ -136,9 +139,8 @@ def export(
     """
     if data is not None:
         require_data(data)
-    for name, value, allowed in (("dtype", dtype, DTYPES), ("format", format, FORMATS)):
-        if value not in allowed:
-            raise RunError(f"`{name}` must be one of {list(allowed)}. Received: {value!r}")
+    if format not in FORMATS:
+        raise RunError(f"`format` must be one of {list(FORMATS)}. Received: {format!r}")
     if not isinstance(model, CTRModel):
         if data is not None:
             raise RunError(
@@ -156,6 +158,10 @@ def export(
             f"`model` must have an embedding of this package to pack. Received: {type(model).__name__} "
             f"with {model.embedding!r}"
         )
+    layers = {"": model.embedding} | (
+        {} if model.first_order is None else {"first_order_": model.first_order}
+    )
+    check_stored_as(dtype, [layer.name for layer in layers.values()])
     known = training.trained_on(model)
     if data is not None:
         then = "Export with the data that it was trained on."
@@ -168,15 +174,14 @@ def export(
         known = data.identity
     if known is not None:
         metadata = {**(metadata or {}), "identity": known.get_config()}
-    first_order = model.first_order
     arguments: dict[str, Any] = {
         "schema": FeatureSchema.of(model.fields),
-        "table": model.embedding.stored_form(dtype) or model.embedding.row_blocks(),
         "tower": model,
-        "first_order": None if first_order is None else first_order.row_blocks(),
         "metadata": dict(metadata or {}),
-        "dtype": dtype,
     }
+    for name, layer in layers.items():
+        own = arguments[f"{name}dtype"] = dtype_of(dtype, layer.name)
+        arguments[name.rstrip("_") or "table"] = layer.stored_form(own) or layer.row_blocks()
     with whole_products():
         if data is not None:
             arguments["check"], facts = _answers(model, data, format)

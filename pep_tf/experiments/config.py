@@ -15,7 +15,7 @@ from pep_tf.models import models_with, options_among
 from pep_tf.numbers import listed, read_number, real
 from pep_tf.paths import resolve
 from pep_tf.python_file import read_dict
-from pep_tf.tables.packed.values import DTYPES
+from pep_tf.tables.packed.values import DTYPES, LEARNED, ROUNDED_LATER, StoredAs
 from pep_tf.tables.small import SCHEMES, Scheme
 from pep_tf.tables.small.small_table import SmallTable
 from pep_tf.training import METHODS, Settings
@@ -70,6 +70,7 @@ class Config(Settings):
     deterministic: bool = True
     seeds: int = 1
     export_dtype: str = "float32"
+    first_order_dtype: str | None = None
     export_format: str = "savedmodel"
     export_keys: bool = False
 
@@ -81,7 +82,9 @@ class Config(Settings):
                 raise RunError(f"`{name}` must be at least 0 and below 1. Received: {rate}")
         for name, known in choices().items():
             if (value := getattr(self, name)) not in known:
-                raise RunError(f"`{name}` must be one of {', '.join(known)}. Received: {value!r}")
+                raise RunError(
+                    f"`{name}` must be one of {', '.join(filter(None, known))}. Received: {value!r}"
+                )
         if self.threshold_init != AUTO:
             if read_number(self.threshold_init) is None:
                 raise RunError(
@@ -96,11 +99,18 @@ class Config(Settings):
                 "`baseline_dims` must be different numbers, other than `embedding_dim` "
                 f"({self.embedding_dim}), which is always trained. Received: {list(dims)}"
             )
-        if self.prune_linear and self.model not in LINEAR_AND_MORE:
-            raise RunError(
-                f"`prune_linear` needs first-order weights, which `model={self.model}` has not. "
-                f"Choose one of {', '.join(LINEAR_AND_MORE)}."
-            )
+        for name in ("prune_linear", "first_order_dtype"):
+            if getattr(self, name) and self.model not in LINEAR_AND_MORE:
+                raise RunError(
+                    f"`{name}` needs first-order weights, which `model={self.model}` has not. "
+                    f"Choose one of {', '.join(LINEAR_AND_MORE)}."
+                )
+        for name in ("export_dtype", "first_order_dtype"):
+            if (dtype := getattr(self, name)) in LEARNED and self.method in SCHEMES:
+                raise RunError(
+                    f"`{name}` must be one of {', '.join(ROUNDED_LATER)} for method={self.method}, whose "
+                    f"tables are not rounded in training. Received: {dtype!r}"
+                )
         if self.retrain_learning_rate is not None and self.retrain_learning_rate <= 0:
             raise RunError(
                 f"`retrain_learning_rate` must be above 0. Received: {self.retrain_learning_rate}"
@@ -115,6 +125,14 @@ class Config(Settings):
         rate = self.retrain_learning_rate
         return settings if rate is None else dataclasses.replace(settings, learning_rate=rate)
 
+    def stored_as(self, rounded: bool = True) -> StoredAs:
+        """How the numbers of tables are stored; those that are not `rounded` in training by as many bits."""
+        own = (self.export_dtype, self.first_order_dtype or self.export_dtype)
+        table, first_order = own if rounded else (LEARNED.get(dtype, dtype) for dtype in own)
+        if table == first_order:
+            return table
+        return {"embedding": table, "first_order": first_order}
+
     def storage(self, schema: FeatureSchema) -> StoredSize:
         """What counts the bytes of the run's tables."""
         shapes = {"embedding": (schema.num_features, self.embedding_dim)}
@@ -122,7 +140,7 @@ class Config(Settings):
             shapes["first_order"] = (schema.num_features, 1)
         cut = list(shapes)[: 1 + self.prune_linear]
         sizes = dict.fromkeys(shapes, schema.sizes)
-        return StoredSize(shapes, cut, self.export_dtype, sizes, paired=True)
+        return StoredSize(shapes, cut, self.stored_as(), sizes, paired=True)
 
     def resolved_budgets(self, schema: FeatureSchema) -> list[Any]:
         """The budgets as entries or bytes of the run's tables."""
@@ -169,7 +187,7 @@ class Config(Settings):
         return Settings(**{k: v for k, v in vars(self).items() if k in names})
 
 
-def choices() -> dict[str, tuple[str, ...]]:
+def choices() -> dict[str, tuple[Any, ...]]:
     """What a field may be, where that is one of several words; a study or a plug-in may have added some."""
     return {
         "model": models_with("embedding"),
@@ -180,6 +198,7 @@ def choices() -> dict[str, tuple[str, ...]]:
         "precision": tuple(PRECISIONS),
         "ticket_init": INITS,
         "export_dtype": DTYPES,
+        "first_order_dtype": (None, *DTYPES),
         "export_format": (*FORMATS, BOTH, NONE),
     }
 

@@ -55,7 +55,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[Values], bool], str], ...] = (
         "no_retrain, which leaves tickets as they were cut",
     ),
     (
-        ("export_dtype",),
+        ("export_dtype", "first_order_dtype"),
         lambda c: c["export_format"] != "none",
         "export_format={export_format}",
     ),

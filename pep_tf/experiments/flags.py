@@ -80,7 +80,9 @@ GROUPS = {
         "checkpoint_every": "steps between two checkpoints",
     },
     "Export": {
-        "export_dtype": "how an export stores the surviving numbers",
+        "export_dtype": "how an export stores the surviving numbers; lsq8 and lsq4 are int8 and int4 that "
+        "tickets are retrained with, by steps that are learned",
+        "first_order_dtype": f"that of the first-order weights ({_LINEAR}), if it is another",
         "export_format": "savedmodel (TF Serving), litert (a .tflite), both, none",
         "export_keys": "write the tickets for other systems as well, by key: a safetensors file a field",
     },
@@ -108,7 +110,7 @@ def _define(command: Command, field: dataclasses.Field[Any], text: str) -> None:
         text = f"{', '.join(models)}: {text}"
     default: Any = field.default
     if known := choices().get(name):
-        command.choice(name, default, known, text)
+        command.choice(name, default, [word for word in known if word], text)
     elif kind == "bool":
         command.switch(name, default, text)
     elif kind in ("int", "int | None"):

@@ -1,5 +1,6 @@
 """A run from configuration to results: baselines, prune, tickets, SavedModels."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -26,10 +27,12 @@ from pep_tf.export.model_card import read_card
 from pep_tf.layers import SmallEmbedding
 from pep_tf.models import CTRModel, build_model
 from pep_tf.seeding import seeded
+from pep_tf.tables.packed.values import StoredAs, rounds
 from pep_tf.tables.small import Scheme
 from pep_tf.training import FitResult, Reporter
 from pep_tf.training.methods import PEP
 from pep_tf.training.prune import facts_of
+from pep_tf.training.rounded import rounded_model
 from pep_tf.training.state import reading_object, save_text
 from pep_tf.training.threshold_start import threshold_schedule
 from pep_tf.training.weights import whole_model
@@ -119,14 +122,19 @@ class Run:
             save_feature_counts(path, self.data.schema, count_features(self.data))
 
     def _uniform(self, stage: str, dim: int) -> Row:
-        """Trains a table of one width, of which nothing is pruned."""
-        model = self.model("none", dim)
+        """Trains a table of one width, of which nothing is pruned.
+
+        The full table, with which others are compared, is not rounded while it is trained.
+        """
+        dtype = self.config.stored_as(rounded=dim != self.config.embedding_dim)
+        with distributed.whole_tables() if rounds(dtype) else contextlib.nullcontext():
+            model = rounded_model(self.model("none", dim), dtype)
         result = self._fit(stage, model)
         model = whole_model(model)
         kind = "baseline" if dim == self.config.embedding_dim else "uniform"
         entries = self.config.entries(self.data.schema.num_features, dim)
         row = self._row(kind, "original", entries, model, result)
-        return self._export(stage, row, self._exporter(model))
+        return self._export(stage, row, self._exporter(model), dtype)
 
     def _small(self, stage: str, scheme: Scheme) -> Row:
         """Trains small tables in place of the embedding table."""
@@ -194,7 +202,7 @@ class Run:
                 self.config.budgets,
                 folder=work,
                 reporter=self.reporter,
-                dtype=self.config.export_dtype,
+                dtype=self.config.stored_as(),
             )
             for ticket in result.tickets:
                 ticket.save(self._ticket_path(ticket.budget))
@@ -237,7 +245,13 @@ class Run:
             ticket.export_keys(folder, metadata={"metrics": dataclasses.asdict(row)})
         return self._export(stage, row, ticket.export)
 
-    def _export(self, stage: str, row: Row, export: Callable[..., pathlib.Path]) -> Row:
+    def _export(
+        self,
+        stage: str,
+        row: Row,
+        export: Callable[..., pathlib.Path],
+        dtype: StoredAs | None = None,
+    ) -> Row:
         """Exports a trained model, in a folder of its own for each format; adds the bytes to the row.
 
         The export checks that what it wrote answers as the model does. Without a format to export in,
@@ -245,7 +259,7 @@ class Run:
         """
         if not distributed.is_leader():
             return row
-        dtype, sizes = self.config.export_dtype, []
+        dtype, sizes = dtype or self.config.stored_as(), []
         for kind in self.config.formats():
             folder = self.folder.export / (stage if kind == "savedmodel" else f"{stage}_{kind}")
             shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short

@@ -20,6 +20,7 @@ from pep_tf.export.requests import write_requests
 from pep_tf.export.version_folder import publish_version
 from pep_tf.layers import PackedEmbedding
 from pep_tf.paths import resolve
+from pep_tf.tables.packed.values import StoredAs
 
 SIGNATURE = "serving_default"
 
@@ -29,7 +30,7 @@ def export_any(
     folder: str | Path,
     *,
     examples: Any = None,
-    dtype: str = "float32",
+    dtype: StoredAs = "float32",
     format: str = "savedmodel",
     metadata: Mapping[str, Any] | None = None,
 ) -> Path:

@@ -10,9 +10,11 @@ from pep_tf.export.serving_module import ServingModule
 from pep_tf.export.tables import PackedTables, SeparateTables, Tables
 from pep_tf.export.tower import FrozenTower, Interaction
 from pep_tf.tables.packed import DTYPES, DenseTable, Entries, StoredTable, pack
+from pep_tf.tables.packed.values import LEARNED
 
 RowBlocks = np.ndarray | Iterable[np.ndarray]
 Table = RowBlocks | StoredTable
+_EXACT = ("float32", *LEARNED)  # whose answers are the model's: its matrices keep all bits
 
 
 def build_module(
@@ -20,9 +22,10 @@ def build_module(
     schema: FeatureSchema,
     table: Table,
     tower: Interaction,
-    first_order: RowBlocks | None = None,
+    first_order: Table | None = None,
     transform: RawTransform | None = None,
     dtype: str = "float32",
+    first_order_dtype: str | None = None,
     lite: bool = False,
     packed: bool = True,
 ) -> ServingModule:
@@ -31,12 +34,14 @@ def build_module(
     With `lite` the tower is float32 in numbers and arithmetic, whatever `dtype` and model say: LiteRT
     has no other kernels for it, and would unpack its matrices on load.
     """
-    if dtype not in DTYPES or (dtype != "float32" and not packed):
-        raise ValueError(
-            f"`dtype` must be one of {list(DTYPES)}, and 'float32' where `packed` is False."
-            f" Received: {dtype!r}"
-        )
-    tables = _tables(schema, table, first_order, dtype, packed)
+    dtypes = dtype, first_order_dtype or dtype
+    for own in dtypes:
+        if own not in DTYPES or (own != "float32" and not packed):
+            raise ValueError(
+                f"`dtype` must be one of {list(DTYPES)}, and 'float32' where `packed` is False."
+                f" Received: {own!r}"
+            )
+    tables = _tables(schema, table, first_order, dtypes, packed)
     if transform is not None:
         sizes = transform.schema.sizes
         if sizes != schema.sizes:
@@ -50,25 +55,36 @@ def build_module(
         num_fields=schema.num_fields,
         dim=tables.table.dim,
         has_first_order=first_order is not None,
-        dtype="float32" if lite or dtype == "float32" else "float16",
+        dtype="float32" if lite or dtype in _EXACT else "float16",
         float32=lite,
     )
     return ServingModule(schema, tables, frozen, dtype, transform)
 
 
 def _tables(
-    schema: FeatureSchema, table: Table, first_order: RowBlocks | None, dtype: str, packed: bool
+    schema: FeatureSchema,
+    table: Table,
+    first_order: Table | None,
+    dtypes: tuple[str, str],
+    packed: bool,
 ) -> Tables:
+    if isinstance(table, StoredTable) or isinstance(first_order, StoredTable):
+
+        def stored(own: Table, dtype: str, name: str) -> StoredTable:
+            if isinstance(own, StoredTable):
+                return own
+            return pack(_blocks(own, name), dtype=dtype, field_sizes=schema.sizes)
+
+        main = stored(table, dtypes[0], "table")
+        linear = None if first_order is None else stored(first_order, dtypes[1], "first_order")
+        _check_shapes(schema, main, linear)
+        return PackedTables(main, linear, schema)
     weights = None if first_order is None else _blocks(first_order, "first_order")
-    if isinstance(table, StoredTable):
-        alone = None if weights is None else pack(weights, dtype=dtype, field_sizes=schema.sizes)
-        _check_shapes(schema, table, alone)
-        return SeparateTables(table, alone)
     rows = _blocks(table, "table")
     if packed:
-        main, linear = Entries.of(rows), None if weights is None else Entries.of(weights)
-        _check_shapes(schema, main, linear)
-        return PackedTables(main, linear, dtype, schema)
+        entries = Entries.of(rows), None if weights is None else Entries.of(weights)
+        _check_shapes(schema, *entries)
+        return PackedTables.of(*entries, dtypes, schema)
     dense = DenseTable.of(rows), None if weights is None else DenseTable.of(weights)
     _check_shapes(schema, *dense)
     return SeparateTables(*dense)

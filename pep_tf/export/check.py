@@ -12,6 +12,7 @@ import tensorflow as tf
 from pep_tf.errors import RunError
 from pep_tf.export.precision import precision_of
 from pep_tf.extras import missing
+from pep_tf.tables.packed.values import LEARNED, StoredAs
 
 FORMATS = ("savedmodel", "litert")
 # Largest difference of a probability, by how the numbers are stored; int8 and int4 have no bar, their
@@ -21,6 +22,9 @@ _STORED = {
     ("litert", "float32"): 1e-5,  # other kernels, which sum in another order
     ("savedmodel", "float16"): 1e-3,
     ("litert", "float16"): 1e-3,
+    # Rounded in the model as well: just its numbers are stored.
+    **{("savedmodel", dtype): 1e-6 for dtype in LEARNED},
+    **{("litert", dtype): 1e-5 for dtype in LEARNED},
 }
 # By what the tower computes in. How often an intermediate result is rounded depends on the processor:
 # oneDNN's kernels for AMX keep 24 bits where others round to the 8 of a bfloat16, and the same tower
@@ -62,7 +66,9 @@ class Check(NamedTuple):
             )
         return cls(ids.numpy(), probability, precision)
 
-    def compare(self, answer: np.ndarray, format: str, dtype: str, where: Path) -> dict[str, Any]:
+    def compare(
+        self, answer: np.ndarray, format: str, dtype: StoredAs, where: Path
+    ) -> dict[str, Any]:
         """Facts for the model card: `rows` and `largest_difference` of a probability.
 
         Raises:
@@ -77,21 +83,24 @@ class Check(NamedTuple):
         return float(np.abs(answer - self.probability).max(initial=0))
 
 
-def require_close(difference: float, precision: str, format: str, dtype: str, where: Path) -> None:
+def require_close(
+    difference: float, precision: str, format: str, dtype: StoredAs, where: Path
+) -> None:
     """Raises RunError for answers that differ by too much for format, dtype and precision."""
-    tolerance = max(_STORED.get((format, dtype), np.inf), _COMPUTED[precision])
+    dtypes = {dtype} if isinstance(dtype, str) else {*dtype.values()}
+    tolerance = max(_COMPUTED[precision], *(_STORED.get((format, own), np.inf) for own in dtypes))
     if not difference <= tolerance:
         raise RunError(
             f"The {format} of dtype {dtype} for {where} does not answer as the trained model "
             f"does: an answer differs by {difference:.2e}, more than {tolerance:.0e}. "
-            f"Nothing was left there{_advice(dtype, precision)}."
+            f"Nothing was left there{_advice(dtypes, precision)}."
         )
 
 
-def _advice(dtype: str, precision: str) -> str:
+def _advice(dtypes: set[str], precision: str) -> str:
     """What comes nearer, of what is not in use already."""
-    options = [("export_dtype", dtype), ("precision", precision)]
-    better = [f"--{name}=float32" for name, used in options if used != "float32"]
+    options = [("export_dtype", dtypes), ("precision", {precision})]
+    better = [f"--{name}=float32" for name, used in options if used != {"float32"}]
     return f"; {' and '.join(better)} would come nearer" if better else ""
 
 

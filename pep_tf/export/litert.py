@@ -10,7 +10,7 @@ from tensorflow.lite.python.convert_phase import ConverterError
 
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import RunError
-from pep_tf.export.build_module import RowBlocks, Table, build_module
+from pep_tf.export.build_module import Table, build_module
 from pep_tf.export.check import Check, litert_answer
 from pep_tf.export.model_card import model_card, write_card
 from pep_tf.export.tower import Interaction
@@ -27,10 +27,11 @@ def export_litert(
     schema: FeatureSchema,
     table: Table,
     tower: Interaction,
-    first_order: RowBlocks | None = None,
+    first_order: Table | None = None,
     metadata: Mapping[str, Any] | None = None,
     check: Check | None = None,
     dtype: str = "float32",
+    first_order_dtype: str | None = None,
 ) -> Path:
     """Writes `<folder>/<latest + 1>/model.tflite`, which `ai-edge-litert` runs without Flex ops.
 
@@ -56,6 +57,7 @@ def export_litert(
         tower=tower,
         first_order=first_order,
         dtype=dtype,
+        first_order_dtype=first_order_dtype,
         lite=True,
     )
     if module.tower.precision != "float32":
@@ -69,8 +71,9 @@ def export_litert(
     card = {**model_card(module, metadata), "format": "litert"}
     card["ids"]["outside"] = f"the invocation fails with `{OUTSIDE}`, which names no field"
     if check is not None:
+        dtypes = {"table": dtype, "first_order": first_order_dtype or dtype}
         answer = litert_answer(content, module.inputs(check.ids))
-        card["check"] = check.compare(answer, "litert", dtype, resolve(folder))
+        card["check"] = check.compare(answer, "litert", dtypes, resolve(folder))
 
     def write(draft: Path) -> None:
         (draft / MODEL).write_bytes(content)

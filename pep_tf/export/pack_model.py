@@ -6,12 +6,13 @@ from pep_tf.errors import ModelError
 from pep_tf.layers import PackedEmbedding
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.tables.packed.pack import graph_bytes, pack
+from pep_tf.tables.packed.values import StoredAs, check_stored_as, dtype_of
 from pep_tf.training.layer_state import walk
 from pep_tf.training.pruned_tables import refuse_more
 from pep_tf.training.swap import keyed, swap_layers
 
 
-def packed(model: keras.Model, dtype: str = "float32") -> keras.Model:
+def packed(model: keras.Model, dtype: StoredAs = "float32") -> keras.Model:
     """A copy of a model with a `PackedEmbedding` in place of each embedding of this package.
 
     It answers as the model does, cannot be trained, and is as small in a `.keras` file, or exported
@@ -20,11 +21,11 @@ def packed(model: keras.Model, dtype: str = "float32") -> keras.Model:
     Args:
         model: any built model with a `PEPEmbedding` or a `TicketEmbedding`, such as
             `ticket.model()` after `fit`; it is left as it is.
-        dtype: how the entries are stored: `"float32"`, `"float16"`, `"int8"` or `"int4"`.
+        dtype: how the entries are stored, see `pep_tf.export`.
 
     Raises:
         ModelError: a model without such a layer, or one that cannot be made anew.
-        ValueError: an unknown `dtype`.
+        RunError: an unknown `dtype`.
 
     Example:
         >>> layers = [PEPEmbedding(1000, 16, name="item"), keras.layers.Flatten()]
@@ -36,11 +37,12 @@ def packed(model: keras.Model, dtype: str = "float32") -> keras.Model:
     layers = {key: x for key, x in tables.items() if not isinstance(x, PackedEmbedding)}
     if not layers and tables:
         return model  # packed before
+    check_stored_as(dtype, layers)
     for key, layer in layers.items():
         refuse_more(key, layer)
     widths = [layer.output_dim for layer in layers.values()]
     new = {
-        key: _packed_layer(key, layer, dtype, widths.count(layer.output_dim))
+        key: _packed_layer(key, layer, dtype_of(dtype, key), widths.count(layer.output_dim))
         for key, layer in layers.items()
     }
     by_layer = {id(layer): new[key] for key, layer in layers.items()}

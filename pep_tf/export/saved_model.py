@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pep_tf.data.raw import Examples, RawTransform
 from pep_tf.data.schema import FeatureSchema
-from pep_tf.export.build_module import RowBlocks, Table, build_module
+from pep_tf.export.build_module import Table, build_module
 from pep_tf.export.check import Check, saved_model_answer
 from pep_tf.export.model_card import MODEL_CARD, model_card, vocabulary_bytes, write_card
 from pep_tf.export.requests import sample_inputs, write_requests
@@ -25,12 +25,13 @@ def export_saved_model(
     schema: FeatureSchema,
     table: Table,
     tower: Interaction,
-    first_order: RowBlocks | None = None,
+    first_order: Table | None = None,
     transform: RawTransform | None = None,
     metadata: Mapping[str, Any] | None = None,
     examples: Examples | None = None,
     check: Check | None = None,
     dtype: str = "float32",
+    first_order_dtype: str | None = None,
     packed: bool = True,
 ) -> Path:
     """Writes the next version of a SavedModel: `<folder>/<latest + 1>/`.
@@ -48,7 +49,7 @@ def export_saved_model(
             float32 [n_i, d] in order, so that no N x d array is needed; or a `StoredTable` that has a
             form of its own.
         tower: the trained Keras model: `interact(embedded, first_order)` and `variables`.
-        first_order: effective first-order weights float32 [N, 1], or row blocks of them, or None.
+        first_order: effective first-order weights float32 [N, 1], or as `table`, or None.
         transform: raw columns to ids, for requests with raw features.
         metadata: JSON-ready facts for `model_card.json`, such as data set, split md5 and metrics.
         examples: `{raw column: values}`, a few rows of the log for the sample requests in
@@ -58,6 +59,8 @@ def export_saved_model(
             and the largest difference goes into the model card.
         dtype: how the surviving numbers are stored: `"float32"`, `"float16"`, `"int8"` or `"int4"`. With the
             latter two the matrices of the tower are float16; the arithmetic stays that of the model.
+            `"lsq8"` and `"lsq4"` name the form of a table that was rounded in training.
+        first_order_dtype: that of the first-order weights, if it is another.
         packed: False stores every number of the table, zeros too: the form to compare with.
 
     Returns:
@@ -76,6 +79,7 @@ def export_saved_model(
         first_order=first_order,
         transform=transform,
         dtype=dtype,
+        first_order_dtype=first_order_dtype,
         packed=packed,
     )
     samples = sample_inputs(module, examples)
@@ -90,8 +94,9 @@ def export_saved_model(
             "vocabulary_bytes": vocabulary_bytes(module),
         }
         if check is not None:
+            dtypes = {"table": dtype, "first_order": first_order_dtype or dtype}
             answer = saved_model_answer(draft, module.inputs(check.ids))
-            facts["check"] = check.compare(answer, "savedmodel", dtype, resolve(folder))
+            facts["check"] = check.compare(answer, "savedmodel", dtypes, resolve(folder))
         card = {**model_card(module, metadata), **facts}
         card["ids"]["outside"] = "the request fails with InvalidArgument, which names the field"
         write_card(card, draft)

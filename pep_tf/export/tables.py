@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +12,7 @@ from pep_tf.export.table_variables import TableVariables
 from pep_tf.tables.packed import Entries, FieldTable, PackedTable, StoredTable
 from pep_tf.tables.packed.octets import take
 from pep_tf.tables.packed.packed_table import FoundRows
-from pep_tf.tables.packed.pair import Form, SharedWeights, pack_pair
+from pep_tf.tables.packed.pair import SharedWeights, pack_pair
 
 
 class Tables(Protocol):
@@ -62,26 +62,41 @@ class PackedTables(tf.Module):
     more bit a place says which have one. Else the weights have an index of their own.
 
     Args:
-        table: entries of the embedding table.
-        first_order: those of the first-order weights, or None.
-        dtype: how values are stored, see `Values`.
+        packed: of the embedding.
+        weights: of the first-order weights, or None.
         schema: the fields.
+        occupied: bool [N], False where a row adds nothing; None: unknown.
     """
 
     def __init__(
-        self, table: Entries, first_order: Entries | None, dtype: str, schema: FeatureSchema
+        self,
+        packed: StoredTable,
+        weights: StoredTable | None,
+        schema: FeatureSchema,
+        occupied: np.ndarray | None = None,
     ) -> None:
         super().__init__(name="tables")
         columns = schema.column_fields
         self._middle = int(np.searchsorted(columns, _middle(schema.sizes)))
-        self.occupied = table.places
-        if first_order is not None:
-            self.occupied = table.places | first_order.places
-        packed, weights = pack_pair(table, first_order, dtype, schema.sizes)
+        self.occupied = np.ones(packed.num_rows, bool) if occupied is None else occupied
         self._table = TableVariables(packed, "table")
         self._first_order = None if weights is None else TableVariables(weights, "first_order")
         self.table = self._table.table
         self.first_order = self._first_order and self._first_order.table
+
+    @classmethod
+    def of(
+        cls,
+        table: Entries,
+        first_order: Entries | None,
+        dtypes: tuple[str, str],
+        schema: FeatureSchema,
+    ) -> Self:
+        """Of their entries; `dtypes` say how the values of each are stored, see `Values`."""
+        occupied = table.places
+        if first_order is not None:
+            occupied = table.places | first_order.places
+        return cls(*pack_pair(table, first_order, dtypes, schema.sizes), schema, occupied)
 
     def look_up(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
         batch = _Batch(rows, self._middle, check)
@@ -118,7 +133,7 @@ class _Batch:
         with tf.control_dependencies([self._check]):
             return tf.identity(self._rows)
 
-    def look_up(self, table: Form) -> tuple[tf.Tensor, FoundRows | None]:
+    def look_up(self, table: StoredTable) -> tuple[tf.Tensor, FoundRows | None]:
         """float32 [B F, d], and where the different rows were found, entry by entry."""
         if isinstance(table, FieldTable):
             rows, columns = self.checked, table.num_fields

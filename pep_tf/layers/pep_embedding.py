@@ -74,7 +74,7 @@ class PEPEmbedding(TableLayer):
         threshold_pull, threshold_target, threshold_learning_rate: see `Pull`, whose arguments
             `strength`, `target` and `learning_rate` they are.
         weights: V before training, float [N, d], in place of the initializer's.
-        mask_zero, combiner, field_sizes: see `TableLayer`. The granularities `"field"` and `"field_dim"`
+        mask_zero, combiner, field_sizes, stored_dtype: see `TableLayer`. The granularities `"field"` and `"field_dim"`
             need `field_sizes`.
 
     Call arguments:
@@ -95,6 +95,8 @@ class PEPEmbedding(TableLayer):
     Reference:
         Liu et al., "Learnable Embedding Sizes for Recommender Systems", ICLR 2021, arXiv 2101.07577.
     """
+
+    takes_steps = True
 
     def __init__(
         self,
@@ -117,6 +119,10 @@ class PEPEmbedding(TableLayer):
         super().__init__(input_dim, output_dim, **kwargs)
         if pruning not in PRUNING:
             raise ValueError(f"`pruning` must be one of {list(PRUNING)}. Received: {pruning!r}")
+        if pruning == "threshold" and self.steps is not None:
+            raise ValueError(
+                "`stored_dtype` is for pruning='none': a threshold moves what is kept."
+            )
         self.granularity = granularity_of(granularity)
         if self.granularity.by_field and self.field_sizes is None:
             raise ValueError(f"`field_sizes` must be given for granularity {granularity!r}.")
@@ -171,6 +177,8 @@ class PEPEmbedding(TableLayer):
             RowTable(variables)
         else:
             ShardedTable(variables, group, self.input_dim)
+        if self.steps is not None:
+            self.steps.build(self)
         self.built = True
 
     def _row_variable(self, name: str, shape: tuple[int, ...], initializer: Any) -> RowVariable:
@@ -210,6 +218,7 @@ class PEPEmbedding(TableLayer):
             # The number of distinct rows is padded to a few sizes, so XLA compiles few shapes.
             fused = rows.places is not None
             values = soft_threshold(values, rows.thresholds, self.gate, fused=fused)
+        values = self.as_stored(values, self._numbers(rows.ids))
         if rows.places is not None:
             values = expand(values, rows.places, self.compute_dtype, found.order)
         values = tf.cast(values, self.compute_dtype)
@@ -229,8 +238,12 @@ class PEPEmbedding(TableLayer):
         stored = tf.convert_to_tensor(self.thresholds)
         if not is_exported():
             stored = self.pull.on(stored)
-        groups = self.granularity.groups(self.table.row_table.numbers(found.ids), self.field_sizes)
+        groups = self.granularity.groups(self._numbers(found.ids), self.field_sizes)
         return stored if groups is None else tf.gather(stored, groups)
+
+    def _numbers(self, ids: tf.Tensor) -> tf.Tensor:
+        """The numbers of rows in the whole table, of those of this process."""
+        return self.table.row_table.numbers(ids)
 
     @property
     def embeddings(self) -> tf.Tensor:
@@ -259,7 +272,8 @@ class PEPEmbedding(TableLayer):
         The score is `|V| - g(s)`, positive where an entry is kept. Without pruning it is |E|.
         """
         if rows.thresholds is None:
-            return rows.table, tf.abs(rows.table)
+            values = self.as_stored(rows.table, self._numbers(rows.ids))
+            return values, tf.abs(values)
         score = tf.abs(rows.table) - self.gate(rows.thresholds)
         return tf.sign(rows.table) * tf.nn.relu(score), score
 
@@ -276,6 +290,11 @@ class PEPEmbedding(TableLayer):
     def row_blocks(self) -> Iterator[np.ndarray]:
         """E in row blocks float32 [n_i, d], in order."""
         return (block.numpy() for _, block, _ in self.blocks())
+
+    def begin_steps(self) -> None:
+        assert self.steps is not None
+        table = self.table.numpy()
+        self.steps.begin(table, np.ones(table.shape, bool))
 
     def get_config(self) -> dict[str, Any]:
         return {

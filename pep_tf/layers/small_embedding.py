@@ -97,6 +97,7 @@ class SmallEmbedding(TableLayer):
         return self.scheme.numbers
 
     def stored_form(self, dtype: str) -> SmallTable:
+        super().stored_form(dtype)  # which refuses those that round in training
         tables = {name: variable.numpy() for name, variable in self.tables.items()}
         return SmallTable.of(self.scheme, tables, dtype)
 

@@ -9,9 +9,13 @@ import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from pep_tf.data.schema import COMBINERS
+from pep_tf.errors import ModelError
 from pep_tf.numbers import whole, wholes
 from pep_tf.tables.distinct import wide
+from pep_tf.tables.learned_steps import LearnedSteps
+from pep_tf.tables.packed.stepped_table import SteppedTable
 from pep_tf.tables.packed.stored_table import StoredTable
+from pep_tf.tables.packed.values import LEARNED
 
 _REFUSED = {
     "lora_rank": "low-rank updates would be added to entries that pruning has removed",
@@ -33,9 +37,13 @@ class TableLayer(keras.layers.Layer):
             `keras_rs.layers.EmbedReduce`. Ids [B] are bags of one each.
         field_sizes: vocabulary sizes of the fields whose rows follow each other in the table, N in
             all; None for a table of one field.
+        stored_dtype: `"lsq8"` or `"lsq4"`: what is looked up is rounded to what will be stored, by steps
+            that are trained, see `LearnedSteps`; None: it is not.
 
     Attributes:
         prunable: whether it has thresholds that are trained.
+        takes_steps: whether it can have a `stored_dtype`.
+        steps: those by which it rounds, or None.
 
     Call arguments:
         inputs: ids of any shape, in [0, N); a `tf.RaggedTensor`, too, and with a combiner a
@@ -51,6 +59,7 @@ class TableLayer(keras.layers.Layer):
     """
 
     prunable = False
+    takes_steps = False
     built: bool
 
     def __init__(
@@ -61,6 +70,7 @@ class TableLayer(keras.layers.Layer):
         mask_zero: bool = False,
         combiner: str | None = None,
         field_sizes: Sequence[int] | None = None,
+        stored_dtype: str | None = None,
         **kwargs: Any,
     ) -> None:
         for name, reason in _REFUSED.items():
@@ -82,6 +92,13 @@ class TableLayer(keras.layers.Layer):
                 raise ValueError(
                     f"`field_sizes` must sum to input_dim={self.input_dim}. Received: {field_sizes}"
                 )
+        self.steps = None
+        if stored_dtype is not None:
+            if not self.takes_steps:
+                raise ValueError(
+                    f"`stored_dtype` is not for a {type(self).__name__} like this one."
+                )
+            self.steps = LearnedSteps(stored_dtype, self.field_sizes, self.output_dim)
         self.mask_zero, self.combiner = bool(mask_zero), combiner
         self.supports_masking = self.mask_zero
         self.autocast = False  # ids are not cast; the rows are
@@ -95,8 +112,41 @@ class TableLayer(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} must define `row_blocks`.")
 
     def stored_form(self, dtype: str) -> StoredTable | None:
-        """How its table is stored where it has a form of its own; see `Values` for `dtype`."""
-        return None
+        """How its table is stored where it has a form of its own; see `Values` for `dtype`.
+
+        Raises:
+            ModelError: a dtype by which its numbers are not rounded, while they are by another, or that
+                rounds them in training, which it did not.
+        """
+        own = None if self.steps is None else self.steps.dtype
+        if dtype != own and (dtype in LEARNED or (own and dtype != "float32")):
+            raise ModelError(
+                f"The numbers of {self.name!r} cannot be stored in {dtype}: they were trained as {own or 'float32'}. "
+                f"{own or dtype} is for tickets: `ticket.retrain(data, dtype={own or dtype!r})`."
+            )
+        if self.steps is None or dtype == "float32":
+            return None
+        return SteppedTable.of(
+            self.code_blocks(), self.steps.values().numpy(), dtype, self.field_sizes
+        )
+
+    def begin_steps(self) -> None:
+        """Starts its steps from the numbers that it has, as they are before rounding."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define `begin_steps` if it `takes_steps`."
+        )
+
+    def code_blocks(self) -> Iterator[np.ndarray]:
+        """The whole numbers of `row_blocks`, where it has steps."""
+        assert self.steps is not None
+        start = 0
+        for block in self.row_blocks():
+            yield self.steps.codes(block, start)
+            start += len(block)
+
+    def as_stored(self, values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """float32 [..., d] of rows of the table [...] as they are stored, in training too."""
+        return values if self.steps is None else self.steps.rounded(values, rows)
 
     def nnz(self) -> int:
         """Number of entries of the effective table that are not zero."""
@@ -172,6 +222,7 @@ class TableLayer(keras.layers.Layer):
             "mask_zero": self.mask_zero,
             "combiner": self.combiner,
             "field_sizes": self.field_sizes,
+            **({} if self.steps is None else {"stored_dtype": self.steps.dtype}),
         }
 
 

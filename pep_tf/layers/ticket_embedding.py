@@ -41,7 +41,7 @@ class TicketEmbedding(TableLayer):
         embeddings_regularizer, embeddings_constraint: of V * mask, as in `keras.layers.Embedding`.
             Those that do not work entry by entry, such as `MaxNorm`, take the memory of V at each
             step.
-        mask_zero, combiner, field_sizes: see `TableLayer`.
+        mask_zero, combiner, field_sizes, stored_dtype: see `TableLayer`.
 
     Call arguments:
         inputs, weights: see `TableLayer`.
@@ -59,6 +59,8 @@ class TicketEmbedding(TableLayer):
         >>> layer(np.array([2, 1, 0])).numpy().tolist()
         [[2.0, 3.0], [0.0, 0.0], [1.0, 0.0]]
     """
+
+    takes_steps = True
 
     def __init__(
         self,
@@ -124,14 +126,18 @@ class TicketEmbedding(TableLayer):
         self.rows = index("rows", self.num_rows, number)
         self.starts = index("starts", self.num_rows + 1, number)
         self.columns = index("columns", self._nnz, "uint8" if self.output_dim <= 256 else number)
+        if self.steps is not None:
+            self.steps.build(self)
         self.built = True
 
     def look_up(self, rows: tf.Tensor) -> tf.Tensor:
         if (held := self.entries.row_table.held) is not None:
             values = tf.reshape(held.values[0], [-1, self.output_dim])
-            return expand(values, held.places, self.compute_dtype, held.order)
+            dtype = self.compute_dtype if self.steps is None else "float32"
+            values = self.as_stored(expand(values, held.places, dtype, held.order), rows)
+            return tf.cast(values, self.compute_dtype)
         ids, places = distinct(tf.cast(rows, tf.int32))
-        return expand(self._rows_of(ids), places, self.compute_dtype)
+        return expand(self.as_stored(self._rows_of(ids), ids), places, self.compute_dtype)
 
     def pick(self, ids: tf.Tensor, size: tf.Tensor) -> Picked:
         """Entries of distinct rows int64 [U] come to where they are in the first of `size` rows."""
@@ -200,7 +206,7 @@ class TicketEmbedding(TableLayer):
 
     def nnz(self) -> int:
         """Number of entries that are not zero."""
-        return int(np.count_nonzero(self.entries.numpy()))
+        return int(np.count_nonzero(self.entries.numpy())) if self.steps is None else super().nnz()
 
     def row_blocks(self) -> Iterator[np.ndarray]:
         """V * mask in row blocks float32 [n_i, d], in order, each made when it is asked for."""
@@ -214,7 +220,22 @@ class TicketEmbedding(TableLayer):
             entries = slice(starts[low], starts[high])
             owners = np.repeat(rows[low:high] - first, np.diff(starts[low : high + 1]))
             block[owners, columns[entries]] = values[entries]
-            yield block
+            yield (
+                self.as_stored(block, tf.range(first, first + len(block))).numpy()
+                if self.steps
+                else block
+            )
+
+    def begin_steps(self) -> None:
+        assert self.steps is not None
+        table, places = (
+            np.zeros((self.input_dim, self.output_dim), np.float32),
+            self.places().numpy(),
+        )
+        table.flat[places] = self.entries.numpy()[: self._nnz, 0]
+        kept = np.zeros(table.shape, bool)
+        kept.flat[places] = True
+        self.steps.begin(table, kept)
 
     def get_config(self) -> dict[str, Any]:
         return {

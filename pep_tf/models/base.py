@@ -22,13 +22,14 @@ def first_order_weights(
             does, by Xavier's rule, since no gradient passes a threshold to a weight of zero.
             Without them the weights start at zero and all are kept.
     """
+    known = FieldIds(fields)  # which checks the fields as well
     start = {"pruning": "none", "embeddings_initializer": "zeros"}
     return PEPEmbedding(
-        FieldIds(fields).num_features,  # which checks the fields as well
+        known.num_features,
         1,
         dtype=dtype,
         name="first_order",
-        **(pruned or start),
+        **{"field_sizes": known.sizes, **(pruned or start)},
     )
 
 

@@ -111,6 +111,7 @@ class CoupledAdam(keras.optimizers.Optimizer):
         self._keep_tables(variables)
         super().build(variables)
         self._pulls: list[Pull | None] = [getattr(v, "pull", None) for v in variables]
+        self._decays = [getattr(v, "decays", True) for v in variables]  # steps of LSQ do not
         for pull in self._pulls:
             if pull is not None:
                 pull.switch(False)  # the L2 term takes its place
@@ -163,7 +164,8 @@ class CoupledAdam(keras.optimizers.Optimizer):
         index = self._get_variable_index(variable)
         rate, l2, target = self._constants(self._pulls[index], learning_rate)
         gradient = tf.cast(_dense(gradient), variable.dtype)
-        gradient += l2 * (variable - target)
+        if self._decays[index]:
+            gradient += l2 * (variable - target)
         m, n = self._m[index], self._n[index]
         self._apply(variable, m._value, n._value, gradient, rate)
 

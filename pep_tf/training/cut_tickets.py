@@ -56,6 +56,8 @@ def cut_tickets(
         }
         nnz = sum(table.nnz for table in kept.values())
         own_facts = dict(facts)
+        if storage is not None and storage.rounds:
+            own_facts[STORED_DTYPE] = storage.dtype
         if isinstance(budget, ByteBudget) and storage is not None:
             own_facts |= {
                 BYTE_BUDGET: list(budget),

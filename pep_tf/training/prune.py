@@ -11,6 +11,7 @@ import numpy as np
 from pep_tf.data import CTRData
 from pep_tf.distributed import agreed
 from pep_tf.errors import RunError, reading
+from pep_tf.tables.packed.values import StoredAs
 from pep_tf.training.budgets import total
 from pep_tf.training.inputs import check_inputs
 from pep_tf.training.loop import DELETE, Loop
@@ -55,7 +56,7 @@ def prune(
     *,
     folder: str | pathlib.Path | None = None,
     reporter: Reporter | None = None,
-    dtype: str = "float32",
+    dtype: StoredAs = "float32",
     until: int | None = None,
     run_id: str = "",
 ) -> PruneResult:
@@ -105,7 +106,7 @@ class _Run:
         budgets: Any,
         folder: PruneFolder | None,
         reporter: Reporter,
-        dtype: str,
+        dtype: StoredAs,
         run_id: str,
     ) -> None:
         if not model.built:

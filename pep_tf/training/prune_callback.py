@@ -10,6 +10,7 @@ from pep_tf import distributed
 from pep_tf.errors import RunError
 from pep_tf.layers import build_optimizer
 from pep_tf.numbers import real, whole
+from pep_tf.tables.packed.values import StoredAs
 from pep_tf.training.first_batch import before_first_step, is_built
 from pep_tf.training.progress import Printed, Reporter
 from pep_tf.training.prune_folder import Beginning, PruneFolder
@@ -86,7 +87,7 @@ class PruneCallback(keras.callbacks.Callback):
         check_every: int | None = None,
         *,
         stop: bool = True,
-        dtype: str = "float32",
+        dtype: StoredAs = "float32",
         folder: str | pathlib.Path | None = None,
         reporter: Reporter | None = None,
     ) -> None:

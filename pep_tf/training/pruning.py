@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from pep_tf.tables.packed.values import StoredAs
 from pep_tf.training.budgets import is_reached, resolve_table_budgets
 from pep_tf.training.build_fn import build_fn_of
 from pep_tf.training.cut_tickets import check_tickets, cut_tickets
@@ -50,7 +51,7 @@ class Pruning:
         reporter: Reporter,
         folder: PruneFolder | None = None,
         facts: dict[str, Any] | None = None,
-        dtype: str = "float32",
+        dtype: StoredAs = "float32",
     ) -> None:
         self._model, self._reporter, self.folder = model, reporter, folder
         self.tables = pruned_tables(model)

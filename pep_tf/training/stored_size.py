@@ -8,15 +8,22 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from pep_tf.errors import NumberError, RunError
+from pep_tf.errors import NumberError
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.models import CTRModel
 from pep_tf.numbers import Number
 from pep_tf.tables import BLOCK_ENTRIES
-from pep_tf.tables.packed import Entries, pack
+from pep_tf.tables.packed import Entries, SteppedTable, StoredTable, pack
 from pep_tf.tables.packed.pack import graph_bytes
 from pep_tf.tables.packed.pair import pack_pair
-from pep_tf.tables.packed.values import DTYPES, ITEM_BYTES
+from pep_tf.tables.packed.values import (
+    ITEM_BYTES,
+    LEARNED,
+    StoredAs,
+    check_stored_as,
+    dtype_of,
+    rounds,
+)
 from pep_tf.training.budgets import ByteBudget
 from pep_tf.training.layer_state import walk
 from pep_tf.training.swap import keyed
@@ -34,24 +41,23 @@ class StoredSize:
     Attributes:
         shapes: `{table: (N, d)}` of all tables, in the order of the model.
         cut: those of which a budget leaves something out.
-        dtype: how numbers are stored, see `Values`.
+        dtype: how numbers are stored, see `Values`; or that of each table.
         field_sizes: `{table: rows of each field}` of those that have fields.
         paired: whether the first table is stored together with first-order weights behind it.
     """
 
     shapes: Mapping[str, tuple[int, int]]
     cut: Sequence[str]
-    dtype: str = "float32"
+    dtype: StoredAs = "float32"
     field_sizes: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
     paired: bool = False
 
     def __post_init__(self) -> None:
-        """Raises RunError for an unknown dtype."""
-        if self.dtype not in DTYPES:
-            raise RunError(f"`dtype` must be one of {list(DTYPES)}. Received: {self.dtype!r}")
+        """Raises RunError for an unknown dtype, or one of a table that is not there."""
+        check_stored_as(self.dtype, self.shapes)
 
     @classmethod
-    def of_model(cls, model: keras.Model, cut: Sequence[str], dtype: str) -> Self:
+    def of_model(cls, model: keras.Model, cut: Sequence[str], dtype: StoredAs) -> Self:
         """Of a built model, whose tables go by `keyed`."""
         layers = keyed({path: x for path, x in walk(model) if isinstance(x, TableLayer)})
         paired = isinstance(model, CTRModel)
@@ -70,6 +76,11 @@ class StoredSize:
         return sum(4 * rows * dim for rows, dim in self.shapes.values())
 
     @property
+    def rounds(self) -> bool:
+        """Whether numbers are rounded in training."""
+        return rounds(self.dtype)
+
+    @property
     def entries(self) -> int:
         """Entries of the tables that are cut."""
         return sum(math.prod(self.shapes[key]) for key in self.cut)
@@ -83,30 +94,35 @@ class StoredSize:
 
     def bytes_of(self, masks: Masks) -> int:
         """Bytes of the tables under masks, to the byte."""
-        found = [Entries.of(_ones(shape, masks.get(key))) for key, shape in self.shapes.items()]
-        if self.paired:
-            table, *first_order = found
-            sizes = next(iter(self.field_sizes.values()))
-            forms: Any = pack_pair(
-                table, first_order[0] if first_order else None, self.dtype, sizes
-            )
+        found = {key: Entries.of(_ones(x, masks.get(key))) for key, x in self.shapes.items()}
+        if self.paired and not self.rounds:
+            (main, table), *first_order = found.items()
+            key, weights = first_order[0] if first_order else (main, None)
+            dtypes = self._dtype(main), self._dtype(key)
+            forms: Any = pack_pair(table, weights, dtypes, self.field_sizes[main])
             return sum(form.nbytes for form in forms if form is not None)
-        widths = [dim for _, dim in self.shapes.values()]
-        return sum(
-            pack(
-                own,
-                dtype=self.dtype,
-                field_sizes=self.field_sizes.get(key),
-                room=graph_bytes(widths.count(own.dim)),
-            ).nbytes
-            for key, own in zip(self.shapes, found, strict=True)
-        )
+        return sum(self._form(key, own).nbytes for key, own in found.items())
+
+    def _form(self, key: str, entries: Entries) -> StoredTable:
+        """A table by itself."""
+        dtype, sizes = self._dtype(key), self.field_sizes.get(key)
+        if dtype in LEARNED:
+            steps = np.ones((len(sizes or [0]), entries.dim), np.float32)
+            return SteppedTable.of(entries, steps, dtype, sizes)
+        alike = [dim for _, dim in self.shapes.values()].count(entries.dim)
+        room = 0 if self.paired else graph_bytes(alike)
+        return pack(entries, dtype=dtype, field_sizes=sizes, room=room)
+
+    def _dtype(self, key: str) -> str:
+        return dtype_of(self.dtype, key)
 
     def without(self, left_out: Collection[str]) -> int:
         """Bytes of the other tables, whole, each stored by itself."""
         return sum(
-            pack(_ones(shape, None), dtype=self.dtype, field_sizes=self.field_sizes.get(key)).nbytes
-            for key, shape in self.shapes.items()
+            pack(
+                _ones(x, None), dtype=self._dtype(key), field_sizes=self.field_sizes.get(key)
+            ).nbytes
+            for key, x in self.shapes.items()
             if key not in left_out
         )
 
@@ -129,9 +145,10 @@ class StoredSize:
                 f", of them all {n:,} numbers of {key!r}" for key, n in whole.items()
             )
             smaller = ["prune_linear"] if whole and self.paired else []
-            smaller += ["a smaller dtype"] if self.dtype != DTYPES[-1] else []
+            least = all(ITEM_BYTES[self._dtype(key)] < 1 for key in self.shapes)
+            smaller += [] if least else ["a smaller dtype"]
             raise NumberError(
-                f"A budget must be at least {smallest:,} bytes, which one entry takes in {self.dtype} "
+                f"A budget must be at least {smallest:,} bytes, which one entry takes in {self._dtype(self.cut[0])} "
                 f"with what else is stored{unpruned}. Received: {given}, {count:,} bytes"
                 + (f". Smaller by {' or by '.join(smaller)}." if smaller else "")
             )
@@ -139,13 +156,17 @@ class StoredSize:
 
     def _expected(self, left: int) -> int:
         """About how many entries fit into bytes: a number each, and the entropy of a random mask."""
-        most, item = self.entries, ITEM_BYTES[self.dtype]
+        most, item = self.entries, self._item_bytes
 
         def fits(count: int) -> bool:
             choices = math.lgamma(most + 1) - math.lgamma(count + 1) - math.lgamma(most - count + 1)
             return item * (count - 1) + choices / math.log(2) / 8 <= left
 
         return _largest(fits, most)
+
+    @property
+    def _item_bytes(self) -> float:
+        return min(ITEM_BYTES[self._dtype(key)] for key in self.cut)
 
     def cut_within(
         self, cut: Callable[[int], dict[str, np.ndarray]], budget: ByteBudget
@@ -156,7 +177,7 @@ class StoredSize:
             cut: a count to the masks that keep so many.
             budget: the bytes.
         """
-        most = min(self.entries, int(budget.bytes / ITEM_BYTES[self.dtype]))
+        most = min(self.entries, int(budget.bytes / self._item_bytes))
         return cut(_largest(lambda count: self.bytes_of(cut(count)) <= budget.bytes, most))
 
 

@@ -16,18 +16,21 @@ from pep_tf.data.arrays import as_data
 from pep_tf.errors import ModelError, RunError, TicketError
 from pep_tf.paths import resolve
 from pep_tf.seeding import seeded
+from pep_tf.tables.packed.values import StoredAs
 from pep_tf.training.build_fn import BuildFn
 from pep_tf.training.fit import FitResult, fit
 from pep_tf.training.kept_table import KeptTable
 from pep_tf.training.layer_state import load_own_files, load_own_weights, own_weights
 from pep_tf.training.progress import Reporter
+from pep_tf.training.rounded import rounded_model
 from pep_tf.training.settings import PRUNING_ALONE, Settings, refuse_idle
 from pep_tf.training.swap import Blueprint
 from pep_tf.training.ticket_file import read_ticket, write_ticket
 from pep_tf.training.trained_on import refuse_other_data
 from pep_tf.training.weights import joined
 
-# Facts of a ticket that was cut to a budget in bytes: the budget, and how its numbers are stored.
+# Facts of a ticket: a budget in bytes that it was cut to, and how its numbers are stored, where that budget
+# or its retraining goes by it.
 BYTE_BUDGET, STORED_DTYPE = "byte_budget", "stored_dtype"
 INITS = ("original", "trained", "random")
 
@@ -81,7 +84,12 @@ class Ticket:
         """The mask of the first table, bool [N, d]."""
         return next(iter(self.masks().values()))
 
-    def model(self, init: str = "original", build_fn: BuildFn | None = None) -> keras.Model:
+    def model(
+        self,
+        init: str = "original",
+        build_fn: BuildFn | None = None,
+        dtype: StoredAs | None = None,
+    ) -> keras.Model:
         """The model with a `TicketEmbedding` of what a mask keeps in place of each pruned table.
 
         Args:
@@ -89,9 +97,12 @@ class Ticket:
                 at the cut; `"random"`: new ones from Keras's global seed, but for what is not trained.
             build_fn: the function that the model was made by (see `prunable`), where it was and the
                 ticket comes from a file.
+            dtype: how numbers will be stored, by which `"lsq8"` and `"lsq4"` round them in the forward
+                pass; None: as the ticket was cut for.
 
         Raises:
             ValueError: an unknown `init`.
+            RunError: an unknown `dtype`.
             TicketError: a model that cannot be made, or that has another architecture: names the
                 layers that differ.
         """
@@ -100,6 +111,15 @@ class Ticket:
         layers = {key: table.layer() for key, table in self.tables.items()}
         with distributed.whole_tables():
             model, found = self._made(layers, build_fn)
+            self._start(found, layers, init)
+            return rounded_model(
+                model, self.facts.get(STORED_DTYPE, "float32") if dtype is None else dtype
+            )
+
+    def _start(
+        self, found: Mapping[str, keras.layers.Layer], layers: Mapping[str, Any], init: str
+    ) -> None:
+        """Gives a model's layers, by path, their weights."""
         values = self.trained if init == "trained" else self.initial
         tables = {table.path: key for key, table in self.tables.items()}
         for path, layer in found.items():
@@ -110,7 +130,6 @@ class Ticket:
                 table.load(layer, like, entries)
             else:
                 self._load(path, layer, values, init == "random")
-        return model
 
     def _made(
         self, layers: Mapping[str, keras.layers.Layer], build_fn: BuildFn | None
@@ -203,6 +222,7 @@ class Ticket:
         data: Any,
         *,
         init: str = "original",
+        dtype: StoredAs | None = None,
         settings: Settings | None = None,
         checkpoint: pathlib.Path | None = None,
         reporter: Reporter | None = None,
@@ -214,7 +234,7 @@ class Ticket:
 
         Args:
             data: the data that the ticket was pruned on; arrays or a Dataset with the same seed.
-            init: see `model`.
+            init, dtype: see `model`.
             settings: see `Settings`; its defaults are the paper's.
             checkpoint: file to write to and to go on from.
             reporter: receives the progress.
@@ -235,7 +255,9 @@ class Ticket:
         self.check_data(data)
         # For dropout, and for random weights, which must not be those that were pruned.
         with seeded(settings.seed + (init == "random")):
-            self.retrained, self.data = self.model(init), data
+            self.retrained, self.data = self.model(init, dtype=dtype), data
+        if dtype is not None:
+            self.facts = {**self.facts, STORED_DTYPE: dtype}
         self.result = fit(
             self.retrained,
             data,
@@ -250,14 +272,14 @@ class Ticket:
         self,
         folder: pathlib.Path | str,
         *,
-        dtype: str | None = None,
+        dtype: StoredAs | None = None,
         format: str = "savedmodel",
         metadata: Mapping[str, Any] | None = None,
     ) -> pathlib.Path:
         """Writes the retrained model to `<folder>/<version>/` and returns that folder.
 
-        The arguments and errors are those of `pep_tf.export`. Without `dtype`, numbers are stored as the
-        budget counted them if it was in bytes, else in float32.
+        The arguments and errors are those of `pep_tf.export`. Without `dtype`, numbers are stored as
+        `retrain` was told, as they were rounded in it, or as a budget in bytes counted them; else in float32.
 
         Raises:
             RunError: before `retrain`.

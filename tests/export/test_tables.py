@@ -38,7 +38,9 @@ def test_every_row_and_weight_comes_back(dim, kept, linear):
         "all": np.ones(ROWS, bool),
     }[linear]
     weights[~keep] = 0
-    tables = PackedTables(Entries.of([table]), Entries.of([weights]), "float32", schema_of(SIZES))
+    tables = PackedTables.of(
+        Entries.of([table]), Entries.of([weights]), ("float32", "float32"), schema_of(SIZES)
+    )
     rows = np.random.default_rng(2).permutation(np.append(np.arange(ROWS), np.arange(99)))
     embedded, first_order = spread(tables, rows)
     np.testing.assert_array_equal(embedded, table[rows])
@@ -50,7 +52,7 @@ def test_every_row_and_weight_comes_back(dim, kept, linear):
 @pytest.mark.parametrize("sizes", [(ROWS - 2, 1, 1), (1, 1, ROWS - 2), (1000, 1000, 1000)])
 def test_fields_are_halved_by_the_rows_that_a_batch_meets(sizes):
     table = sparse_table(ROWS, 5, 0.3)
-    tables = PackedTables(Entries.of([table]), None, "float32", schema_of(sizes))
+    tables = PackedTables.of(Entries.of([table]), None, ("float32", "float32"), schema_of(sizes))
     schema = FeatureSchema.of({f"f{i}": size for i, size in enumerate(sizes)})
     rows = (random_ids(schema, 200) + schema.offsets).astype(np.int32)
     embedded, first_order = tables.look_up(tf.constant(rows), tf.no_op())
@@ -62,11 +64,11 @@ def test_weights_share_the_index_of_the_table_where_that_saves_bytes():
     table = sparse_table(50_000, 16, 0.1)
     of_its_rows = table.any(axis=1, keepdims=True) * np.float32(0.5)
     everywhere = np.full((50_000, 1), 0.5, np.float32)
-    shared = PackedTables(
-        Entries.of([table]), Entries.of([of_its_rows]), "float32", schema_of([50_000])
+    shared = PackedTables.of(
+        Entries.of([table]), Entries.of([of_its_rows]), ("float32", "float32"), schema_of([50_000])
     )
-    apart = PackedTables(
-        Entries.of([table]), Entries.of([everywhere]), "float32", schema_of([50_000])
+    apart = PackedTables.of(
+        Entries.of([table]), Entries.of([everywhere]), ("float32", "float32"), schema_of([50_000])
     )
     assert isinstance(shared.first_order, SharedWeights)
     assert not isinstance(apart.first_order, SharedWeights)

@@ -82,7 +82,7 @@ def test_bytes_that_cannot_be_had_are_refused_with_those_that_can():
 
 
 def test_the_export_of_a_ticket_takes_what_was_counted(tmp_path):
-    dtype = "int4"
+    dtype = {"embedding": "int4", "first_order": "int8"}
     model = tiny.model("fm", seed=3)
     options = {"budgets": ["60%bytes", 12], "method": "magnitude", "dtype": dtype}
     tickets = pep_tf.prune(model, tiny.DATA, settings=tiny.settings(epochs=1), **options)

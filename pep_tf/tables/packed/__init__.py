@@ -7,5 +7,6 @@ from pep_tf.tables.packed.pack import FORMS as FORMS
 from pep_tf.tables.packed.pack import pack as pack
 from pep_tf.tables.packed.packed_table import PackedTable as PackedTable
 from pep_tf.tables.packed.shared_lookup import shared_lookup as shared_lookup
+from pep_tf.tables.packed.stepped_table import SteppedTable as SteppedTable
 from pep_tf.tables.packed.stored_table import StoredTable as StoredTable
 from pep_tf.tables.packed.values import DTYPES as DTYPES

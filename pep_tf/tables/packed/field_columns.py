@@ -37,15 +37,15 @@ class FieldColumns:
                 f"`field_sizes` must sum to the number of rows, {entries.num_rows}. Received a sum"
                 f" of {sum(field_sizes)}"
             )
-        survivors = _survivors(entries, field_sizes)
-        widths, piece = _widths(survivors.sum(axis=1), np.array(field_sizes), entries.dim)
+        kept = survivors(entries, field_sizes)
+        widths, piece = _widths(kept.sum(axis=1), np.array(field_sizes), entries.dim)
         # A stable sort puts survivors first, then columns that fill up.
-        order = np.argsort(~survivors, axis=1, kind="stable")
+        order = np.argsort(~kept, axis=1, kind="stable")
         pairs = zip(order, widths, strict=True)
         return cls([np.sort(own[:width]).tolist() for own, width in pairs], piece)
 
 
-def _survivors(entries: Entries, field_sizes: Sequence[int]) -> np.ndarray:
+def survivors(entries: Entries, field_sizes: Sequence[int]) -> np.ndarray:
     """bool [F, d]: whether the field has an entry in the column."""
     place = np.concatenate([[0], np.cumsum(entries.places)])
     masks = entries.masks()

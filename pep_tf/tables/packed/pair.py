@@ -42,39 +42,40 @@ Form = PackedTable | FieldTable | PrefixTable
 
 
 def pack_pair(
-    table: Entries, first_order: Entries | None, dtype: str, sizes: Sequence[int]
+    table: Entries, first_order: Entries | None, dtypes: tuple[str, str], sizes: Sequence[int]
 ) -> tuple[Form, Form | SharedWeights | None]:
     """The table and the first-order weights as they are stored.
 
     Args:
         table: entries of the embedding table.
         first_order: those of the first-order weights, or None.
-        dtype: how values are stored, see `Values`.
+        dtypes: how values of each are stored, see `Values`.
         sizes: rows of each field.
     """
+    dtype, own = dtypes
     if first_order is None:
         return pack(table, dtype=dtype, field_sizes=sizes), None
-    packed, weights = _by_entry(table, first_order, dtype)
+    packed, weights = _by_entry(table, first_order, dtypes)
     no_mask = without_mask(table, dtype, sizes, packed.nbytes)
     if no_mask is None:
         return packed, weights
-    alone = pack(first_order, dtype=dtype, field_sizes=sizes)
+    alone = pack(first_order, dtype=own, field_sizes=sizes)
     if no_mask.nbytes + alone.nbytes <= packed.nbytes + weights.nbytes:
         return no_mask, alone
     return packed, weights
 
 
 def _by_entry(
-    table: Entries, first_order: Entries, dtype: str
+    table: Entries, first_order: Entries, dtypes: tuple[str, str]
 ) -> tuple[PackedTable, PackedTable | SharedWeights]:
     """Both entry by entry, by one index where that saves bytes."""
-    occupied = table.places | first_order.places
+    (dtype, own), occupied = dtypes, table.places | first_order.places
     if first_order.dim == 1 and _worth_sharing(table, occupied):
         bits = first_order.places[occupied]
         packed = PackedTable.of(table.with_places(occupied), dtype=dtype, weights=bits)
-        return packed, SharedWeights.of(first_order, dtype, packed.weights_bytes)
+        return packed, SharedWeights.of(first_order, own, packed.weights_bytes)
     # What is worth a level is the same as for the table, of which these are a small part.
-    weights = PackedTable.of(first_order, dtype=dtype, level_worth=4 * table.nnz // 20)
+    weights = PackedTable.of(first_order, dtype=own, level_worth=4 * table.nnz // 20)
     return PackedTable.of(table, dtype=dtype), weights
 
 

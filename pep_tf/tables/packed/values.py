@@ -1,18 +1,47 @@
 """How the surviving numbers are stored: float32, float16, or int8 and int4 with a scale for each block."""
 
 import math
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.errors import RunError
 from pep_tf.tables.packed.octets import half, halves, take
 from pep_tf.tables.packed.stored_table import Arrays
 
-DTYPES = ("float32", "float16", "int8", "int4")
-ITEM_BYTES = dict(zip(DTYPES, (4, 2, 1, 0.5), strict=True))
-_LARGEST = {"int8": 127, "int4": 7}
+LARGEST = {"int8": 127, "int4": 7}
+# Rounded while they are trained (see `LearnedSteps`), and stored with as many bits as these.
+LEARNED = {"lsq8": "int8", "lsq4": "int4"}
+ROUNDED_LATER = ("float32", "float16", *LARGEST)
+DTYPES = (*ROUNDED_LATER, *LEARNED)
+ITEM_BYTES = dict(zip(DTYPES, (4, 2, 1, 0.5, 1, 0.5), strict=True))
+# How the numbers of all tables are stored, or those of each by its key.
+StoredAs = str | Mapping[str, str]
 _SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 _BLOCK = 64  # values that share a scale, or a row of more: of int8 a sixteenth of their bytes
+
+
+def dtype_of(dtype: StoredAs, table: str) -> str:
+    """How the numbers of the table of a key are stored; float32 where that is not told."""
+    return dtype if isinstance(dtype, str) else dtype.get(table, "float32")
+
+
+def rounds(dtype: StoredAs) -> bool:
+    """Whether numbers of a table are rounded while they are trained."""
+    return any(own in LEARNED for own in ([dtype] if isinstance(dtype, str) else dtype.values()))
+
+
+def check_stored_as(dtype: StoredAs, tables: Collection[str]) -> None:
+    """Raises RunError for an unknown dtype, or that of a table which is not there."""
+    by_table = {} if isinstance(dtype, str) else dtype
+    for own in (dtype,) if isinstance(dtype, str) else by_table.values():
+        if own not in DTYPES:
+            raise RunError(f"`dtype` must be one of {list(DTYPES)}. Received: {own!r}")
+    if unknown := sorted(set(by_table) - set(tables)):
+        raise RunError(
+            f"`dtype` must name tables of the model, {list(tables)}. Received: {unknown}"
+        )
 
 
 class Values:
@@ -46,6 +75,7 @@ class Values:
                 but one at least. The error is at most 1/254 of it. int4 has 7 in place of 127, two
                 numbers to a byte, and scales in float16; the maximum is that share of it, from a half
                 on, with which the sum of squared errors is the smallest, and what is above is cut.
+                Of lsq8 and lsq4 the values are whole numbers already, and have no scales here.
                 float16 is kept as the 16 bits of an int16, since LiteRT looks up no float16, in units
                 that make the largest value about 2^15.
             name: prefix of the arrays' names.
@@ -59,9 +89,12 @@ class Values:
             return {name: stored}, unit
         if dtype == "float32":
             return {name: values}, 1.0
+        if dtype in LEARNED:
+            whole = values.astype(np.int8)
+            return {name: _to_nibbles(whole) if LEARNED[dtype] == "int4" else whole}, 1.0
         first = np.arange(len(values)) if runs is None else _first_of_run(runs)
         width = values.shape[1] if values.ndim > 1 else None
-        blocks, most = first // _places_of_scale(width), _LARGEST[dtype]
+        blocks, most = first // _places_of_scale(width), LARGEST[dtype]
         scales, unit = _block_maxima(values, blocks) / np.float32(most), 1.0
         if dtype == "int4":
             in_units, unit = _to_float16(_nearest(values, blocks, scales, most))
@@ -88,7 +121,7 @@ class Values:
         if found.dtype == tf.int16:
             return self._of_float16(found)
         if self._scales is None:
-            return found
+            return tf.cast(found, tf.float32)
         first = at if first is None else first
         scales = take(self._scales, first // _places_of_scale(self._width))
         scales = self._of_float16(scales) if scales.dtype == tf.int16 else scales

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from pep_tf.data import CTRData
+from pep_tf.tables.packed.values import StoredAs
 from pep_tf.training.fit import fit
 from pep_tf.training.layer_state import walk
 from pep_tf.training.methods.unpruned import unpruned
@@ -25,7 +26,7 @@ def magnitude(
     *,
     folder: str | pathlib.Path | None = None,
     reporter: Reporter | None = None,
-    dtype: str = "float32",
+    dtype: StoredAs = "float32",
     rounds: bool = False,
 ) -> PruneResult:
     """Trains the model unpruned, as a baseline is trained, and cuts the tickets by |E|.

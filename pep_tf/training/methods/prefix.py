@@ -9,6 +9,7 @@ import numpy as np
 from pep_tf.data import CTRData
 from pep_tf.data.feature_counts import count_features
 from pep_tf.errors import RunError
+from pep_tf.tables.packed.values import StoredAs
 from pep_tf.training.fit import fit
 from pep_tf.training.layer_state import walk
 from pep_tf.training.methods.unpruned import unpruned
@@ -30,7 +31,7 @@ def prefix(
     *,
     folder: str | pathlib.Path | None = None,
     reporter: Reporter | None = None,
-    dtype: str = "float32",
+    dtype: StoredAs = "float32",
 ) -> PruneResult:
     """Trains the model unpruned, turns its table so that first columns hold most, and cuts rows short.
 

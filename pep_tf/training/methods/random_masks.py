@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from pep_tf.data import CTRData
+from pep_tf.tables.packed.values import StoredAs
 from pep_tf.training.methods.unpruned import unpruned
 from pep_tf.training.progress import Reporter
 from pep_tf.training.prune import PruneResult
@@ -23,7 +24,7 @@ def random_masks(
     *,
     folder: str | pathlib.Path | None = None,
     reporter: Reporter | None = None,
-    dtype: str = "float32",
+    dtype: StoredAs = "float32",
 ) -> PruneResult:
     """Cuts tickets of the same sizes as any other method would, at random by `settings.seed`.
 

@@ -7,6 +7,7 @@ import keras
 from pep_tf.data import CTRData
 from pep_tf.distributed import agreed, wait
 from pep_tf.errors import RunError
+from pep_tf.tables.packed.values import StoredAs
 from pep_tf.training.inputs import check_inputs
 from pep_tf.training.progress import Reporter, Silent
 from pep_tf.training.prune import facts_of
@@ -27,7 +28,7 @@ def unpruned(
     method: str,
     folder: PruneFolder | None,
     reporter: Reporter | None,
-    dtype: str,
+    dtype: StoredAs,
 ) -> Pruning:
     """The pruning of a model whose thresholds are so low that E is V, bit for bit, whatever is trained.
 

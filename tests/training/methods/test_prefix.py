@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import pep_tf
 from pep_tf.errors import RunError
+from pep_tf.export.check import saved_model_answer
 from pep_tf.export.inspect import inspect
 from pep_tf.training.methods.prefix import falling, rotation
 from pep_tf.training.weights import snapshot
@@ -40,7 +42,7 @@ def test_a_rotation_puts_most_into_the_first_columns():
 def test_tickets_keep_prefixes_and_start_from_the_weights_before_rotated(tmp_path):
     model = tiny.model("fm")
     before = snapshot(model)
-    options = {"budgets": [40, "13%bytes"], "method": "prefix", "dtype": "int4"}
+    options = {"budgets": [40, "13%bytes"], "method": "prefix", "dtype": "lsq4"}
     large, small = pep_tf.prune(model, tiny.DATA, settings=tiny.settings(epochs=2), **options)
     assert large.nnz == 40
     mask = large.masks()["embedding"]
@@ -55,7 +57,11 @@ def test_tickets_keep_prefixes_and_start_from_the_weights_before_rotated(tmp_pat
     rows = before["embedding/table"][whole]
     np.testing.assert_allclose(turned[whole] @ turned[whole].T, rows @ rows.T, atol=1e-6)
     small.retrain(tiny.DATA, init="trained", settings=tiny.settings(epochs=1))
-    sizes = inspect(small.export(tmp_path / "model"))["bytes"]
+    version = small.export(tmp_path / "model")
+    answers = saved_model_answer(version, {"ids": tiny.DATA.test.ids})
+    logits = small.retrained(tiny.DATA.test.ids, training=False)[:, 0]
+    np.testing.assert_allclose(answers, tf.sigmoid(logits), rtol=0, atol=1e-6)
+    sizes = inspect(version)["bytes"]
     stored = sizes["values"] + sizes["indices"] + sizes["first_order"]
     assert stored <= small.facts["stored_bytes"] <= 0.13 * 4 * 16 * 5
 
