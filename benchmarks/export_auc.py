@@ -27,7 +27,7 @@ from pep_tf.experiments.load_data import load_for_seed
 from pep_tf.experiments.report.reading import read_json
 from pep_tf.export.check import litert_answer
 from pep_tf.export.litert import MODEL
-from pep_tf.tables.packed.values import DTYPES
+from pep_tf.tables.packed.values import ROUNDED_LATER
 from pep_tf.training.metrics import metrics_of
 
 _ROWS = 8192
@@ -71,7 +71,7 @@ def measure(ticket: pep_tf.Ticket, data: CTRData) -> dict[str, Any]:
     found: dict[str, Any] = {"nnz": ticket.nnz, "budget": ticket.budget}
     with tempfile.TemporaryDirectory() as folder:
         for format in ("savedmodel", "litert"):
-            for dtype in DTYPES:
+            for dtype in ROUNDED_LATER:
                 version = ticket.export(Path(folder, format, dtype), dtype=dtype, format=format)
                 answers = np.concatenate([_answer(version, ids) for ids, _ in batches])
                 auc = metrics_of(labels, np.log(answers) - np.log1p(-answers)).auc

@@ -75,7 +75,8 @@ class Run:
             rows.append(self._stage(f"ticket_{ticket.budget}", self._retrain, ticket))
         results = Results(rows)
         results.save(self.folder.path)
-        self._remove(self.folder.work)
+        if not any(row.capped for row in rows):
+            self._remove(self.folder.work)
         return results
 
     def model(self, pruning: str, dim: int | None = None) -> CTRModel:
@@ -111,7 +112,9 @@ class Run:
 
     def _stage(self, name: str, work: Callable[..., Row], *arguments: Any) -> Row:
         if distributed.agreed(self.folder.has_row(name)):
-            return self.folder.row(name)
+            row = self.folder.row(name)
+            if not (row.capped and row.epochs < self.settings.epochs):
+                return row  # else it goes on from its checkpoint
         row = work(name, *arguments)
         self.folder.finish(name, row)
         return row

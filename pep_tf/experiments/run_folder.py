@@ -57,7 +57,7 @@ class RunFolder:
         Args:
             config: what is computed.
             data: what it is computed on; its identity is kept, and compared.
-            resume: take up the run that the folder holds.
+            resume: take up the run that the folder holds, perhaps with more epochs.
 
         Raises:
             RunError: a folder that holds another run, a run on other data, or the same one without
@@ -74,13 +74,17 @@ class RunFolder:
             save_text(path, json.dumps(config, indent=2) + "\n")
             return
         with reading_object(path, "choose another --run_dir") as found:
-            self._refuse_other(found, config)
+            before = found.get("epochs")
+            more = resume and isinstance(before, int) and config["epochs"] > before
+            self._refuse_other({**found, "epochs": config["epochs"]} if more else found, config)
         self._refuse_other_data(found.get("data"), config["data"], data)
         if not resume:
             raise RunError(
                 f"--run_dir={self.path} already holds this run. Add --resume to continue it, or "
                 "choose another folder."
             )
+        if more:
+            save_text(path, json.dumps(config, indent=2) + "\n")
 
     def _refuse_place(self, resume: bool) -> None:
         """Refuses to begin where other files are, and to resume where no run is."""
@@ -169,12 +173,13 @@ class RunFolder:
         save_text(path, json.dumps({**history, stage: checks}) + "\n")
 
     def finish(self, stage: str, row: Row) -> None:
-        """Keeps a stage's row; its checkpoint is no longer needed."""
+        """Keeps a stage's row; its checkpoint is no longer needed, unless more epochs may be asked for."""
         if not is_leader():
             return
         text = json.dumps(dataclasses.asdict(row), indent=2) + "\n"
         save_text(self._row(stage), text)
-        remove_checkpoint(self.checkpoint(stage))
+        if not row.capped:
+            remove_checkpoint(self.checkpoint(stage))
 
 
 def next_run_dir(parent: pathlib.Path, stem: str, resume: bool) -> pathlib.Path:

@@ -37,6 +37,7 @@ NOT_SEARCHED = {
     "baseline_dims": "a search trains no uniform tables",
     "method": "what is searched are thresholds",
     "export_dtype": "a search exports nothing; give it to the run of what the search found",
+    "first_order_dtype": "a search exports nothing; give it to the run of what the search found",
     "export_format": "a search exports nothing; give it to the run of what the search found",
 }
 

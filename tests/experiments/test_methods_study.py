@@ -28,9 +28,10 @@ def test_a_study_that_was_killed_goes_on_and_keeps_what_it_found(small, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(study, "Run", Killed)
         assert study.main(asked) != 0
-    ended = (tmp_path / "cells" / "uniform_seed_0" / "rows.json").stat().st_mtime_ns
+    done = tmp_path / "cells" / "uniform_seed_0_trial_0" / "60_5" / "rows.json"
+    ended = done.stat().st_mtime_ns
     assert study.main(asked) == 0
-    assert (tmp_path / "cells" / "uniform_seed_0" / "rows.json").stat().st_mtime_ns == ended
+    assert done.stat().st_mtime_ns == ended
     found = json.loads((tmp_path / "results.json").read_text())
     full, small_table = found["rows"]
     assert (full["stage"], small_table["method"]) == ("baseline", "hash")
@@ -41,6 +42,24 @@ def test_a_study_that_was_killed_goes_on_and_keeps_what_it_found(small, tmp_path
     expected = small_table["stored_test_auc"] - full["test_auc"]
     assert line["difference_to_full"] == pytest.approx(expected)
     assert line["capped"]
+    assert small_table["size"] == "60%bytes"
+
+
+def test_each_size_goes_by_the_best_trial_of_the_nearest_that_was_searched(tmp_path):
+    aucs = {0: (0.84, 0.8), 1: (0.85, 0.7), 2: (0.7, 0.82)}
+
+    class Known(study.Study):
+        def _cell(self, method, data, seed, number, sizes):
+            own = zip(study.SEARCHED, aucs[number], strict=True)
+            return {"rows": [{"size": s, "stored_validation_auc": auc} for s, auc in own]}
+
+    search = {}
+    chosen = Known(tmp_path, None, ["pep"], study.SIZES, 1, 3)._chosen("pep", None, search)
+    assert chosen == {1: ["10%bytes", "5%bytes", "3%bytes", "2%bytes"], 2: ["1%bytes"]}
+    assert search["pep"]["validation_auc"] == {
+        "3%bytes": [0.84, 0.85, 0.7],
+        "1%bytes": [0.8, 0.7, 0.82],
+    }
 
 
 def test_the_auc_is_that_of_what_is_stored(monkeypatch):

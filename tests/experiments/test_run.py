@@ -1,5 +1,6 @@
 """A run made from Python."""
 
+import dataclasses
 import json
 
 import pytest
@@ -85,3 +86,23 @@ def test_a_dry_run_measures_the_precision(monkeypatch):
     )
     assert "ms a step" in describe(small(precision="bfloat16"), tiny.DATA)
     assert made[0]["dtype"] == "mixed_bfloat16"
+
+
+def test_rows_at_the_cap_of_epochs_go_on_with_more_of_them(tmp_path):
+    def ended(folder, epochs):
+        changes = {"model": "fm", "method": "random", "no_retrain": True, "export_format": "none"}
+        changes |= {"epochs": epochs, "patience": 9, "checkpoint_every": 7, "batch_size": 32}
+        changes |= {"embedding_dim": 4, "budgets": ["50%"]}
+        config, own = make_config("tiny", 200, changes), RunFolder(folder)
+        own.open(dataclasses.asdict(config), tiny.DATA, resume=own.begun)
+        diary = Diary()
+        row = Run(config, tiny.DATA, own, diary)().rows[0]
+        assert row.capped
+        assert (row.epochs, own.checkpoint("baseline").exists()) == (epochs, True)
+        return row
+
+    ended(tmp_path / "one", 1)
+    further, straight = ended(tmp_path / "one", 2), ended(tmp_path / "other", 2)
+    assert (further.test_auc, further.best_epoch) == (straight.test_auc, straight.best_epoch)
+    with pytest.raises(RunError, match="epochs"):
+        ended(tmp_path / "one", 1)
