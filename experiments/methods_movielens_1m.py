@@ -58,16 +58,18 @@ CUT = {
 SIZES = ("10%bytes", "5%bytes", "3%bytes", "2%bytes", "1%bytes")
 SEARCHED = ("3%bytes", "1%bytes")
 CUT_SIZES = ("20%bytes", "10%bytes")
-# Of numbers that are rounded in training, and of those of small tables, which are not.
+# Of numbers that are rounded in training, and of those of small tables and the full one, which are not.
 TRIALS: tuple[dict[str, Any], ...] = (
     {"export_dtype": "lsq4"},
     {"export_dtype": "lsq8"},
     {"export_dtype": "lsq4", "learning_rate": 3e-3},
 )
 ROUNDED_LATER: tuple[dict[str, Any], ...] = ({}, {"export_dtype": "int4"}, {"learning_rate": 3e-3})
-UNIFORM = "uniform"
+FULL, UNIFORM = CONTROLS = ("full", "uniform")  # whose sizes are those of their widths
 METHODS: dict[str, dict[str, Any]] = {
-    UNIFORM: {"method": "random", "no_retrain": True},  # its tickets are not looked at
+    **dict.fromkeys(
+        CONTROLS, {"method": "random", "no_retrain": True}
+    ),  # tickets are not looked at
     "prefix": {"method": "prefix", "ticket_init": "trained"},
     "magnitude": {"method": "magnitude"},
     "pep": {"method": "pep"},
@@ -103,7 +105,7 @@ class Study:
         done: dict[str, Any] = {"search": {}, "cannot": {}, "rows": []}
         for seed in range(self.seeds):
             data = load_for_seed(self._common["dataset"], data_dir=self.data_dir, seed=seed)
-            for method in dict.fromkeys((UNIFORM, *self.methods)):
+            for method in dict.fromkeys((FULL, *self.methods)):
                 for number, sizes in self._chosen(method, data, done["search"]).items():
                     found = self._cell(method, data, seed, number, sizes)
                     told = {f"{method} {size}": why for size, why in found["cannot"].items()}
@@ -119,12 +121,12 @@ class Study:
         return CUT if self.cut else CONFIG
 
     def _trials(self, method: str) -> Sequence[dict[str, Any]]:
-        return (ROUNDED_LATER if method in SCHEMES else TRIALS)[: self.trials]
+        return (ROUNDED_LATER if method in (FULL, *SCHEMES) else TRIALS)[: self.trials]
 
     def _chosen(self, method: str, data: CTRData, search: dict[str, Any]) -> dict[int, list[str]]:
         """Which sizes are of the settings of which trial: that of the highest validation AUC on seed 0."""
         searched = [size for size in SEARCHED if size in self.sizes] or self.sizes[-1:]
-        if self.trials == 1 or method not in self.methods:
+        if self.trials == 1 or method == FULL:
             return {0: list(self.sizes)}
         if method not in search:
             tried: dict[str, list[float]] = {size: [] for size in searched}
@@ -145,20 +147,22 @@ class Study:
         self, method: str, data: CTRData, seed: int, number: int, sizes: Sequence[str]
     ) -> dict[str, Any]:
         """The rows of a method on one seed at some sizes, each from its file if it is done."""
-        found: dict[str, Any] = {"rows": [], "cannot": {}}
         path = self.out / "cells" / f"{method}_seed_{seed}_trial_{number}"
-        files = sorted(path.glob("*/rows.json"))
-        for file in files:
+        found: dict[str, Any] = {"rows": [], "cannot": {}}
+        left = list(sizes)
+        for file in sorted(path.glob("*/rows.json")):
             own = json.loads(file.read_text("utf-8"))
             found["rows"] += [row for row in own["rows"] if row["size"] in (*sizes, None)]
             found["cannot"] |= {k: v for k, v in own["cannot"].items() if k in sizes}
-            sizes = [size for size in sizes if size not in own["sizes"]]
-        if sizes and not (method == UNIFORM and files):
-            new = self._new(
-                path / "_".join(sizes).replace("%bytes", ""), method, data, seed, number, sizes
-            )
-            found = {"rows": found["rows"] + new["rows"], "cannot": found["cannot"] | new["cannot"]}
-        return found
+            left = [size for size in left if size not in own["sizes"]]
+        if not left or (method in CONTROLS and found["rows"]):
+            return found
+        name = "all" if method in CONTROLS else "_".join(left).replace("%bytes", "")
+        new = self._new(path / name, method, data, seed, number, left)
+        return {
+            "rows": found["rows"] + new["rows"],
+            "cannot": found["cannot"] | new["cannot"],
+        }
 
     def _new(
         self,
@@ -169,35 +173,25 @@ class Study:
         number: int,
         sizes: Sequence[str],
     ) -> dict[str, Any]:
-        started = time.time()
+        started, cannot = time.time(), dict[str, str]()
         settings = self._trials(method)[number]
         changes = {**self._common, **METHODS[method], **settings, "seed": seed}
-        if method == UNIFORM:
-            changes["baseline_dims"] = self._widths()
-        cannot = {size: why for size in sizes if (why := _refusal(changes, size, data))}
-        left = tuple(size for size in sizes if size not in cannot)
-        rows = self._rows(
-            path, method, changes | {"budgets": left[-1:] if method == UNIFORM else left}, data
-        )
-        told = {"method": method, "settings": settings}
+        if method in CONTROLS:
+            dims = DIMS[2:3] if self.cut else DIMS
+            changes |= {"budgets": sizes[-1:], "baseline_dims": dims if method == UNIFORM else ()}
+        else:
+            cannot = {size: why for size in sizes if (why := _refusal(changes, size, data))}
+            changes["budgets"] = tuple(size for size in sizes if size not in cannot)
+        rows = self._rows(path, method, changes, data)
         base = 4 * data.schema.num_features * (1 + self._common.get("embedding_dim", 64))
-        rows = [
-            {**told, "size": None if method == UNIFORM else _size(row, left, base), **row}
-            for row in rows
-        ]
+        for row in rows:
+            row["size"] = None if method in CONTROLS else _size(row, changes["budgets"], base)
+        rows = [{"method": method, "settings": settings} | row for row in rows]
         found = {"rows": rows, "cannot": cannot, "sizes": list(sizes)}
         save_text(path / "rows.json", json.dumps(found, indent=1) + "\n")
-        print(
-            f"{path.parent.name} {path.name}: {len(rows)} rows in {time.time() - started:.0f} s",
-            flush=True,
-        )
+        seconds = time.time() - started
+        print(f"{path.parent.name} {path.name}: {len(rows)} rows in {seconds:.0f} s", flush=True)
         return found
-
-    def _widths(self) -> Sequence[int]:
-        """Of the uniform tables beside the full one, which the others are compared with."""
-        if UNIFORM not in self.methods:
-            return ()
-        return DIMS[2:3] if self.cut else DIMS
 
     def _rows(
         self, path: pathlib.Path, method: str, changes: dict[str, Any], data: CTRData
@@ -207,21 +201,19 @@ class Study:
         config = make_config(data.name, data.train.num_rows, changes)
         folder = RunFolder(path)
         folder.open(dataclasses.asdict(config), data, resume=folder.begun)
-        if method != UNIFORM and not folder.has_row("baseline"):
+        if method != FULL and not folder.has_row("baseline"):
             folder.finish("baseline", self._baseline(config.seed))  # the same table, trained once
         Run(config, data, folder, Silent())()
         exported = [_measured(version, data) for version in sorted((path / "export").glob("*/1"))]
         return [
             row
             for row in exported
-            if (row["stage"] in ("baseline", "uniform")) == (method == UNIFORM)
+            if (row["stage"] in ("baseline", "uniform")) == (method in CONTROLS)
         ]
 
     def _baseline(self, seed: int) -> Row:
         """The uniform table of full width on a seed, which is done before other methods."""
-        cells = (self.out / "cells").glob(f"{UNIFORM}_seed_{seed}_trial_*/*")
-        folders = map(RunFolder, sorted(cells))
-        return next(folder.row("baseline") for folder in folders if folder.has_row("baseline"))
+        return RunFolder(self.out / "cells" / f"{FULL}_seed_{seed}_trial_0" / "all").row("baseline")
 
 
 def _part(size: str) -> float:

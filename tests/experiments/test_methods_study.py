@@ -28,7 +28,7 @@ def test_a_study_that_was_killed_goes_on_and_keeps_what_it_found(small, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(study, "Run", Killed)
         assert study.main(asked) != 0
-    done = tmp_path / "cells" / "uniform_seed_0_trial_0" / "60_5" / "rows.json"
+    done = tmp_path / "cells" / "full_seed_0_trial_0" / "all" / "rows.json"
     ended = done.stat().st_mtime_ns
     assert study.main(asked) == 0
     assert done.stat().st_mtime_ns == ended
@@ -71,4 +71,4 @@ def test_the_auc_is_that_of_what_is_stored(monkeypatch):
 
 def test_an_unknown_method_is_refused(tmp_path, capsys):
     assert study.main([f"--out={tmp_path}", "--methods=mgqe"]) == 1
-    assert "`methods` must be some of uniform, prefix" in capsys.readouterr().err
+    assert "`methods` must be some of full, uniform, prefix" in capsys.readouterr().err
