@@ -178,7 +178,7 @@ class Study:
         changes = {**self._common, **METHODS[method], **settings, "seed": seed}
         if method in CONTROLS:
             dims = DIMS[2:3] if self.cut else DIMS
-            changes |= {"budgets": sizes[-1:], "baseline_dims": dims if method == UNIFORM else ()}
+            changes |= {"budgets": sizes[:1], "baseline_dims": dims if method == UNIFORM else ()}
         else:
             cannot = {size: why for size in sizes if (why := _refusal(changes, size, data))}
             changes["budgets"] = tuple(size for size in sizes if size not in cannot)
