@@ -105,7 +105,7 @@ class ServingModule(tf.Module):
             rows = self._lite_rows(self._in_order(inputs["ids"], values))
             return self.answer(rows, rows.op, values)
 
-        return tf.function(answer).get_concrete_function(**self._specs)
+        return tf.function(answer, autograph=False).get_concrete_function(**self._specs)
 
     def rows(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
         """Table rows int32 [B, F] of per-field ids, and what fails where an id is out of range."""

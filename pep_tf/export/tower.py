@@ -104,7 +104,7 @@ def _trace(
 ) -> Any:
     embedded = tf.TensorSpec([None, num_fields, dim], tf.float32)
     weights = tf.TensorSpec([None, num_fields, 1], tf.float32) if has_first_order else None
-    return tf.function(interact).get_concrete_function(embedded, weights)
+    return tf.function(interact, autograph=False).get_concrete_function(embedded, weights)
 
 
 def _variables_read(model: Interaction, traced: Any) -> list[Any]:

@@ -198,7 +198,9 @@ class PEPEmbedding(TableLayer):
         own = slice(None)
         if group is not None and shape != whole:  # the rows of this worker, of the same draw
             own = slice(group.rank, None, group.size)
-        draw = tf.function(lambda: self.embeddings_initializer(whole, dtype=dtype)[own])
+        draw = tf.function(
+            lambda: self.embeddings_initializer(whole, dtype=dtype)[own], autograph=False
+        )
         return draw.get_concrete_function()()  # called itself, it warns of many tables
 
     def _initial_thresholds(self, shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:

@@ -4,7 +4,7 @@ import math
 import pathlib
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -70,17 +70,23 @@ class Loop:
         self._full = min(settings.batch_size, split.num_rows)
         self._split, self._settings, self._data = split, settings, data
         self._batches: Any = None
-        self._train = tf.function(self._train_steps, reduce_retracing=True)
+        self._train = self._compiled()
         if (group := distributed.current()) is not None:
             refuse_what_cannot_be_shared(model, self._full, group)
             check_replicas(group, self._variables(), stage)
 
+    def _compiled(self) -> Callable[[Any, tf.Tensor], tf.Tensor]:
+        """`_train_steps` as a graph; like Keras's `fit`, without AutoGraph, which takes a second."""
+        return tf.function(self._train_steps, reduce_retracing=True, autograph=False)
+
     def _train_steps(self, batches: Any, count: tf.Tensor) -> tf.Tensor:
         """Takes `count` batches; returns the mean of their losses."""
-        total = tf.zeros(())
-        for _ in tf.range(count):
-            batch = next(batches)
-            total += train_step(self.model, self.optimizer, *batch, full=self._full)
+
+        def step(taken: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            loss = train_step(self.model, self.optimizer, *next(batches), full=self._full)
+            return taken + 1, total + loss
+
+        _, total = tf.while_loop(lambda taken, _: taken < count, step, (0, tf.zeros(())))
         return total / tf.cast(count, tf.float32)
 
     def run(self, steps: int) -> float:
@@ -135,7 +141,7 @@ class Loop:
         )
         give_up_xla()
         self._batches = None  # a batch was taken that trained nothing
-        self._train = tf.function(self._train_steps, reduce_retracing=True)
+        self._train = self._compiled()
 
     def _check(self, loss: float, count: int) -> None:
         if not math.isfinite(loss):

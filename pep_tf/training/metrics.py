@@ -79,7 +79,7 @@ class Evaluator:
     def __init__(self, model: keras.Model, batch_size: int = 8192) -> None:
         self._batch_size, self._group = batch_size, distributed.current()
         self._model = model
-        self._logits = tf.function(self._own_logits, reduce_retracing=True)
+        self._logits = tf.function(self._own_logits, reduce_retracing=True, autograph=False)
 
     def _own_logits(self, ids: tf.Tensor) -> tf.Tensor:
         """Logits of a batch, of this worker's share of it where there are several."""

@@ -54,7 +54,7 @@ class Nonzeros:
     def __call__(self) -> Seen:
         """One look at the table as it stands."""
         if self._look is None:  # called itself, it warns of many tables
-            self._look = tf.function(self._looked_at).get_concrete_function()
+            self._look = tf.function(self._looked_at, autograph=False).get_concrete_function()
         count, table, thresholds = self._look()
         rows = self._embedding.table.row_table
         if isinstance(rows, ShardedTable):

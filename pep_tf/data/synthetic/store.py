@@ -106,7 +106,7 @@ def _table_rows(source: RowSource, transform: Transform) -> np.ndarray:
     """Row of a store's table, int64, of each feature of the source in order."""
     sizes, offsets, found = source.schema.sizes, transform.schema.offsets, []
     per_field: list[list[np.ndarray]] = [[] for _ in sizes]
-    mapped = tf.function(transform, reduce_retracing=True)
+    mapped = tf.function(transform, reduce_retracing=True, autograph=False)
     for start in range(0, max(sizes), _TOKENS_AT_ONCE):
         count = min(_TOKENS_AT_ONCE, max(sizes) - start)
         raw = {}
