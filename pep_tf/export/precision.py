@@ -19,7 +19,9 @@ def precision_of(function: Callable[..., Any], *inputs: tf.TensorSpec | None) ->
         function: takes and gives tensors.
         *inputs: their shapes and types.
     """
-    return graph_precision(tf.function(function, autograph=False).get_concrete_function(*inputs).graph)
+    return graph_precision(
+        tf.function(function, autograph=False).get_concrete_function(*inputs).graph
+    )
 
 
 def graph_precision(graph: tf.Graph) -> str:

@@ -46,6 +46,7 @@ def test_writes_every_result(finished):
     assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
     assert "test AUC" in out
     assert "device:" in err
+    assert not re.search("^[EW][0-9]{4}", err, re.MULTILINE)  # of TensorFlow's own
 
 
 def test_a_saved_model_needs_neither_the_package_nor_keras(finished):
@@ -281,7 +282,7 @@ def test_options_of_a_model(tmp_path):
     flags = ["--dataset=synthetic-avazu", "--rows=3000", "--num_features=300", "--embedding_dim=4"]
     flags += ["--epochs=1", "--prune_epochs=1", "--budgets=20%", "--notensorboard"]
     flags += ["--model=dcn", "--cross_layers=1", "--cross_rank=5", "--mlp_widths=8"]
-    code, _, err = run(*flags, f"--run_dir={folder}")
+    code, _, err = called(*flags, f"--run_dir={folder}")
     assert code == 0, err
     rows = json.loads((folder / "results.json").read_text("utf-8"))
     assert [row["model"] for row in rows] == ["dcn", "dcn"]
@@ -290,4 +291,3 @@ def test_options_of_a_model(tmp_path):
     mlp = width * 8 + 8 + 4 * 8 + 8 + 1
     assert {row["tower"] for row in rows} == {cross + logit + mlp}
     assert "DCN on synthetic-avazu" in (folder / "report.html").read_text("utf-8")
-    assert not re.search("^[EW][0-9]{4}", err, re.MULTILINE)  # of TensorFlow's own

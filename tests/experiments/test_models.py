@@ -61,7 +61,7 @@ def test_a_whole_run(name, tmp_path):
 @pytest.mark.parametrize("name", models_with("embedding"))
 def test_in_mixed_precision(name, tmp_path, dtype_policy):
     dtype_policy("mixed_bfloat16")
-    config = config_of(name, precision="bfloat16", no_retrain=True)
+    config = config_of(name, precision="bfloat16", no_retrain=True, export_format="none")
     folder = RunFolder(tmp_path / "run")
     folder.open(dataclasses.asdict(config), tiny.DATA, resume=False)
     _, ticket = Run(config, tiny.DATA, folder, Silent())().rows
