@@ -26,12 +26,13 @@ class Route:
         rows: those that are asked for, int32 of any shape.
 
     Attributes:
-        asked: rows of this worker's part that others, and itself, have asked it for, int32 [n].
+        asked: rows of this worker's part that others, and itself, have asked it for, int32 [n]; where
+            a part is filled up, any of them once more, whose gradient is then 0.
     """
 
     def __init__(self, group: Group, rows: tf.Tensor) -> None:
         self._group = group
-        ids, self._places = distinct(rows)
+        ids, places = distinct(rows)
         owner = ids % group.size
         order = tf.argsort(owner, stable=True)
         owners = tf.gather(owner, order)
@@ -39,31 +40,23 @@ class Route:
         self._slots, self._kind = padded_size(group.most(tf.reduce_max(counts)))
         first = tf.cumsum(counts, exclusive=True)
         slot = owners * self._slots + tf.range(tf.size(ids)) - tf.gather(first, owners)
-        self._slot = tf.scatter_nd(order[:, None], slot, tf.shape(ids))
+        slot = tf.scatter_nd(order[:, None], slot, tf.shape(ids))
+        self._places = tf.gather(slot, places)
         asked = tf.tensor_scatter_nd_update(
-            tf.fill([group.size * self._slots], _NOBODY), self._slot[:, None], ids // group.size
+            tf.fill([group.size * self._slots], _NOBODY), slot[:, None], ids // group.size
         )
         received = self._swapped(asked[:, None])[:, 0]
-        self._answered = tf.where(received != _NOBODY)
-        self.asked = tf.gather_nd(received, self._answered)
+        some = tf.maximum(tf.reduce_max(received), 0)
+        self.asked = tf.where(received == _NOBODY, some, received)
 
     def back(self, values: tf.Tensor) -> tf.Tensor:
         """Values of the rows `asked`, [n, d], to those that a batch asked for, [..., d]; differentiable."""
 
         @tf.custom_gradient
         def exchanged(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-            def gradient(upstream: tf.Tensor) -> tf.Tensor:
-                slots = self._filled(self._slot[:, None], upstream)
-                return tf.gather_nd(self._swapped(slots), self._answered)
-
-            slots = self._swapped(self._filled(self._answered, values))
-            return tf.gather(slots, self._slot), gradient
+            return self._swapped(values), self._swapped
 
         return expand(exchanged(values), self._places, values.dtype)
-
-    def _filled(self, index: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-        shape = [self._group.size * self._slots, values.shape[1]]
-        return tf.scatter_nd(index, values, tf.cast(shape, index.dtype))
 
     def _swapped(self, values: tf.Tensor) -> tf.Tensor:
         """[W x slots, d]: part j goes to worker j, part i comes from worker i."""
