@@ -78,7 +78,7 @@ class Group:
     Args:
         size: number of workers.
         rank: of this one, from 0.
-        tables: which tables are sharded: all (`"sharded"`), none (`"replicated"`), or the large ones
+        tables: which tables are sharded: all that have a row for each (`"sharded"`), none (`"replicated"`), or the large ones
             (`"auto"`).
         here: how many of them share this one's host.
 
@@ -98,7 +98,7 @@ class Group:
 
     def shards(self, rows: int) -> bool:
         """Whether each worker has its own part of a table of so many rows."""
-        return rows >= {AUTO: SHARDED_FROM, SHARDED: 1}.get(self.tables, rows + 1)
+        return rows >= {AUTO: SHARDED_FROM, SHARDED: self.size}.get(self.tables, rows + 1)
 
     def sum(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
         """The sums over all workers, as one message for each type; the same bits on all of them."""
