@@ -78,8 +78,8 @@ class Group:
     Args:
         size: number of workers.
         rank: of this one, from 0.
-        tables: which tables are sharded: all that have a row for each (`"sharded"`), none (`"replicated"`), or the large ones
-            (`"auto"`).
+        tables: which tables are sharded: all that have a row for each worker (`"sharded"`), none
+            (`"replicated"`), or the large ones (`"auto"`).
         here: how many of them share this one's host.
 
     Attributes:

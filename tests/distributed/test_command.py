@@ -1,19 +1,27 @@
-"""The command on workers that it starts: one is killed, all are started again."""
+"""Workers of which one is killed: the command starts all again; under `TF_CONFIG` alone the others end."""
 
 import os
 import pathlib
 import signal
+import time
 
 import pytest
 
+from pep_tf.distributed.join import LOST
 from tests.distributed import namespace, steps
 from tests.distributed.test_steps import check_run
 from tests.experiments.command import wait_for
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tables", ["replicated", "sharded"])
-def test_a_killed_worker(tmp_path, tables):
+@pytest.mark.parametrize(
+    ("tables", "moment"),
+    [
+        ("replicated", "checkpoint.safetensors"),
+        ("sharded", "checkpoint.*.1of2.safetensors.*.tmp"),  # while it writes its part
+    ],
+)
+def test_a_killed_worker(tmp_path, tables, moment):
     table, run = steps.table(tmp_path / "rows.csv"), tmp_path / "run"
     ended = namespace.start(
         *("-m", "pep_tf.experiments.main", f"--dataset={table}", *steps.FLAGS),
@@ -25,7 +33,9 @@ def test_a_killed_worker(tmp_path, tables):
             f"--run_dir={run}",
         ),
     )
-    wait_for(run / "work/prune/checkpoint.safetensors")
+    until = time.monotonic() + 400
+    while not any((run / "work/prune").glob(moment)):
+        assert time.monotonic() < until, "no such file"
     os.kill(_worker(ended.process.pid, 1), signal.SIGKILL)
     found = ended(800)
     assert found.returncode == 0, found.stderr[-3000:]
@@ -34,11 +44,29 @@ def test_a_killed_worker(tmp_path, tables):
     check_run(run, table, tmp_path / "one", "--dense_below=0")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_lost_without_a_launcher(tmp_path, rank):
+    ended = namespace.start("-m", "tests.distributed.steps", "2", str(tmp_path), "fm")
+    wait_for(tmp_path / "fm.safetensors")
+    os.kill(_children(ended.process.pid)[rank], signal.SIGKILL)
+    killed = time.monotonic()
+    found = ended(60)
+    assert time.monotonic() - killed < 30
+    assert found.returncode == LOST
+    assert f"error: worker {1 - rank} ends, as " in found.stderr
+
+
+def _children(process: int) -> list[int]:
+    told = pathlib.Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(child) for child in told.split()]
+
+
 def _worker(launcher: int, rank: int) -> int:
     """The process of a worker."""
-    children = pathlib.Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    children = _children(launcher)
     for child in children:
         environment = pathlib.Path(f"/proc/{child}/environ").read_bytes()
         if f'"index": {rank}'.encode() in environment:
-            return int(child)
+            return child
     raise AssertionError(children)
