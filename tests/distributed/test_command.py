@@ -18,7 +18,7 @@ from tests.experiments.command import wait_for
     ("tables", "moment"),
     [
         ("replicated", "checkpoint.safetensors"),
-        ("sharded", "checkpoint.*.1of2.safetensors.*.tmp"),  # while it writes its part
+        ("sharded", ".checkpoint.*.1of2.safetensors.*.tmp"),  # while it writes its part
     ],
 )
 def test_a_killed_worker(tmp_path, tables, moment):
