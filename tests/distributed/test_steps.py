@@ -135,4 +135,6 @@ def check_run(run, table, one, *flags):
     assert masks[0].sum() == masks[1].sum() == int(ticket.stem.removeprefix("ticket_"))
     assert (masks[0] != masks[1]).sum() <= 2
     assert (run / "export" / ticket.stem / "1/saved_model.pb").exists()
-    assert not list(run.rglob("*of2*"))
+    assert not (run / "work/prune").exists()
+    for shard in run.rglob("*of2*"):  # of a row at its cap of epochs, which may go on
+        assert shard.with_name(f"{shard.name.partition('.')[0]}.safetensors").exists()
