@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.transforms import Bbox
 
 from pep_tf.experiments import text
 from pep_tf.experiments.report import drawing
@@ -69,8 +70,6 @@ def _plot(
             else:
                 _series(axes, uniform, other, "s", "uniform tables")
                 _series(axes, tickets, own, "o", kind)
-                _name_points(axes, tickets, uniform, drawing.colour("ink"))
-                _name_points(axes, uniform, tickets, other)
                 for point in uniform:
                     if point.line.baseline:  # below the labels, which have a ground of their own
                         axes.axhline(point.y, color=other, linestyle=":", linewidth=1, zorder=1.2)
@@ -82,6 +81,8 @@ def _plot(
             return
         axes.margins(x=0.16, y=0.16)  # room for the names of the outer points
         axes.autoscale_view()
+        if not several:
+            _name_points(axes, tickets, uniform)
         drawing.log_axis(axes.xaxis, cost.form)
         axes.set(xlabel=cost.label, ylabel="test AUC")
         if several:
@@ -126,24 +127,44 @@ def _series(
             axes.plot([x] * len(each), each, ".", color=colour, markersize=2.5)
 
 
-def _name_points(axes: Any, points: Sequence[_Point], others: Sequence[_Point], ink: str) -> None:
-    """Names each point, on the side where the other curve is not."""
-    curve = sorted((x, y) for _, x, y in others)
-    for line, x, y in points:
+def _name_points(axes: Any, tickets: Sequence[_Point], uniform: Sequence[_Point]) -> None:
+    """Names each point on the side where the other curve is not, or where there is room."""
+    marks = axes.transData.transform([(x, y) for _, x, y in (*tickets, *uniform)])
+    pixel = axes.figure.dpi / 72  # of a point of the font
+    taken = [Bbox.from_bounds(x, y, 0, 0).padded(3 * pixel) for x, y in marks]
+    for (line, x, y), (left, bottom) in zip((*tickets, *uniform), marks, strict=True):
         row, higher = line.rows[0], not line.uniform
+        curve = sorted((x, y) for _, x, y in (tickets if line.uniform else uniform))
         if len(curve) > 1 and curve[0][0] <= x <= curve[-1][0]:
             places, heights = zip(*curve, strict=True)
             higher = y >= float(np.interp(math.log(x), np.log(places), heights))
         width = "" if row.embedding_dim is None else f"d = {row.embedding_dim}"
+        name = width if line.uniform else text.percent(row.fraction)
         room = 3 if len(line.rows) > 1 else 0
+        above, below = ((-4, 4 + room), (4, 4 + room)), ((4, -11 - room), (-4, -11 - room))
+        sides = (*above, *below) if higher else (*below, *above)
+        boxes = [
+            Bbox.from_bounds(
+                left + pixel * (dx - (dx < 0) * wide), bottom + pixel * dy, pixel * wide, 8 * pixel
+            )
+            for wide in [5 * len(name)]
+            for dx, dy in sides
+        ]
+        free = (
+            side
+            for side, box in enumerate(boxes)
+            if axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and not box.count_overlaps(taken)
+        )
+        side = next(free, 0)
+        taken.append(boxes[side])
         label = axes.annotate(
-            width if line.uniform else text.percent(row.fraction),
+            name,
             (x, y),
             textcoords="offset points",
-            xytext=(-4, 4 + room) if higher else (4, -11 - room),
-            ha="right" if higher else "left",
+            xytext=sides[side],
+            ha="right" if sides[side][0] < 0 else "left",
             fontsize=8.5,
-            color=ink,
+            color=drawing.series_colour(1) if line.uniform else drawing.colour("ink"),
             bbox={"facecolor": drawing.colour("paper"), "edgecolor": "none", "pad": 0.3},
             zorder=1.5,
         )

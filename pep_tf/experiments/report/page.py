@@ -64,7 +64,9 @@ def comparison_page(records: Sequence[Record], figures: pathlib.Path) -> dict[st
     by_name = list(zip(names, records, strict=True))
     runs = [(name, lines_of(record.rows)) for name, record in by_name]
     notes = _not_comparable(records)
-    notes += [f"{name}: {note}" for name, record in by_name for note in record.notes]
+    for note in dict.fromkeys(note for record in records for note in record.notes):
+        lacking = ", ".join(name for name, record in by_name if note in record.notes)
+        notes.append(f"{lacking}: {note}")
     repeat = [
         commands.Command(f"{name}: {command.what.lower()}", command.line)
         for name, record in by_name
