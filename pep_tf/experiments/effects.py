@@ -1,4 +1,4 @@
-"""Settings that can have no effect beside others: given all the same, they are refused."""
+"""Settings that have no effect beside certain others, and are refused when they are given."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -63,14 +63,14 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[Values], bool], str], ...] = (
 
 
 def check_effects(config: Values, given: Collection[str]) -> None:
-    """Refuses what was given and can have no effect.
+    """Refuses settings that were given and have no effect.
 
     Args:
         config: all settings of a run, by name.
         given: names of those that were set on purpose.
 
     Raises:
-        RunError: one of `given` that no other value of it would change anything for.
+        RunError: one of `given` that has no effect beside the other settings.
     """
     for name in sorted(given):
         if (models := models_taking(name)) and config["model"] not in models:

@@ -39,7 +39,7 @@ def table_device(config: Config, num_features: int) -> str | None:
 
 
 def devices(config: Config, num_features: int) -> str:
-    """What a run says of where it trains."""
+    """The device of a run and of its tables, in words."""
     apart = table_device(config, num_features) is not None
     return device() + (", tables on the host" if apart else "")
 

@@ -17,7 +17,7 @@ from pep_tf.tuning.durable import Durable
 TUNER_ID = "tuner-id"  # name of the metadata by which a worker says who it is
 _THREADS = 4  # a worker's sign of life must not wait for another's next trial
 _LOOK_EVERY = 0.5  # seconds
-_GONE = 10.0  # seconds after which a worker that has nothing to do, and polls, must have been heard
+_GONE = 10.0  # seconds: an idle worker polls, so that one which is silent for longer is gone
 
 
 def address() -> str:
@@ -44,7 +44,7 @@ class _Servicer(OracleServicer):
 
     def EndTrial(self, request: Any, context: Any) -> Any:
         tuner_id = _tuner_id(context)
-        # Reported again after an answer that was lost, or too late: no news either way.
+        # Of a trial that has ended already, or is another worker's, a report changes nothing.
         if self.oracle.heard(tuner_id, request.trial.trial_id):
             with self._noticing():
                 return super().EndTrial(request, context)

@@ -32,7 +32,7 @@ class ChiefClient(OracleClient):
     """An oracle on another machine or in another process.
 
     KerasTuner's client waits for an hour, finds a chief that was restarted only minutes later, gives up
-    when that happens during a call, and asks without a pause while there is nothing to do.
+    when that happens during a call, and polls without a pause while there is nothing to do.
 
     Args:
         oracle: the local one, for what does not change.

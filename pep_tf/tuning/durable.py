@@ -112,7 +112,7 @@ class Durable(keras_tuner.Oracle):
         self._retry_queue.insert(0, trial.trial_id)  # the queue is taken from its end
 
     def _check_consecutive_failures(self) -> None:
-        """Nothing: the failure that reaches the limit is saved first; see `create_trial`."""
+        """Does nothing: `create_trial` ends the search, once the last failure has been saved."""
 
     def _too_many_failures(self) -> str | None:
         last = self.end_order[-self.max_consecutive_failed_trials :]
@@ -137,7 +137,7 @@ class Durable(keras_tuner.Oracle):
 
     @contextmanager
     def _transition(self) -> Iterator[None]:
-        """Holds back what KerasTuner writes in between; one write at the end has all of it."""
+        """Holds back KerasTuner's writes; at the end one write has all of them."""
         self._in_transition = True
         try:
             yield
@@ -153,7 +153,7 @@ class Durable(keras_tuner.Oracle):
             state_file.write(pathlib.Path(self._get_oracle_fname()), self.get_state())
 
     def _save_trial(self, trial: Trial) -> None:
-        """Nothing: `save` has the trials too."""
+        """Does nothing: `save` writes the trials, too."""
 
     def reload(self) -> None:
         """Reads the state back; does nothing where none was written.

@@ -12,9 +12,8 @@ _QUARTER = 0.25
 def is_hopeless(score: float, others: Sequence[float]) -> bool:
     """Whether a trial is to be given up half way through its pruning.
 
-    There the tickets are cut for a look, and scored. A trial is given up if at least four others
-    have got that far and it scores below the lowest quarter of them. The score there is the one it
-    keeps.
+    Half way the tickets of each trial are cut and scored. A trial is given up if at least four others
+    have got that far and its score is below the lowest quarter of theirs. That score is its result.
 
     Args:
         score: of the trial, half way.

@@ -14,7 +14,8 @@ What KerasTuner 1.4.8 does, and what is done here instead:
 - An error leaves the lock held, and the one at the limit of failures comes before the trial is saved.
   Here the lock is freed; the trial is saved, and the search ends.
 - Seed 0 means no seed. Here it is one.
-- Bayesian does not save its random state, and proposes values that were tried. Here it does, and not.
+- Bayesian does not save its random state, and proposes values that were tried. Here it saves
+  it, and never proposes values twice.
 - Grid does not save its order and its queue: a KeyError on the first resume, then an early end.
 - Hyperband has no `max_trials`; trial 0 is random, as for random and Bayesian. Here it is the default
   configuration for all.
@@ -30,12 +31,11 @@ import sklearn.exceptions
 from pep_tf.errors import RunError
 from pep_tf.tuning.durable import Durable
 
-ALGORITHMS = ("random", "bayesian", "hyperband", "grid")
 SCORE = "score"
-# KerasTuner's default of random points before the model, three a dimension, is a whole search here.
+# KerasTuner's default of random points before the model, three per dimension, would be a whole search here.
 _INITIAL_POINTS = 5
 _FACTOR = 3
-_BRACKETS_FROM = 13  # trials: what the largest bracket of nine rungs' worth takes
+_BRACKETS_FROM = 13  # trials: the largest bracket of `_FACTOR` squared units has so many
 
 
 class RandomOracle(Durable, keras_tuner.oracles.RandomSearchOracle):
@@ -100,6 +100,14 @@ class HyperbandOracle(Durable, keras_tuner.oracles.HyperbandOracle):
         self.max_trials = max_trials
 
 
+ALGORITHMS: dict[str, Any] = {
+    "random": RandomOracle,
+    "bayesian": BayesianOracle,
+    "hyperband": HyperbandOracle,
+    "grid": GridOracle,
+}
+
+
 def make_oracle(
     algorithm: str,
     hyperparameters: keras_tuner.HyperParameters,
@@ -127,14 +135,8 @@ def make_oracle(
     for name, value in (("max_trials", max_trials), ("max_failures", max_failures)):
         if value < 1:
             raise RunError(f"`{name}` must be at least 1. Received: {value}")
-    kinds: dict[str, Any] = {
-        "random": RandomOracle,
-        "bayesian": BayesianOracle,
-        "hyperband": HyperbandOracle,
-        "grid": GridOracle,
-    }
     own = {"num_initial_points": _INITIAL_POINTS} if algorithm == "bayesian" else {}
-    return kinds[algorithm](
+    return ALGORITHMS[algorithm](
         objective=keras_tuner.Objective(SCORE, "max"),
         max_trials=max_trials,
         hyperparameters=hyperparameters,

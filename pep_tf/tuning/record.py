@@ -1,6 +1,8 @@
 """What a search has found, put together from its oracle and the folders of its trials."""
 
+import dataclasses
 import pathlib
+from typing import Any
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial as OracleTrial
@@ -49,19 +51,10 @@ def gather(
 
 
 def _record(run_dir: pathlib.Path, trial: OracleTrial) -> Trial:
-    result = None
+    told: dict[str, Any] = {"score": trial.score, "error": trial.message}
     if trial.status in ("COMPLETED", "FAILED"):
         result = TrialResult.load(run_dir / f"trial_{trial.trial_id}" / RESULT)
-    return Trial(
-        id=trial.trial_id,
-        status=trial.status,
-        # A worker's report is rounded to float32 on the way.
-        score=result.score if result else trial.score,
-        values=values_of(trial.hyperparameters),
-        curve=result.curve if result else [],
-        seconds=result.seconds if result else 0.0,
-        epochs=result.epochs if result else 0,
-        share=result.share if result else 1.0,
-        stopped=result.stopped if result else False,
-        error=result.error if result else trial.message,
-    )
+        if result:  # which is exact: a worker's report is rounded to float32 on the way
+            told = {f.name: getattr(result, f.name) for f in dataclasses.fields(TrialResult)}
+            del told["values_hash"]
+    return Trial(trial.trial_id, trial.status, values=values_of(trial.hyperparameters), **told)

@@ -47,7 +47,7 @@ def retrain(
     run_dir: pathlib.Path,
     reporter: Reporter,
 ) -> dict[str, float]:
-    """Retrains one ticket of a search, once: `retrained/` in its folder has what it came to.
+    """Retrains one ticket of a search, unless `retrained/` in the search's folder has its result.
 
     Args:
         trial, nnz: which ticket: id of the trial, entries kept.

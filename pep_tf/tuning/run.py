@@ -31,7 +31,7 @@ from pep_tf.tuning.trial import RESULT, PruningTrials, capped
 from pep_tf.tuning.tuner import Tuner, is_chief, is_worker
 
 _TIMEOUTS = ("chief_timeout", "worker_timeout")
-# Settings of a run that a search does nothing with.
+# Settings of a run that have no effect on a search.
 NOT_SEARCHED = {
     "seeds": "a search has one seed; give it to the run of what the search found",
     "baseline_dims": "a search trains no uniform tables",
@@ -75,7 +75,7 @@ class SearchOptions:
 
 
 def check_options(options: SearchOptions, given: Collection[str]) -> None:
-    """Refuses what can have no effect.
+    """Refuses options that would have no effect.
 
     Args:
         options: of the search.
@@ -134,7 +134,7 @@ def tune(
 
     Raises:
         DataError: data that cannot be trained on or scored, before the first trial.
-        RunError: what the user can mend, before any training wherever that can be known.
+        RunError: a mistake that the user can mend; found before any training where possible.
 
     Example:
         >>> tune(data, "runs/search", max_trials=8, budgets=["10%", "1%"])  # doctest: +SKIP

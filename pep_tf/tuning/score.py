@@ -63,8 +63,8 @@ class Objective:
     def score(self, curve: Sequence[Point]) -> float:
         """The weighted mean of a curve that has one point per budget.
 
-        At each budget the best AUC that the trial has within it counts: a large ticket may be cut
-        so early that a smaller one is better.
+        The AUC at a budget is that of the trial's best ticket of at most this size: a large ticket may
+        have been cut so early that a smaller one is better.
         """
         best = 0.0
         within = {}

@@ -29,6 +29,9 @@ TUNABLE = (
 )
 
 
+_FACTORS = {"l2": 10.0, "threshold_l2": 100.0, "threshold_learning_rate": 4.0}  # below and above
+
+
 class PruningHyperModel(keras_tuner.HyperModel):
     """The settings of a pruning run as hyperparameters, each around its default.
 
@@ -74,7 +77,9 @@ class PruningHyperModel(keras_tuner.HyperModel):
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Declares the space; KerasTuner's own hook."""
         for name in TUNABLE:
-            if name in self.tune:
+            if name in self.tune and name in _FACTORS:
+                _around(hp, name, getattr(self.base, name), _FACTORS[name])
+            elif name in self.tune:
                 getattr(self, f"_{name}")(hp)
 
     def config(self, hp: keras_tuner.HyperParameters) -> Config:
@@ -105,26 +110,15 @@ class PruningHyperModel(keras_tuner.HyperModel):
             highest = max(0.5, self.base.dropout)
             hp.Float("dropout", 0.0, highest, default=self.base.dropout)
 
-    def _l2(self, hp: keras_tuner.HyperParameters) -> None:
-        _around(hp, "l2", self.base.l2, 10)
-
-    def _threshold_l2(self, hp: keras_tuner.HyperParameters) -> None:
-        assert self.base.threshold_l2 is not None
-        _around(hp, "threshold_l2", self.base.threshold_l2, 100)
-
     def _threshold_init(self, hp: keras_tuner.HyperParameters) -> None:
         start = float(self.base.threshold_init)
         if start:
             bounds = sorted((0.5 * start, 1.5 * start))
             hp.Float("threshold_init", *bounds, default=start)
 
-    def _threshold_learning_rate(self, hp: keras_tuner.HyperParameters) -> None:
-        assert self.base.threshold_learning_rate is not None
-        _around(hp, "threshold_learning_rate", self.base.threshold_learning_rate, 4)
-
 
 def _around(hp: keras_tuner.HyperParameters, name: str, default: float, factor: float) -> None:
-    if default > 0:  # a rate of zero was set so, and has no surroundings on a log scale
+    if default > 0:  # on a log scale there is no range around 0
         hp.Float(name, default / factor, default * factor, sampling="log", default=default)
 
 

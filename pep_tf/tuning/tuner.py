@@ -18,7 +18,7 @@ from pep_tf.tuning.client import ChiefClient, LostTrial
 from pep_tf.tuning.durable import Durable
 from pep_tf.tuning.oracles import SCORE
 
-_SIGNS = 4  # of life in the time after which a worker counts as dead
+_SIGNS = 4  # signs of life within the time after which a silent worker counts as lost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a trial came to: a score, or the error that ended it."""
+    """The result of a trial: a score, or the error that ended it."""
 
     score: float | None
     error: str | None = None
@@ -143,7 +143,7 @@ class Tuner(BaseTuner):
         return os.path.join(self.project_dir, "no tuner state")
 
     def save(self) -> None:
-        """Nothing: the oracle saves itself at each transition."""
+        """Does nothing: the oracle saves itself at each transition."""
 
 
 def is_chief() -> bool:

@@ -106,7 +106,7 @@ class Picture:
     Attributes:
         name: file name of the PNG without its ending; unique on the page.
         title, caption: what it shows; why to look at it.
-        alt: the picture in words; a figure that has none is left out.
+        alt: the picture in words; a picture without it is left out.
         table: its numbers, where the page has them nowhere else.
         svg: `<svg>...</svg>`, to be put into a page with the variables of `css_variables`.
     """
@@ -138,7 +138,7 @@ class Sheet:
     def draw(self, plot: Callable[..., None], *arguments: Any) -> list[Picture]:
         """The pictures that `plot(sheet, *arguments)` draws.
 
-        Numbers that no figure can be made of cost the page these pictures, with a note.
+        Where numbers cannot be drawn, the page has a note in place of these pictures.
         """
         self._drawn = []
         try:

@@ -1,4 +1,4 @@
-"""What a page was drawn from: so that none takes the place of one that shows more.
+"""What a page was drawn from, so that no page replaces one that shows more.
 
 A page carries the list of its inputs, by the folder that they lie in, in a `<meta>` element. One that
 was drawn before pages did so is judged by its sections, figures and folded tables.
@@ -30,7 +30,7 @@ Inputs = dict[str, list[str]]
 
 
 def inputs_of(target: pathlib.Path, runs: Mapping[pathlib.Path, Sequence[str]]) -> Inputs:
-    """The inputs of a page in `target`, by folder as it is reached from there."""
+    """The inputs of a page in `target`, by folder, relative to `target`."""
     here = target.resolve()
     return {
         os.path.relpath(folder.resolve(), here): list(dict.fromkeys(map(clean, names)))

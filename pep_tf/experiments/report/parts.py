@@ -71,7 +71,7 @@ def notices(config: Mapping[str, Any], run: str = "") -> list[Notice]:
 
 
 def section(anchor: str, title: str, **parts: Any) -> dict[str, Any]:
-    """A section of the template; what it has no use for stays empty."""
+    """A section of the template; parts that are not given stay empty."""
     empty: dict[str, Any] = {"text": "", "pictures": [], "tables": [], "folded": [], "commands": []}
     return {"anchor": anchor, "title": title, **empty, **parts}
 

@@ -42,7 +42,7 @@ class TicketSizes:
         by_field: float64 [F, d], share of the field's features that keep a dimension.
         by_frequency: the same by bins [B, d], None where frequencies are not known; NaN in bins
             without features.
-        emptied: share of features of which nothing is kept.
+        emptied: share of the features that keep nothing.
     """
 
     budget: int
