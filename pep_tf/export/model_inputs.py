@@ -117,7 +117,13 @@ def _tensor(name: str, value: Any) -> tf.Tensor | tf.RaggedTensor:
         raise ModelError(
             f"The input {name!r} is sparse, which no signature can take: give it dense."
         )
-    value = tf.convert_to_tensor(value)
+    try:
+        value = tf.convert_to_tensor(value)
+    except (TypeError, ValueError):
+        raise ModelError(
+            f"`examples` must be a batch of inputs, an array or a tensor for {name!r}. "
+            f"Received: {type(value).__name__}"
+        ) from None
     if value.shape.rank == 0:
         raise ModelError(f"`examples` must be a batch: the input {name!r} has no axis of rows.")
     return value

@@ -127,12 +127,7 @@ class PackedEmbedding(TableLayer):
         self.built = True
 
     def look_up(self, rows: tf.Tensor) -> tf.Tensor:
-        flat = tf.reshape(rows, [-1])
-        inside = tf.reduce_all((flat >= 0) & (flat < self.input_dim))
-        message = f"Ids of `{self.name}` must be in [0, {self.input_dim}). Received:"
-        check = tf.debugging.Assert(inside, [message, flat], summarize=8)
-        with tf.control_dependencies([] if check is None else [check]):
-            flat = tf.cast(flat, tf.int32)
+        flat = self.checked(tf.reshape(rows, [-1]))
         found = tf.cast(shared_lookup(self.stored_table(), flat), self.compute_dtype)
         return tf.reshape(found, tf.concat([tf.shape(rows), [self.output_dim]], axis=0))
 

@@ -72,7 +72,7 @@ class SmallEmbedding(TableLayer):
         self.built = True
 
     def look_up(self, rows: tf.Tensor) -> tf.Tensor:
-        flat = tf.cast(tf.reshape(rows, [-1]), tf.int32)
+        flat = self.checked(tf.reshape(rows, [-1]))
         found = tf.cast(self.scheme.rows(flat, self._at), self.compute_dtype)
         return tf.reshape(found, tf.concat([tf.shape(rows), [self.output_dim]], axis=0))
 

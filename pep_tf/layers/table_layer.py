@@ -107,6 +107,14 @@ class TableLayer(keras.layers.Layer):
         """Rows int32 or int64 of any shape to `compute_dtype`, shape `rows.shape + (d,)`."""
         raise NotImplementedError(f"{type(self).__name__} must define `look_up`.")
 
+    def checked(self, rows: tf.Tensor) -> tf.Tensor:
+        """The same rows as int32; for lookups that would not fail at one outside the table."""
+        inside = tf.reduce_all((rows >= 0) & (rows < self.input_dim))
+        message = f"Ids of `{self.name}` must be in [0, {self.input_dim}). Received:"
+        check = tf.debugging.Assert(inside, [message, rows], summarize=8)
+        with tf.control_dependencies([] if check is None else [check]):
+            return tf.cast(rows, tf.int32)
+
     def row_blocks(self) -> Iterator[np.ndarray]:
         """The effective table in row blocks float32 [n_i, d], in order; nothing is changed."""
         raise NotImplementedError(f"{type(self).__name__} must define `row_blocks`.")

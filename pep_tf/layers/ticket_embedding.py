@@ -131,12 +131,13 @@ class TicketEmbedding(TableLayer):
         self.built = True
 
     def look_up(self, rows: tf.Tensor) -> tf.Tensor:
+        rows = self.checked(rows)  # one outside the table would be as one that keeps nothing
         if (held := self.entries.row_table.held) is not None:
             values = tf.reshape(held.values[0], [-1, self.output_dim])
             dtype = self.compute_dtype if self.steps is None else "float32"
             values = self.as_stored(expand(values, held.places, dtype, held.order), rows)
             return tf.cast(values, self.compute_dtype)
-        ids, places = distinct(tf.cast(rows, tf.int32))
+        ids, places = distinct(rows)
         return expand(self.as_stored(self._rows_of(ids), ids), places, self.compute_dtype)
 
     def pick(self, ids: tf.Tensor, size: tf.Tensor) -> Picked:

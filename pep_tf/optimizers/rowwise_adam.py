@@ -3,6 +3,7 @@
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pep_tf import device
@@ -22,6 +23,19 @@ _REFUSED = {
     "use_ema": "an average changes with every step, also of rows that the batch does not hold",
     "gradient_accumulation_steps": "gradients of rows would be kept for the whole table",
 }
+
+
+class _FixedRate(keras.Variable):
+    """The learning rate as Keras keeps it, of which files have a copy: it stays what it is."""
+
+    def assign(self, value: Any) -> Any:
+        own, given = float(self.numpy()), float(np.asarray(value, np.float32))
+        if given != own:
+            raise ValueError(
+                f"The learning rate of RowwiseAdam cannot change from {own:g}: rows are brought up to date "
+                f"at one rate. Received: {given:g}. Compile the model with a new optimizer, or use CoupledAdam."
+            )
+        return self
 
 
 @keras.saving.register_keras_serializable(package="pep_tf")
@@ -80,6 +94,7 @@ class RowwiseAdam(CoupledAdam):
                 "`learning_rate` must be a number: a row's skipped steps are made up for later, at "
                 f"one rate. Received: {self._learning_rate!r}. Use CoupledAdam for a schedule."
             )
+        self._learning_rate.__class__ = _FixedRate  # Keras makes it, and tracks it by then
         own = device.dense_below() if dense_below is None else dense_below
         self.dense_below = whole("dense_below", own, least=0)
         self._lazy: list[LazyTable] = []

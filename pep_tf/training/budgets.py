@@ -27,6 +27,7 @@ class Storage(Protocol):
     def budget(self, size: Number, given: Any) -> ByteBudget: ...
 
 
+_SUCH_AS = "'20%',5000"
 _ANY_TABLE = 1 << 80  # more entries than any table has, so that every fraction keeps some
 
 
@@ -74,8 +75,8 @@ def resolve_table_budgets(
         >>> resolve_table_budgets({"item": "5%"}, {"user": 100, "item": 2000})
         [{'user': 100, 'item': 100}]
     """
-    given: Any = [budgets] if isinstance(budgets, Mapping) else budgets
-    if isinstance(given, str) or not any(isinstance(x, Mapping) for x in given):
+    given: Any = [budgets] if isinstance(budgets, Mapping) else listed("budgets", budgets, _SUCH_AS)
+    if not any(isinstance(x, Mapping) for x in given):
         return list(_resolved(given, sum(entries.values()), storage))
     resolved: list[dict[str, int]] = []
     for budget in given:
@@ -134,7 +135,7 @@ def _resolved(
             "`budgets` must be for all tables together: by table they are for pep_tf.prune and "
             f"pep_tf.PruneCallback. Received: {budgets!r}"
         )
-    budgets = listed("budgets", budgets, "'20%',5000")
+    budgets = listed("budgets", budgets, _SUCH_AS)
     if not budgets:
         raise RunError("`budgets` must name at least one budget. Received: none")
     found: set[int | ByteBudget] = set()

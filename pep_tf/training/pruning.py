@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from pep_tf.errors import DivergedError
 from pep_tf.tables.packed.values import StoredAs
 from pep_tf.training.budgets import is_reached, resolve_table_budgets
 from pep_tf.training.build_fn import build_fn_of
@@ -103,6 +104,13 @@ class Pruning:
             What was found in each table.
         """
         seen = self._counted()
+        for name, one in seen.items():
+            if not (np.isfinite(one.table).all() and np.isfinite(one.thresholds).all()):
+                raise DivergedError(
+                    f"The table {name!r} must hold finite numbers. Received: NaN or infinity after {step:,} "
+                    "updates: training has diverged. Look for such numbers in the data, or lower the "
+                    "learning rate."
+                )
         nnz = {name: one.nnz for name, one in seen.items()}
         threshold = float(np.mean(seen[self.main].thresholds))
         self.history.append({"step": step, "nnz": sum(nnz.values()), "threshold": threshold})

@@ -178,6 +178,8 @@ def test_what_cannot_be_exported_is_refused_in_a_line(tmp_path):
     model = small("functional")
     with pytest.raises(ModelError, match=r"must hold the model's inputs .* none of \['item'\]"):
         pep_tf.export(model, where, examples={"user": np.array([1])})
+    with pytest.raises(ModelError, match="must be a batch .* Received: object"):
+        pep_tf.export(closed, where, examples=[[object()]])
     ctr = build_model("fm", tiny.FIELDS, embedding_dim=2)
     with pytest.raises(RunError, match="`examples` has no effect for a model of pep_tf.models"):
         pep_tf.export(ctr, where, examples=np.zeros((1, 2)))

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pep_tf.layers import PEPEmbedding, TicketEmbedding, ticket_embedding
+from pep_tf.layers import PEPEmbedding, SmallEmbedding, TicketEmbedding, ticket_embedding
 
 
 def of_mask(mask: np.ndarray) -> TicketEmbedding:
@@ -93,6 +93,14 @@ def test_mixed_precision_keeps_its_entries_in_float32():
     layer = TicketEmbedding.of_mask(np.packbits(mask, axis=1), 2, dtype="mixed_bfloat16")
     assert layer(np.array([0])).dtype == tf.bfloat16
     assert layer.entries.dtype == "float32"
+
+
+@pytest.mark.parametrize("row", [-1, 3, 5, 2**32])
+def test_a_row_that_is_not_there(row):
+    layer, _ = filled(np.array([[True], [False], [True]]))
+    for table in (layer, SmallEmbedding(3, 2, "hash", 2)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"must be in \[0, 3\)"):
+            table(tf.constant([[0, row]], tf.int64))
 
 
 @pytest.mark.parametrize(("nnz", "rows"), [(3, 0), (1, 2), (9, 2), (30, 12)])

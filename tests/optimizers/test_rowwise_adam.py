@@ -182,6 +182,14 @@ def test_learning_rates_that_change_are_refused():
         lazy_adam(schedule)
     with pytest.raises(ValueError, match="cannot change"):
         lazy_adam().learning_rate = 0.1
+    optimizer = lazy_adam(1e-3)
+    optimizer.learning_rate.assign(1e-3)
+    optimizer.load_own_variables({"0": np.int64(7), "1": np.float32(1e-3)})
+    with pytest.raises(ValueError, match="cannot change from 0.001: .* Received: 0.1"):
+        optimizer.learning_rate.assign(0.1)
+    with pytest.raises(ValueError, match="cannot change from 0.001"):  # nor does a file change it
+        optimizer.load_own_variables({"0": np.int64(7), "1": np.float32(0.1)})
+    assert float(optimizer.learning_rate) == np.float32(1e-3)
 
 
 def test_the_size_below_which_tables_are_updated_whole_is_a_whole_number():

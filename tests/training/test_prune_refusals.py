@@ -1,10 +1,11 @@
 """What a PruneCallback cannot do, which it says in one line before the first step."""
 
 import keras
+import numpy as np
 import pytest
 
 import pep_tf
-from pep_tf.errors import ModelError, RunError
+from pep_tf.errors import DivergedError, ModelError, RunError
 from pep_tf.layers import PEPEmbedding
 from tests import any_model
 from tests.training.test_prune_callback import start
@@ -29,7 +30,17 @@ def test_a_table_that_is_not_there():
     )
     refused(start(), "all for the tables together, or all by table", ["5%", {"item_bias": 3}])
     refused(start(), "must be at most 100%", ["200%"])
+    for budgets in (20, None, "5%"):
+        refused(start(), f"`budgets` must be a list .* Received: {budgets!r}", budgets)
     refused(start(), "must keep at most all of the table's 60 entries", {"item_table": 61})
+
+
+def test_a_training_that_diverges():
+    model = start()
+    model.compile("adam", "mse")
+    x, y = any_model.batch(model)
+    with pytest.raises(DivergedError, match="'user_table' must hold finite numbers. Received: NaN"):
+        model.fit(x, np.nan * y, verbose=0, callbacks=[pep_tf.PruneCallback([5])])
 
 
 def test_an_optimizer_that_starts_from_nothing():
