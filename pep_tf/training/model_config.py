@@ -1,6 +1,8 @@
 """The configuration of a model, taken from it, changed, and made into a model again."""
 
+import builtins
 import copy
+import dis
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -9,6 +11,7 @@ import keras
 from keras.src.saving.serialization_lib import ObjectSharingScope  # as `.keras` files are written
 
 from pep_tf.errors import ModelError
+from pep_tf.training.layer_state import walk
 from pep_tf.training.shared_layers import Node, is_object, mark_shared, objects
 
 BOTH_WAYS = (
@@ -24,6 +27,13 @@ def serialized(model: keras.Model) -> Node:
     Layers that are used in several places are marked as such. How layers were built is left out:
     `Skeleton` has it, and a layer that was built beforehand may be built once more by its model.
     """
+    for layer in (x for _, x in walk(model) if isinstance(x, keras.layers.Lambda)):
+        if names := _borrowed(layer.function):
+            raise ModelError(
+                f"The Lambda layer {layer.name!r} uses {names} of its module, which a copy of a lambda does not "
+                "have: give the function a name and put @keras.saving.register_keras_serializable() "
+                "above it, or give prunable a function that makes the model."
+            )
     try:
         with ObjectSharingScope(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
@@ -86,6 +96,14 @@ def deserialized(config: Node, safe_mode: bool = True) -> keras.Model:
             f"{config['class_name']} cannot be made from its configuration: "
             f"{type(error).__name__}: {reason} {BOTH_WAYS}"
         ) from error
+
+
+def _borrowed(function: Any) -> list[str]:
+    """Names that a lambda takes from its module."""
+    if getattr(function, "__name__", None) != "<lambda>":
+        return []  # Keras knows it by its name
+    found = {x.argval for x in dis.get_instructions(function) if x.opname == "LOAD_GLOBAL"}
+    return sorted(found - set(vars(builtins)))
 
 
 def _without(node: Any, names: tuple[str, ...]) -> Any:

@@ -150,6 +150,9 @@ def test_a_lambda():
     model = keras.Model(ids, mean)
     x = any_model.rows()[0]["words"]
     np.testing.assert_allclose(pep_tf.prunable(model)(x), model(x), atol=1e-5)
+    last = keras.layers.Lambda(lambda x: keras.ops.sum(x, 1), name="last")  # a copy has no `keras`
+    with pytest.raises(ModelError, match=r"Lambda layer 'last' uses \['keras'\] of its module"):
+        pep_tf.prunable(keras.Sequential([keras.layers.Embedding(9, 3), last]))
 
 
 def test_a_model_that_a_function_makes():
