@@ -16,13 +16,12 @@ import dataclasses
 import tensorflow as tf
 
 from pep_tf.data.clicklogs.formats import Format
-from pep_tf.data.clicklogs.keys import MAX_DIGITS
 from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES
-from pep_tf.data.clicklogs.whole_numbers import DIGITS, ZEROS, without_zeros
+from pep_tf.data.columns.quantities import INTEGER_WORDS
+from pep_tf.data.columns.texts import DIGITS, ZEROS, without_zeros
 from pep_tf.data.raw import RawColumn
 
 HOUR = "[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])"
-INTEGER_WORDS = f"an integer of at most {MAX_DIGITS} digits (5.0 is 5)"
 HOUR_WORDS = "a date and hour YYMMDDHH"
 _DELIMITERS = {b"\t": "tab", b",": "comma"}
 
@@ -45,11 +44,6 @@ class NumberRule:
     def pattern(self) -> str:
         """Matches every value that a file may hold."""
         return f"(?:{self.digits}(?:{ZEROS})?){self._optional}"
-
-    @property
-    def plain(self) -> str:
-        """Matches those of them that are read as they are."""
-        return f"(?:{self.digits}){self._optional}"
 
     @property
     def _optional(self) -> str:
@@ -83,11 +77,6 @@ class TextRule:
         """As `NumberRule.pattern`, for bytes in Python."""
         return f"[^{self.forbidden}]{{0,{MAX_TOKEN_BYTES}}}"
 
-    @property
-    def plain(self) -> str:
-        """As `NumberRule.plain`, but for the length; RE2 matches no byte with it that is not UTF-8."""
-        return f"[^{self.forbidden}{'.' if self.numbered else ''}]*"
-
     def refused(self, values: tf.Tensor) -> tf.Tensor:
         """As `NumberRule.refused`; `\\C` of RE2 is any byte, UTF-8 or not."""
         forbidden = tf.strings.regex_full_match(values, rf"\C*[{self.forbidden}]\C*")
@@ -98,12 +87,15 @@ class TextRule:
         return without_zeros(values) if self.numbered else values
 
 
+HOUR_RULE = NumberRule(RawColumn(tf.string, HOUR_WORDS, None, example="14102100"), HOUR)
+
+
 def rule_of(fmt: Format, column: str) -> NumberRule | TextRule:
     """The rule of a column that holds a feature."""
     if column in fmt.integers:
         return NumberRule(RawColumn(tf.string, INTEGER_WORDS, missing=""), DIGITS)
     if column in fmt.hours:
-        return NumberRule(RawColumn(tf.string, HOUR_WORDS, None, example="14102100"), HOUR)
+        return HOUR_RULE
     delimiter, numbered = fmt.delimiter, column in fmt.numbered
     words = (
         f"text of at most {MAX_TOKEN_BYTES} bytes without {_DELIMITERS[delimiter]}, line break, "

@@ -7,22 +7,20 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-import tensorflow as tf
 
-from pep_tf.data.backends import NUMPY, TENSORFLOW, Backend
 from pep_tf.data.clicklogs.keys import code_of, texts_of_keys
 from pep_tf.data.field_keys import FieldKeys, hash_encoding
-from pep_tf.data.hashing import buckets_of, mix, salts
+from pep_tf.data.hashing import buckets_of, salts
 from pep_tf.errors import DataError
 from pep_tf.numbers import INT32_MAX
 
 
 @dataclasses.dataclass(frozen=True)
 class HashEncoding:
-    """`id = 1 + floor(h * (size - 1) / 2^32)`, h = upper half of mix(key XOR salt of the field).
+    """Ids by `buckets_of`; id 0 of every field is "missing".
 
-    Id 0 of every field is "missing". `mix` is MurmurHash3's fmix64 and the salt depends on `seed` and
-    the field's place, so that two features which share a bucket under one seed part under another.
+    The salt depends on `seed` and the field's place, so that two features which share a bucket under one
+    seed part under another.
 
     Args:
         sizes: buckets a field, at least 2 each, the one for "missing" included.
@@ -47,13 +45,19 @@ class HashEncoding:
                 f"Received: {total:,}"
             )
 
-    def ids(self, ops: Backend, keys: Any) -> Any:
+    @property
+    def salts(self) -> np.ndarray:
+        """uint64 [F]."""
+        return salts(self.seed, len(self.sizes))
+
+    def ids(self, keys: np.ndarray) -> np.ndarray:
         """int32 [n, F] of keys uint64 [n, F]."""
-        return buckets_of(ops, keys, salts(self.seed, len(self.sizes)), np.array(self.sizes))
+        found: np.ndarray = buckets_of(keys, self.salts, self.sizes)
+        return found
 
     def field_keys(self, kinds: Sequence[str]) -> list[FieldKeys]:
         """What the ids of fields of these kinds stand for."""
-        named = zip(kinds, salts(self.seed, len(self.sizes)), self.sizes, strict=True)
+        named = zip(kinds, self.salts, self.sizes, strict=True)
         return [
             FieldKeys({**hash_encoding(self.seed, salt, size), "code": code_of(kind)})
             for kind, salt, size in named
@@ -66,7 +70,7 @@ class HashEncoding:
         return {}
 
 
-class VocabularyEncoding(tf.Module):
+class VocabularyEncoding:
     """`id = 1 + place of the key among its field's kept keys`; id 0 is out-of-vocabulary.
 
     Args:
@@ -81,76 +85,36 @@ class VocabularyEncoding(tf.Module):
     encoding_name = "vocabulary"
 
     def __init__(self, kept: Sequence[np.ndarray], min_count: int, count_on: str) -> None:
-        super().__init__(name="vocabulary")
-        self._variables: list[tf.Variable] = []
-        self._kept = [np.ascontiguousarray(k, np.uint64) for k in kept]
-        for field, k in enumerate(self._kept):
+        self.kept = [np.ascontiguousarray(k, np.uint64) for k in kept]
+        for field, k in enumerate(self.kept):
             if (k[1:] <= k[:-1]).any():
                 raise DataError(f"Keys of field {field} must be sorted and unique.")
         self.min_count = min_count
         self.count_on = count_on
-        self.sizes = tuple(1 + len(k) for k in self._kept)
-        self._served = [np.ones(len(k), bool) for k in self._kept]
-
-    def without(self, left_out: Sequence[np.ndarray]) -> "VocabularyEncoding":
-        """The same ids for serving, but 0 for the keys of each field where bool [size - 1] is True."""
-        smaller = VocabularyEncoding(self._kept, self.min_count, self.count_on)
-        smaller._served = [~out for out in left_out]
-        return smaller
+        self.sizes = tuple(1 + len(k) for k in self.kept)
 
     @functools.cached_property
     def _indexes(self) -> list[Any]:
         # pandas' hash table looks a chunk up several times faster than a binary search.
         import pandas as pd
 
-        indexes = [pd.Index(k) for k in self._kept]
+        indexes = [pd.Index(k) for k in self.kept]
         for index in indexes:
             index.get_indexer(index[:1])  # Builds the table now: threads share it afterwards.
         return indexes
 
-    def _ensure_variables(self) -> None:
-        """One sorted table for all fields: their keys, told apart by a salt, and the ids."""
-        if self._variables:
-            return
-        salt = salts(0, len(self._kept))
-        named = zip(self._kept, self._served, salt, strict=True)
-        table = np.concatenate([mix(NUMPY, k[served] ^ s) for k, served, s in named])
-        ids = np.concatenate([1 + np.flatnonzero(served) for served in self._served])
-        ids = ids.astype(np.int32)
-        order = np.argsort(table)
-        # A last entry that nothing equals keeps the table from being empty.
-        signed = np.append(_signed(table[order]), np.iinfo(np.int64).max)
-        # Variables, not constants: a vocabulary of millions would not fit a graph of 2 GB.
-        with tf.init_scope(), tf.device("CPU"):
-            self._variables = [
-                tf.Variable(signed, trainable=False, name="keys"),
-                tf.Variable(np.append(ids[order], np.int32(0)), trainable=False, name="ids"),
-            ]
-
-    def ids(self, ops: Backend, keys: Any) -> Any:
+    def ids(self, keys: np.ndarray) -> np.ndarray:
         """int32 [n, F] of keys uint64 [n, F]."""
-        return self._ids_numpy(keys) if ops is NUMPY else self._ids_tensor(keys)
-
-    def _ids_numpy(self, keys: np.ndarray) -> np.ndarray:
         ids = np.empty(keys.shape, np.int32)
         for field, index in enumerate(self._indexes):
             ids[:, field] = index.get_indexer(keys[:, field])
         ids += 1
         return ids
 
-    def _ids_tensor(self, keys: tf.Tensor) -> tf.Tensor:
-        self._ensure_variables()
-        table, ids = self._variables
-        salted = mix(TENSORFLOW, keys ^ TENSORFLOW.u64(salts(0, len(self.sizes))))
-        signed = tf.reshape(tf.bitcast(salted, tf.int64) ^ tf.constant(-(2**63), tf.int64), [-1])
-        place = tf.minimum(tf.searchsorted(table, signed, side="left"), tf.size(table) - 1)
-        found = tf.where(tf.gather(table, place) == signed, tf.gather(ids, place), 0)
-        return tf.reshape(found, tf.shape(keys))
-
     def field_keys(self, kinds: Sequence[str]) -> list[FieldKeys]:
         """What the ids of fields of these kinds stand for; see `texts_of_keys` for the texts."""
         found = []
-        for kind, keys in zip(kinds, self._kept, strict=True):
+        for kind, keys in zip(kinds, self.kept, strict=True):
             missing = 1 if len(keys) and not keys[0] else 0  # key 0 is a missing value
             told = {"name": self.encoding_name, "code": code_of(kind)}
             codes = np.append(np.uint64(0), keys)
@@ -162,13 +126,8 @@ class VocabularyEncoding(tf.Module):
         return {"name": self.encoding_name, "min_count": self.min_count, "count_on": self.count_on}
 
     def arrays(self) -> dict[str, np.ndarray]:
-        offsets = np.cumsum([0, *(len(k) for k in self._kept)])
-        return {"keys": np.concatenate(self._kept), "offsets": offsets.astype(np.int64)}
-
-
-def _signed(keys: np.ndarray) -> np.ndarray:
-    """uint64 in the order of int64, which is what `tf.searchsorted` knows."""
-    return (keys ^ np.uint64(1 << 63)).view(np.int64)
+        offsets = np.cumsum([0, *(len(k) for k in self.kept)])
+        return {"keys": np.concatenate(self.kept), "offsets": offsets.astype(np.int64)}
 
 
 def encoding_from(

@@ -10,13 +10,12 @@ import re
 
 import numpy as np
 
-from pep_tf.data.backends import NUMPY
-from pep_tf.data.clicklogs import keys as keys_lib
-from pep_tf.data.clicklogs.feature_keys import FeatureKeys
+from pep_tf.data.clicklogs.column_rules import HOUR_RULE
+from pep_tf.data.clicklogs.feature_keys import FeatureKeys, keys_of_numbers
 from pep_tf.data.clicklogs.formats import Feature, Format
 from pep_tf.data.clicklogs.strict import BadLine, LineRule
 from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES, Tokens, tokens_of_buffer
-from pep_tf.data.clicklogs.whole_numbers import DIGITS, ZEROS
+from pep_tf.data.columns.texts import DIGITS, ZEROS
 from pep_tf.errors import DataError
 
 _NEWLINE = 10
@@ -56,8 +55,7 @@ class Parser:
         self._rule = LineRule(fmt)
         self._delimiter = fmt.delimiter[0]
         self._label = fmt.columns.index(fmt.label)
-        self._keys = FeatureKeys(features)
-        self._columns = [fmt.columns.index(c) for c in self._keys.columns]
+        self._keys = FeatureKeys(fmt, features)
         self._hours = [fmt.columns.index(c) for c in fmt.hours]
         whole = (*fmt.integers, *fmt.hours, *fmt.numbered)
         self._whole = [fmt.columns.index(c) for c in whole]
@@ -113,10 +111,12 @@ class Parser:
         labels = padded[starts[:, self._label]] - np.uint8(ord("0"))
         if (lengths[:, self._label] != 1).any() or (labels > 1).any():
             return None
-        if not self._hours_valid(padded, starts, lengths):
-            return None
-        keys, malformed = self._keys(NUMPY, _tokens(padded, starts, lengths, self._columns))
-        return None if any(bad.any() for bad in malformed) else (labels, keys)
+        if self._hours:  # which are categories, perhaps
+            hours = _tokens(padded, starts, lengths, self._hours)
+            if keys_of_numbers("weekday", HOUR_RULE, hours) is None:
+                return None
+        keys = self._keys(_tokens(padded, starts, lengths, self._keys.columns))
+        return None if keys is None else (labels, keys)
 
     def _without_points(self, line: bytes) -> bytes:
         """A line whose whole numbers are written as integers are: 5.0 is 5."""
@@ -141,15 +141,9 @@ class Parser:
             return None
         return ends
 
-    def _hours_valid(self, padded: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> bool:
-        if not self._hours:
-            return True
-        tokens = _tokens(padded, starts, lengths, self._hours)
-        number, valid = keys_lib.parse_numbers(NUMPY, tokens)
-        return bool((valid & (tokens.lengths == 8) & keys_lib.valid_hours(number)).all())
-
 
 def _tokens(
     padded: np.ndarray, starts: np.ndarray, lengths: np.ndarray, columns: list[int]
 ) -> Tokens:
-    return tokens_of_buffer(padded, NUMPY.columns(starts, columns), NUMPY.columns(lengths, columns))
+    places = Tokens([starts], lengths).columns(columns)
+    return tokens_of_buffer(padded, places.words[0], places.lengths)

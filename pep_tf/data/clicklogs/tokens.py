@@ -9,18 +9,18 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+import pandas as pd
 
-WORD = 8
+from pep_tf.data.hashing import WORD
+
 MAX_TOKEN_BYTES = 32
-_WORDS = MAX_TOKEN_BYTES // WORD
 # KEEP[n] keeps the first n bytes of a word.
 KEEP = np.array([(1 << (8 * n)) - 1 for n in range(WORD)] + [2**64 - 1], np.uint64)
 
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-    """A matrix of tokens, of `np.ndarray` or of `tf.Tensor`.
+    """A matrix of tokens.
 
     Attributes:
         words: 1 to 4 arrays, uint64 [n, C]: bytes 0-7 of each token, bytes 8-15, ... Words that are
@@ -28,8 +28,27 @@ class Tokens:
         lengths: int64 [n, C], bytes a token.
     """
 
-    words: list[Any]
-    lengths: Any
+    words: list[np.ndarray]
+    lengths: np.ndarray
+
+    def columns(self, index: list[int]) -> "Tokens":
+        """Some columns."""
+        taken: Any = index
+        if index == list(range(index[0], index[-1] + 1)):  # contiguous: then several times faster
+            taken = slice(index[0], index[-1] + 1)
+        parts = [np.ascontiguousarray(part[:, taken]) for part in (*self.words, self.lengths)]
+        return Tokens(parts[:-1], parts[-1])
+
+    def distinct(self) -> tuple[list[bytes], np.ndarray]:
+        """The tokens that occur, each once, and the place of each in these, int64 [n, C]."""
+        words = [word.ravel() for word in self.words]
+        if len(words) == 1:
+            places, texts = pd.factorize(words[0])
+        else:
+            whole = np.stack(words, axis=1).view(f"S{WORD * len(words)}").ravel()
+            texts, places = np.unique(whole, return_inverse=True)
+        texts = texts.view(f"S{WORD * len(words)}")
+        return texts.tolist(), places.reshape(self.lengths.shape)
 
 
 def tokens_of_buffer(padded: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Tokens:
@@ -52,12 +71,3 @@ def tokens_of_buffer(padded: np.ndarray, starts: np.ndarray, lengths: np.ndarray
         word &= KEEP.take(np.clip(lengths - first, 0, WORD) if longest > WORD else lengths)
         words.append(word)
     return Tokens(words, lengths)
-
-
-def tokens_of_strings(strings: tf.Tensor) -> Tokens:
-    """The same of string [B, C]; bytes after the first 32 are dropped (the length still counts them)."""
-    # One row of 4 int64 a token; as uint64 the bits stay.
-    words = tf.io.decode_raw(strings, tf.int64, fixed_length=MAX_TOKEN_BYTES)
-    words = tf.bitcast(words, tf.uint64)
-    lengths = tf.cast(tf.strings.length(strings, unit="BYTE"), tf.int64)
-    return Tokens([words[..., k] for k in range(_WORDS)], lengths)

@@ -4,21 +4,17 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.backends import NUMPY, TENSORFLOW
+from pep_tf.data.clicklogs.columns import Bucket, KnownKeys
 from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding, encoding_from
-from pep_tf.data.clicklogs.feature_keys import FeatureKeys
 from pep_tf.data.clicklogs.formats import FORMATS, Feature
-from pep_tf.data.clicklogs.request_rows import RequestRows
-from pep_tf.data.clicklogs.tokens import tokens_of_strings
+from pep_tf.data.columns.encoder import Encoder
+from pep_tf.data.columns.transform import ColumnTransform
 from pep_tf.data.field_keys import FieldKeys
-from pep_tf.data.raw import RawColumn
-from pep_tf.data.schema import FeatureSchema
 from pep_tf.errors import DataError, reading
 from pep_tf.paths import resolve
 
@@ -26,16 +22,21 @@ VERSION = 1
 FILE = "transform.json"
 
 
-class Transform(tf.Module):
+class Transform(ColumnTransform):
     """Raw columns to per-field ids.
 
-    The same functions run on NumPy arrays (`Parser`, then `ids`: preparation, streaming from text) and on
-    tensors (`__call__`: any `tf.function`, the exported serving graph).
+    `__call__` maps texts, in any `tf.function` and in the exported graph; `ids` the keys that a `Parser`
+    found in a file, in preparation and in streaming. The values are those of a file, by the rules of
+    `column_rules.py`. One not seen in training goes where preparation would have put it: to its bucket
+    (`hash`), or to the out-of-vocabulary id 0 of its field (`vocabulary`).
 
     Args:
         format_name: `criteo` or `avazu`.
         features: the fields, in order.
         encoding: how keys become ids, `HashEncoding` or `VocabularyEncoding`.
+
+    Attributes:
+        fingerprint: md5 of everything that decides an id; two transforms with the same one map alike.
 
     Example:
         >>> from pep_tf.data.clicklogs.formats import CRITEO, default_features
@@ -52,36 +53,33 @@ class Transform(tf.Module):
         features: tuple[Feature, ...],
         encoding: HashEncoding | VocabularyEncoding,
     ) -> None:
-        super().__init__(name="transform")
         if format_name not in FORMATS:
             raise DataError(
                 f"`format_name` must be one of {list(FORMATS)}. Received: {format_name!r}"
             )
-        self.format_name = format_name
-        self.features = features
-        self.encoding = encoding
-        self.feature_keys = FeatureKeys(features)
-        columns = tuple(dict.fromkeys(self.feature_keys.columns))
-        self._requests = RequestRows(FORMATS[format_name], columns)
-        self._places = [columns.index(c) for c in self.feature_keys.columns]
         if len(encoding.sizes) != len(features):
             raise DataError(
                 f"`encoding` must have one size a field ({len(features)}). "
                 f"Received: {len(encoding.sizes)} sizes."
             )
-
-    @property
-    def schema(self) -> FeatureSchema:
-        names = (f.name for f in self.features)
-        return FeatureSchema.of(dict(zip(names, self.encoding.sizes, strict=True)))
+        fmt = FORMATS[format_name]
+        with tf.device("CPU"):
+            encoders: dict[str, Encoder] = {
+                f.name: Bucket(fmt, f, size, encoding.salts[place])
+                if isinstance(encoding, HashEncoding)
+                else KnownKeys(fmt, f, encoding.kept[place])
+                for place, (f, size) in enumerate(zip(features, encoding.sizes, strict=True))
+            }
+        super().__init__(encoders, {f.name: f.column for f in features})
+        self.format_name, self.features, self.encoding = format_name, features, encoding
+        digest = hashlib.md5(json.dumps(self._config(), sort_keys=True).encode())
+        for array in encoding.arrays().values():
+            digest.update(np.ascontiguousarray(array).tobytes())
+        self.fingerprint = digest.hexdigest()
 
     def ids(self, keys: np.ndarray) -> np.ndarray:
         """Ids int32 [n, F] of the keys uint64 [n, F] that a `Parser` found."""
-        return self.encoding.ids(NUMPY, keys)
-
-    def raw_columns(self) -> dict[str, RawColumn]:
-        """The columns that `__call__` reads: strings [B], as the log has them."""
-        return self._requests.columns
+        return self.encoding.ids(keys)
 
     def field_keys(self) -> list[FieldKeys]:
         """See `RawTransform.field_keys`."""
@@ -93,53 +91,6 @@ class Transform(tf.Module):
             )
             for f, keys in named
         ]
-
-    def without(self, empty: np.ndarray) -> "Transform":
-        """See `RawTransform.without`; a hash has nothing to leave out."""
-        if isinstance(self.encoding, HashEncoding):
-            return self
-        fields = np.split(empty, self.schema.offsets[1:])
-        smaller = self.encoding.without([f[1:] & f[0] for f in fields])
-        return Transform(self.format_name, self.features, smaller)
-
-    def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Ids of a batch of raw columns, for serving graphs.
-
-        - The values are those of a file, by the rules of `column_rules.py`: what preparation would
-          refuse fails the batch, the column named in the message.
-        - An empty string is "missing": the same id as an empty field of the training text.
-        - A value not seen in training goes where preparation would have put it: its own bucket
-          (`hash`), or the out-of-vocabulary id 0 of its field (`vocabulary`).
-        - Integer tensors are taken as their decimal text.
-
-        Args:
-            raw: `{column: string or integer tensor [B]}`; columns that no field reads may be absent,
-                others are ignored.
-
-        Returns:
-            int32 [B, F], ids per field, without offsets.
-
-        Raises:
-            DataError: a column is absent, or neither text nor integers.
-            InvalidArgumentError: a value that preparation would refuse.
-        """
-        columns = self.raw_columns()
-        if absent := sorted(set(columns) - set(raw)):
-            raise DataError(f"`raw` must hold every column of the transform. Missing: {absent}")
-        with tf.device("CPU"):
-            rows = self._requests(tf.stack([_as_text(raw[c], c) for c in columns], axis=1))
-            if self._places != list(range(len(columns))):  # hour of day and weekday read one column
-                rows = tf.gather(rows, self._places, axis=1)
-            keys, _ = self.feature_keys(TENSORFLOW, tokens_of_strings(rows))
-            return self.encoding.ids(TENSORFLOW, keys)
-
-    @property
-    def fingerprint(self) -> str:
-        """md5 of everything that decides an id; two transforms with the same one map alike."""
-        digest = hashlib.md5(json.dumps(self._config(), sort_keys=True).encode())
-        for array in self.encoding.arrays().values():
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
 
     def _config(self) -> dict[str, Any]:
         return {
@@ -178,12 +129,3 @@ class Transform(tf.Module):
             if transform.fingerprint != config["md5"]:
                 raise DataError("its content does not match its md5")
         return transform
-
-
-def _as_text(values: tf.Tensor, column: str) -> tf.Tensor:
-    values = tf.convert_to_tensor(values)
-    if values.dtype.is_integer:
-        return tf.strings.as_string(values)
-    if values.dtype != tf.string:
-        raise DataError(f"`{column}` must be text or integers. Received: {values.dtype.name}")
-    return values

@@ -1,16 +1,16 @@
 """Kinds of columns whose values are names: `vocabulary` and `hash:N`."""
 
+import copy
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.backends import TENSORFLOW
-from pep_tf.data.clicklogs.tokens import WORD
 from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.columns.texts import plain
 from pep_tf.data.field_keys import hash_encoding, texts_of
-from pep_tf.data.hashing import buckets_of, mix, salts
+from pep_tf.data.hashing import WORD, buckets_of, mix, salts
 from pep_tf.data.lookup import TextLookup
 from pep_tf.errors import DataError
 
@@ -82,27 +82,40 @@ class Vocabulary(_Category):
 
 
 class Hash(_Category):
-    """The bucket of a text, 1 to N - 1, by the hash of `HashEncoding`, which Criteo has as well.
+    """The bucket of a text, 1 to N - 1, by `buckets_of`.
 
     Args:
         buckets: N, that of a missing value among them.
-        place: of the field among the fields, which decides its salt.
+        salt: of the field.
     """
 
     learns = False
 
-    def __init__(self, buckets: int, place: int) -> None:
+    def __init__(self, buckets: int, salt: np.uint64) -> None:
         super().__init__(name="hash")
-        self.size = buckets
-        self._salt = salts(0, place + 1)[place]
+        self.size, self._salt = buckets, salt
+        self._all = ((salt, buckets),)
 
     @classmethod
     def fit(cls, seen: Seen, argument: Any) -> Self:
-        return cls(argument, seen.place)
+        return cls(argument, salts(0, seen.place + 1)[seen.place])
+
+    @property
+    def alike(self) -> Any:
+        return type(self)
+
+    def joined(self, others: Sequence[Encoder]) -> Encoder:
+        both = copy.copy(self)
+        both._all = tuple(own for other in others for own in other._all)
+        return both
 
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
-        keys = text_keys(plain(texts))
-        return buckets_of(TENSORFLOW, keys, self._salt, np.array(self.size))
+        salt, sizes = map(np.array, zip(*self._all, strict=True))
+        return buckets_of(self.keys(texts), salt, sizes)
+
+    def keys(self, texts: tf.Tensor) -> tf.Tensor:
+        """What is hashed, uint64, of texts."""
+        return text_keys(plain(texts))
 
     def encoding(self) -> dict[str, Any]:
         return hash_encoding(0, self._salt, self.size)
@@ -112,20 +125,20 @@ class Hash(_Category):
 
 
 def text_keys(texts: tf.Tensor) -> tf.Tensor:
-    """Keys uint64 [B] of texts of any length; of one of at most 32 bytes that of `category_keys`.
+    """Keys uint64 of texts of any length and shape: 8 bytes are their own key, more are folded word by word.
 
     No text but the empty one has key 0.
     """
     lengths = tf.cast(tf.strings.length(texts), tf.int64)
-    count = tf.maximum((tf.reduce_max(lengths, axis=0) + WORD - 1) // WORD, 1)
+    count = tf.maximum((tf.reduce_max(lengths) + WORD - 1) // WORD, 1)
     width = tf.cast(count * WORD, tf.int32)
     words = tf.bitcast(tf.io.decode_raw(texts, tf.int64, fixed_length=width), tf.uint64)
 
     def fold(index: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        folded = mix(TENSORFLOW, key) ^ words[:, index]
+        folded = mix(key) ^ words[..., index]
         return index + 1, tf.where(lengths > index * WORD, folded, key)
 
-    start = (tf.constant(1, tf.int64), words[:, 0])
+    start = (tf.constant(1, tf.int64), words[..., 0])
     _, keys = tf.while_loop(lambda index, _: index < count, fold, start)
     zero = tf.zeros_like(keys)
     return tf.where((keys == zero) & (lengths > 0), zero + 1, keys)

@@ -9,7 +9,6 @@ import pandas as pd
 import tensorflow as tf
 
 from pep_tf.data import checks
-from pep_tf.data.backends import NUMPY
 from pep_tf.data.columns.categories import text_keys
 from pep_tf.data.columns.encoder import Encoder
 from pep_tf.data.columns.kinds import Feature, read_features
@@ -50,7 +49,7 @@ class TableRows:
         hashes: Any = np.uint64(0)
         for texts in self.columns.values():
             keys = in_blocks(lambda t: text_keys(plain(t)), texts)
-            hashes = mix(NUMPY, hashes ^ keys[texts.codes])
+            hashes = mix(hashes ^ keys[texts.codes])
         return hashes[:, None].view(np.int32)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -85,6 +86,16 @@ class Encoder(tf.Module):
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
         """int32 [B], ids of texts that are neither missing nor refused; of others any number."""
         raise NotImplementedError
+
+    @property
+    def alike(self) -> Hashable | None:
+        """Of fields for which this is equal, the ids are computed at once, by `joined`; None: one by one."""
+        return None
+
+    def joined(self, others: "Sequence[Encoder]") -> "Encoder":
+        """The encoder of texts [B, k], column by column as `others` have it, this one the first of them."""
+        del others
+        return self
 
     def without(self, empty: np.ndarray) -> "Encoder":
         """See `RawTransform.without`; `empty` is bool [size]."""

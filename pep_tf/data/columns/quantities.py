@@ -1,21 +1,20 @@
 """Kinds of columns whose values are numbers: `integer`, `bins:N` and `float`."""
 
+import functools
+import math
 from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.backends import TENSORFLOW
-from pep_tf.data.clicklogs.column_rules import INTEGER_WORDS
-from pep_tf.data.clicklogs.keys import log_bucket
-from pep_tf.data.clicklogs.whole_numbers import DIGITS, ZEROS
 from pep_tf.data.columns.categories import FIRST, UNSEEN
 from pep_tf.data.columns.encoder import Encoder, Seen
-from pep_tf.data.columns.texts import plain
+from pep_tf.data.columns.texts import DIGITS, MAX_DIGITS, ZEROS, plain
 from pep_tf.data.field_keys import texts_of
 from pep_tf.data.lookup import NumberLookup
 from pep_tf.data.schema import FLOAT
 
+INTEGER_WORDS = f"an integer of at most {MAX_DIGITS} digits (5.0 is 5)"
 # As Python and JSON write numbers; the parser would also take blanks, +5 and nan.
 _NUMBER = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
 
@@ -41,14 +40,14 @@ class LogInteger(Encoder):
 
     @classmethod
     def fit(cls, seen: Seen, argument: Any) -> Self:
-        return cls(np.unique(_log_buckets(tf.constant(seen.texts, tf.string))), seen.field)
+        return cls(np.unique(log_buckets(tf.constant(seen.texts, tf.string))), seen.field)
 
     @classmethod
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:
         return ~tf.strings.regex_full_match(texts, f"(?:{DIGITS}(?:{ZEROS})?)?")
 
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
-        place = self._lookup(_log_buckets(texts))
+        place = self._lookup(log_buckets(texts))
         return tf.where(place < 0, UNSEEN, place + FIRST)
 
     def without(self, empty: np.ndarray) -> "LogInteger":
@@ -66,10 +65,33 @@ class LogInteger(Encoder):
         return [self._results]
 
 
-def _log_buckets(texts: tf.Tensor) -> tf.Tensor:
-    """int64 [B]; of a text that is no such number, that of 0."""
+def log_buckets(texts: tf.Tensor) -> tf.Tensor:
+    """int64, the shape of the texts; of a text that is no such number, that of 0."""
     texts = tf.where(LogInteger.refused(texts) | (texts == b""), b"0", plain(texts))
-    return log_bucket(TENSORFLOW, tf.strings.to_number(texts, tf.int64))
+    return log_bucket(tf.strings.to_number(texts, tf.int64))
+
+
+def log_bucket(number: tf.Tensor) -> tf.Tensor:
+    """int(ln(v)^2) of numbers v > 2 of at most 15 digits, v - 2 of others; int64."""
+    steps = tf.searchsorted(tf.constant(log_steps()), tf.reshape(number, [-1]), side="right")
+    steps = tf.cast(tf.reshape(steps, tf.shape(number)), tf.int64)
+    return tf.where(number > 2, steps, number - 2)
+
+
+@functools.cache
+def log_steps() -> np.ndarray:
+    """int64 [steps]: the smallest v > 2 with int(ln(v)^2) >= k, for k = 1, 2, ... up to 15 digits.
+
+    A table of exact integers, because two libraries' logarithms may differ in the last bit.
+    """
+    steps, k = [3], 2
+    while (v := int(math.exp(math.sqrt(k)))) < 10**MAX_DIGITS:
+        v = max(v - 2, 3)
+        while int(math.log(v) ** 2) < k:
+            v += 1
+        steps.append(v)
+        k += 1
+    return np.array(steps, np.int64)
 
 
 class _Number(Encoder):

@@ -23,6 +23,11 @@ import tensorflow as tf
 from pep_tf.errors import DataError
 
 MISSING = b""
+# Whole numbers, in the syntax that Python's `re` and TensorFlow's RE2 share, and the zeros that programs
+# write behind them: 5.0 is what pandas makes of a 5 beside a gap. `.0`, `5.1`, `+5` and `5e0` are none.
+MAX_DIGITS = 15
+DIGITS = f"-?[0-9]{{1,{MAX_DIGITS}}}"
+ZEROS = rf"\.0{{0,{MAX_DIGITS}}}"
 _NUMBERS = (bool, int, float, decimal.Decimal, np.bool_, np.number)
 _SCALARS = (*_NUMBERS, datetime.date, datetime.time, uuid.UUID)
 _SHOWN = 60  # characters of a value in a message
@@ -147,6 +152,11 @@ def refuse_rounded(column: pd.Series, name: str, place: Place = row_of_frame) ->
             f"rounds larger ones: read it as text, or as Int64. Received: {values[row]} in "
             f"{place(row)}"
         )
+
+
+def without_zeros(texts: tf.Tensor, digits: str = DIGITS) -> tf.Tensor:
+    """Texts without the point and the zeros of `digits` followed by `ZEROS`; others as they are."""
+    return tf.strings.regex_replace(texts, f"^({digits}){ZEROS}$", r"\1", replace_global=False)
 
 
 def plain(texts: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,6 @@ from typing import Any, Self
 
 import tensorflow as tf
 
-from pep_tf.data.clicklogs.keys import days
 from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.field_keys import texts_of
 
@@ -47,6 +46,10 @@ class _PartOfTime(Encoder):
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
         return 1 + tf.cast(self.part(_seconds(texts)), tf.int32)
 
+    @property
+    def alike(self) -> Any:
+        return type(self)
+
     @staticmethod
     def part(seconds: tf.Tensor) -> tf.Tensor:
         """The part, from 0, of seconds since 1970, int64 [B]."""
@@ -85,3 +88,13 @@ def _seconds(texts: tf.Tensor) -> tf.Tensor:
     numeric = tf.strings.regex_full_match(texts, _SECONDS)
     given = tf.strings.to_number(tf.where(numeric, texts, b"0"), tf.float64)
     return tf.where(written, of_date, tf.cast(tf.floor(given), tf.int64))
+
+
+def days(year: Any, month: Any, day: Any) -> Any:
+    """Days since 1970-01-01, a Thursday, in the Gregorian calendar."""
+    # Years start in March, so that the leap day is the last of its year: months 0-11, (153m+2)/5 days.
+    before_march = (14 - month) // 12
+    month = month + 12 * before_march - 3
+    year = year - before_march
+    leap_days = year // 4 - year // 100 + year // 400
+    return 365 * year + leap_days + (153 * month + 2) // 5 + day - 1 - 719_468

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,20 +86,74 @@ class ColumnTransform(tf.Module):
         return found
 
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """int32 [B, C], per-field ids, of `{column: string [B]}`."""
+        """int32 [B, C], per-field ids.
+
+        Args:
+            raw: `{column: tensor [B]}`, string or as the column has it; integers are taken as their decimal
+                text. Columns that no field reads are ignored.
+
+        Raises:
+            DataError: a column is absent, or neither text nor integers.
+            InvalidArgumentError: a value that training would refuse.
+        """
         with tf.device("CPU"):
             columns = self.raw_columns()
-            refused = {name: tf.zeros_like(raw[name], tf.bool) for name in columns}
-            for name, encoder in self.encoders.items():
-                column = self._columns[name]
-                refused[column] |= encoder.refused_here(raw[column])
-            values = [raw[name] for name in columns]
-            with tf.control_dependencies([refuse(columns, values, [*refused.values()])]):
+            if absent := sorted(set(columns) - set(raw)):
+                raise DataError(f"`raw` must hold every column of the transform. Missing: {absent}")
+            values = {name: _as_asked(raw[name], name, asked) for name, asked in columns.items()}
+            refused = {name: tf.zeros_like(own, tf.bool) for name, own in values.items()}
+            groups = self._groups(values)
+            for names, encoder, texts in groups:
+                wrong = encoder.refused_here(texts)
+                for name, own in zip(names, _columns_of(wrong, len(names)), strict=True):
+                    refused[self._columns[name]] |= own
+            checked = refuse(columns, [*values.values()], [*refused.values()])
+            with tf.control_dependencies([checked]):
                 ids = [
-                    tf.reshape(encoder(raw[self._columns[name]]), [-1, encoder.width])
-                    for name, encoder in self.encoders.items()
+                    tf.reshape(encoder(texts), [-1, len(names) * encoder.width])
+                    for names, encoder, texts in groups
                 ]
-                return tf.concat(ids, axis=1)
+                found = tf.concat(ids, axis=1)
+            order = [name for names, *_ in groups for name in names]
+            if order == [*self.encoders]:
+                return found
+            starts = np.cumsum([0, *(self.encoders[name].width for name in order)])
+            places = dict(zip(order, starts, strict=False))
+            return tf.gather(
+                found,
+                [places[n] + i for n, e in self.encoders.items() for i in range(e.width)],
+                axis=1,
+            )
+
+    def _groups(
+        self, values: Mapping[str, tf.Tensor]
+    ) -> list[tuple[list[str], Encoder, tf.Tensor]]:
+        """The fields whose ids are computed at once, by which encoder, of which texts [B] or [B, k]."""
+        together: dict[Any, list[str]] = {}
+        for name, encoder in self.encoders.items():
+            together.setdefault(encoder.alike or name, []).append(name)
+        found = []
+        for names in together.values():
+            first, *others = (self.encoders[name] for name in names)
+            texts = [values[self._columns[name]] for name in names]
+            if others:
+                found.append((names, first.joined([first, *others]), tf.stack(texts, axis=1)))
+            else:
+                found.append((names, first, texts[0]))
+        return found
+
+
+def _as_asked(values: tf.Tensor, name: str, column: RawColumn) -> tf.Tensor:
+    values = tf.convert_to_tensor(values)
+    if column.dtype != tf.string or values.dtype == tf.string:
+        return values
+    if not values.dtype.is_integer:
+        raise DataError(f"`{name}` must be text or integers. Received: {values.dtype.name}")
+    return tf.strings.as_string(values)
+
+
+def _columns_of(values: tf.Tensor, count: int) -> list[tf.Tensor]:
+    return [values] if count == 1 else tf.unstack(values, num=count, axis=1)
 
 
 def column_of(frame: pd.DataFrame, name: str) -> pd.Series:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
-from pep_tf.data.backends import NUMPY
-from pep_tf.data.clicklogs.keys import log_bucket
+from pep_tf.data.columns.quantities import log_bucket
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
 from pep_tf.data.movielens.transform import MovieLensTransform
@@ -35,7 +35,8 @@ def time_bucket(timestamps: np.ndarray) -> np.ndarray:
         >>> time_bucket(np.array([100, 101, 102, 103, 100 + 1000])).tolist()
         [-2, -1, 0, 1, 47]
     """
-    return log_bucket(NUMPY, timestamps - timestamps.min())
+    with tf.device("CPU"):
+        return log_bucket(tf.constant(timestamps - timestamps.min())).numpy()
 
 
 def encode(frame: pd.DataFrame, fields: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

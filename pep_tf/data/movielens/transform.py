@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.clicklogs.keys import log_steps
 from pep_tf.data.columns.encoder import Encoder
+from pep_tf.data.columns.quantities import log_steps
 from pep_tf.data.columns.transform import ColumnTransform
 from pep_tf.data.field_keys import texts_of
 from pep_tf.data.lookup import NumberLookup, TextLookup

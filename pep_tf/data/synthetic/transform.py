@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.clicklogs.column_rules import HOUR, HOUR_WORDS
-from pep_tf.data.clicklogs.whole_numbers import ZEROS, without_zeros
 from pep_tf.data.columns.encoder import Encoder
+from pep_tf.data.columns.texts import ZEROS, without_zeros
 from pep_tf.data.columns.transform import ColumnTransform
 from pep_tf.data.lookup import TextLookup
 from pep_tf.data.raw import UNKNOWN

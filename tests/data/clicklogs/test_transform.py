@@ -67,7 +67,7 @@ def test_no_skew_on_real_rows(fmt: Format, hour: str, encoding: str, tmp_path):
     made.save(tmp_path / "mapping")
     transform = Transform.load(tmp_path / "mapping")
     serving = Serving(transform)
-    spec = {c: tf.TensorSpec([None], tf.string) for c in transform.feature_keys.columns}
+    spec = {c: tf.TensorSpec([None], tf.string) for c in transform.raw_columns()}
     signature = serving.ids.get_concrete_function(spec)
     tf.saved_model.save(serving, str(tmp_path / "model"), signatures=signature)
     raw = {k: v for k, v in raw_columns(fmt, lines).items() if k in spec}

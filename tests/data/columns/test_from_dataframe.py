@@ -8,10 +8,8 @@ import pytest
 
 import pep_tf
 from pep_tf.data import from_dataframe
-from pep_tf.data.backends import NUMPY, TENSORFLOW
 from pep_tf.data.clicklogs.encoding import HashEncoding
-from pep_tf.data.clicklogs.keys import category_keys
-from pep_tf.data.clicklogs.tokens import tokens_of_strings
+from pep_tf.data.clicklogs.keys import keys_of_texts
 from pep_tf.data.columns import learn
 from pep_tf.errors import DataError
 from tests.data.columns.clicks import FEATURES, clicks
@@ -65,8 +63,8 @@ def test_a_value_of_no_training_row_is_id_1():
 
 def test_the_hash_is_that_of_the_click_logs():
     texts = ["tea", "coffee", "a text of exactly thirty-two byte"[:32]]
-    keys = category_keys(TENSORFLOW, tokens_of_strings(np.array([texts]).T)).numpy()
-    assert ids_of(texts, "hash:1000") == HashEncoding((1000,)).ids(NUMPY, keys)[:, 0].tolist()
+    keys = keys_of_texts("category", np.array([texts]).T).numpy()
+    assert ids_of(texts, "hash:1000") == HashEncoding((1000,)).ids(keys)[:, 0].tolist()
     long = ["x" * 33, "x" * 34, "x" * 1024, None]
     ids = ids_of(long, "hash:1000000")
     assert len(set(ids)) == 4
