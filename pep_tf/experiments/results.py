@@ -36,8 +36,9 @@ class Row:
         embedding_dim: width of the table that was trained.
         first_order, tower: the numbers in `parameters` that are not in the table.
         export_bytes: size of the exported model, all its files together; None without an export.
-        data_md5: of the data's content, mapping, split and options, see `Identity`: equal ones are the
-            same rows, whatever the file's name.
+        content_md5: of what the rows hold, see `Identity`: equal ones are the same rows, whatever the
+            file's name.
+        data_md5: of the data's mapping, split and options, see `Identity`.
         method: how a smaller table was chosen, one of `pep_tf.training.METHODS`, or made, one of
             `pep_tf.tables.small.SCHEMES`.
         table_bytes: of the export, those of table and first-order weights: values, scales, and where
@@ -45,7 +46,7 @@ class Row:
         capped: whether the training ended with its epochs, the validation AUC still rising within
             its patience: more epochs might have given more.
 
-    The last eight are None in results of versions that did not record them.
+    The last nine are None in results of versions that did not record them.
     """
 
     stage: str
@@ -72,6 +73,7 @@ class Row:
     first_order: int | None = None
     tower: int | None = None
     export_bytes: int | None = None
+    content_md5: str | None = None
     data_md5: dict[str, str] | None = None
     method: str | None = None
     table_bytes: int | None = None
@@ -84,7 +86,16 @@ class Row:
         Raises:
             ValueError: no object, or one with a value that is missing or of another type.
         """
-        return typed.read(cls, found)
+        return typed.read(cls, with_content_md5(found))
+
+
+def with_content_md5(found: Any) -> Any:
+    """What a JSON file has of data, as it is written now: `data_md5` held the content, too, before."""
+    of_data = found.get("data_md5") if isinstance(found, dict) else None
+    if not isinstance(of_data, dict) or "content" not in of_data:
+        return found
+    others = {name: md5 for name, md5 in of_data.items() if name != "content"}
+    return {"content_md5": of_data["content"], **found, "data_md5": others}
 
 
 @dataclasses.dataclass

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pep_tf.errors import RunError
 from pep_tf.experiments import typed
+from pep_tf.experiments.results import with_content_md5
 from pep_tf.numbers import is_number
 from pep_tf.paths import resolve
 from pep_tf.training.state import save_text
@@ -107,7 +108,7 @@ class Search:
         pareto: tickets in falling order of their parameters.
         best: id of the trial with the highest score after a whole pruning; None if there is none.
         split_md5: of the row numbers of each split.
-        data_md5: of the data's content, mapping, split and options, see `Identity`.
+        content_md5, data_md5: see `Row`.
         direction: `"max"`, always.
     """
 
@@ -120,6 +121,7 @@ class Search:
     pareto: list[FrontPoint]
     best: str | None
     split_md5: dict[str, str] = dataclasses.field(default_factory=dict)
+    content_md5: str | None = None
     data_md5: dict[str, str] = dataclasses.field(default_factory=dict)
     direction: str = "max"
     kind: str = "search"
@@ -155,7 +157,7 @@ class Search:
                     if left_out is None:
                         raise
                     left_out.append(str(error))
-        return typed.read(cls, {**found, **parts})
+        return typed.read(cls, {**with_content_md5(found), **parts})
 
     @classmethod
     def load(cls, run_dir: pathlib.Path | str) -> Self:

@@ -130,9 +130,9 @@ def distinct_rows(rows: Sequence[Row]) -> int:
     They are told apart by the digests of content and split; where a result has none, of versions that
     recorded none, by the md5 of the row numbers.
     """
-    if all({"content", "split"} <= set(row.data_md5 or ()) for row in rows):
-        digests = (row.data_md5 or {} for row in rows)
-        return len({(digest["content"], digest["split"]) for digest in digests})
+    known = {(row.content_md5, (row.data_md5 or {}).get("split")) for row in rows}
+    if all(None not in digests for digests in known):
+        return len(known)
     return len({tuple(sorted(row.split_md5.items())) for row in rows})
 
 

@@ -204,10 +204,12 @@ class _Run:
 
 def facts_of(data: CTRData) -> dict[str, Any]:
     """Where a result comes from: the data set's name, its splits, and digests of its identity."""
+    digests = data.identity.digests()
     return {
         "dataset": data.name,
         "split_md5": {name: split.md5 for name, split in data.splits.items()},
-        "data_md5": data.identity.digests(),
+        "content_md5": digests.pop("content"),
+        "data_md5": digests,
     }
 
 

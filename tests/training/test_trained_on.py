@@ -172,7 +172,9 @@ def test_a_checkpoint_of_an_earlier_version_is_taken_up_with_a_warning(tmp_path,
 
 
 def test_results_and_tickets_name_content_and_mapping(ticket):
-    assert ticket.facts["data_md5"] == divided(0).identity.digests()
+    digests = divided(0).identity.digests()
+    assert ticket.facts["content_md5"] == digests.pop("content")
+    assert ticket.facts["data_md5"] == digests
     assert json.dumps(ticket.facts)  # JSON-ready
     replaced = dataclasses.replace(
         divided(0), test=ArraySplit(tiny.DATA.test.ids, tiny.DATA.test.labels, np.arange(120))

@@ -1,5 +1,6 @@
 """The columns of click logs in a serving graph: values by the rules of a file, to the ids of preparation."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -58,23 +59,21 @@ class KnownKeys(_ByRule):
 
     Args:
         kept: uint64 [n], sorted keys.
-        lookup: finds their places; of a vocabulary from which some were left out.
     """
 
-    def __init__(
-        self, fmt: Format, feature: Feature, kept: np.ndarray, lookup: NumberLookup | None = None
-    ) -> None:
+    def __init__(self, fmt: Format, feature: Feature, kept: np.ndarray) -> None:
         super().__init__(name=feature.name)
         self._of(fmt, feature)
-        self._made, self.size = (fmt, feature, kept), 1 + len(kept)
+        self.size = 1 + len(kept)
         # Of uint64 in the order of int64, which is what `tf.searchsorted` knows.
         signed = (kept ^ np.uint64(1 << 63)).view(np.int64)
-        self._lookup = lookup or (NumberLookup(signed, feature.name) if len(kept) else None)
+        self._lookup = NumberLookup(signed, feature.name) if len(kept) else None
 
     def without(self, empty: np.ndarray) -> "KnownKeys":
-        if self._lookup is None:
-            return self
-        return KnownKeys(*self._made, self._lookup.without(empty[1:] & empty[0]))
+        smaller = copy.copy(self)
+        if self._lookup is not None:
+            smaller._lookup = self._lookup.without(empty[1:] & empty[0])
+        return smaller
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         if self._lookup is None:

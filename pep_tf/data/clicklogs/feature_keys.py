@@ -1,5 +1,7 @@
 """The keys of all fields of a row of a file, from the raw columns they read."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -7,6 +9,36 @@ from pep_tf.data.clicklogs import keys as keys_lib
 from pep_tf.data.clicklogs.column_rules import NumberRule, rule_of
 from pep_tf.data.clicklogs.formats import Feature, Format
 from pep_tf.data.clicklogs.tokens import Tokens
+
+_MOST_TEXTS = 1 << 18  # whose keys are remembered, of each kind
+
+
+class NumberKeys:
+    """Keys of numbers, by the code that a request goes through; of a text that has come before, from memory.
+
+    Args:
+        kind: of the numbers, see `keys.py`.
+        rule: tells what is malformed.
+    """
+
+    def __init__(self, kind: str, rule: NumberRule) -> None:
+        self._kind, self._rule = kind, rule
+        self._known: dict[bytes, int] = {}
+
+    def __call__(self, tokens: Tokens) -> np.ndarray | None:
+        """uint64, the shape of the tokens; None where one is malformed. Safe in several threads."""
+        texts, places = tokens.distinct()
+        known = self._known if len(self._known) < _MOST_TEXTS else {}
+        if new := [text for text in texts if text not in known]:
+            with tf.device("CPU"):
+                values = tf.constant(new, tf.string)
+                if tf.reduce_any(self._rule.refused(values)):
+                    return None
+                keys = keys_lib.keys_of_texts(self._kind, values).numpy()
+            known.update(zip(new, keys.tolist(), strict=True))
+            self._known = known
+        found = np.array([known[text] for text in texts], np.uint64)
+        return found[places]
 
 
 class FeatureKeys:
@@ -19,36 +51,24 @@ class FeatureKeys:
 
     def __init__(self, fmt: Format, features: tuple[Feature, ...]) -> None:
         self.columns = [fmt.columns.index(f.column) for f in features]
-        self._groups = [
-            (kind, group, rule_of(fmt, features[group[0]].column))
-            for kind in keys_lib.KINDS
-            if (group := [i for i, f in enumerate(features) if f.kind == kind])
-        ]
-        order = [i for _, group, _ in self._groups for i in group]
+        self._groups: list[tuple[list[int], Any]] = []
+        for kind in keys_lib.KINDS:
+            if group := [i for i, f in enumerate(features) if f.kind == kind]:
+                keys: Any = keys_lib.category_keys
+                if kind != "category":
+                    rule = rule_of(fmt, features[group[0]].column)
+                    assert isinstance(rule, NumberRule)
+                    keys = NumberKeys(kind, rule)
+                self._groups.append((group, keys))
+        order = [i for group, _ in self._groups for i in group]
         self._order = [order.index(i) for i in range(len(order))]
 
     def __call__(self, tokens: Tokens) -> np.ndarray | None:
         """Keys of tokens [n, F], column j being the raw column of field j; None where one is malformed."""
         parts = []
-        for kind, group, rule in self._groups:
-            own = tokens.columns(group)
-            if kind == "category":
-                parts.append(keys_lib.category_keys(own))
-                continue
-            assert isinstance(rule, NumberRule)
-            if (found := keys_of_numbers(kind, rule, own)) is None:
+        for group, keys in self._groups:
+            if (found := keys(tokens.columns(group))) is None:
                 return None
             parts.append(found)
         joined = np.concatenate(parts, axis=1)
         return joined if self._order == sorted(self._order) else joined[:, self._order]
-
-
-def keys_of_numbers(kind: str, rule: NumberRule, tokens: Tokens) -> np.ndarray | None:
-    """Keys of numbers, of each distinct text once, as a request has them; None where one is malformed."""
-    texts, places = tokens.distinct()
-    with tf.device("CPU"):
-        distinct = tf.constant(texts, tf.string)
-        if tf.reduce_any(rule.refused(distinct)):
-            return None
-        keys: np.ndarray = keys_lib.keys_of_texts(kind, distinct).numpy()
-        return keys[places]

@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from pep_tf.data.clicklogs.column_rules import HOUR_RULE
-from pep_tf.data.clicklogs.feature_keys import FeatureKeys, keys_of_numbers
+from pep_tf.data.clicklogs.feature_keys import FeatureKeys, NumberKeys
 from pep_tf.data.clicklogs.formats import Feature, Format
 from pep_tf.data.clicklogs.strict import BadLine, LineRule
 from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES, Tokens, tokens_of_buffer
@@ -56,6 +56,7 @@ class Parser:
         self._delimiter = fmt.delimiter[0]
         self._label = fmt.columns.index(fmt.label)
         self._keys = FeatureKeys(fmt, features)
+        self._hour_keys = NumberKeys("weekday", HOUR_RULE)
         self._hours = [fmt.columns.index(c) for c in fmt.hours]
         whole = (*fmt.integers, *fmt.hours, *fmt.numbered)
         self._whole = [fmt.columns.index(c) for c in whole]
@@ -113,7 +114,7 @@ class Parser:
             return None
         if self._hours:  # which are categories, perhaps
             hours = _tokens(padded, starts, lengths, self._hours)
-            if keys_of_numbers("weekday", HOUR_RULE, hours) is None:
+            if self._hour_keys(hours) is None:
                 return None
         keys = self._keys(_tokens(padded, starts, lengths, self._keys.columns))
         return None if keys is None else (labels, keys)

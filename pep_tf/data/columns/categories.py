@@ -11,7 +11,7 @@ from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.columns.texts import plain
 from pep_tf.data.field_keys import hash_encoding, texts_of
 from pep_tf.data.hashing import WORD, buckets_of, mix, salts
-from pep_tf.data.lookup import TextLookup
+from pep_tf.data.lookup import NumberLookup, TextLookup
 from pep_tf.errors import DataError
 
 MAX_BYTES = 1024  # of a text: a batch is padded to its longest one
@@ -33,20 +33,44 @@ class Limits(NamedTuple):
     max: int | None = None
 
 
-class Vocabulary(_Category):
-    """Each text of the training rows, within `Limits`, has an id of its own, every other one id 1.
+class Known(Encoder):
+    """What occurs in the training rows has an id of its own, everything else id 1.
 
     Args:
-        values: object [n], the texts, sorted.
-        name: of the field.
-        lookup: finds their places; of a vocabulary from which some were left out.
+        values: what occurs, sorted: texts, object [n], or int64 [n].
+        field: its name.
     """
 
-    def __init__(self, values: np.ndarray, name: str, lookup: TextLookup | None = None) -> None:
-        super().__init__(name="vocabulary")
-        self._values, self._field = values, name
-        self._lookup = lookup or TextLookup(values, name)
+    def __init__(self, values: np.ndarray, field: str) -> None:
+        super().__init__(name=type(self).__name__.lower())
+        self._values = values
+        kind = TextLookup if values.dtype == object else NumberLookup
+        self._lookup: TextLookup | NumberLookup = kind(values, field)
         self.size = FIRST + len(values)
+
+    def encode(self, texts: tf.Tensor) -> tf.Tensor:
+        place = self._lookup(self.read(texts))
+        return tf.where(place < 0, UNSEEN, place + FIRST)
+
+    @staticmethod
+    def read(texts: tf.Tensor) -> tf.Tensor:
+        """What is looked up."""
+        raise NotImplementedError
+
+    def without(self, empty: np.ndarray) -> Self:
+        smaller = copy.copy(self)
+        smaller._lookup = self._lookup.without(empty[FIRST:] & empty[UNSEEN])
+        return smaller
+
+    def encoding(self) -> dict[str, Any]:
+        return {"name": "vocabulary", "missing": 0, "unknown": UNSEEN}
+
+    def key_texts(self) -> list[bytes]:
+        return texts_of(self._values.tolist(), before=FIRST)
+
+
+class Vocabulary(Known, _Category):
+    """Texts, within `Limits`."""
 
     @classmethod
     def fit(cls, seen: Seen, argument: Any) -> Self:
@@ -63,19 +87,9 @@ class Vocabulary(_Category):
             )
         return cls(values[kept], seen.field)
 
-    def encode(self, texts: tf.Tensor) -> tf.Tensor:
-        place = self._lookup(plain(texts))
-        return tf.where(place < 0, UNSEEN, place + FIRST)
-
-    def without(self, empty: np.ndarray) -> "Vocabulary":
-        lookup = self._lookup.without(empty[FIRST:] & empty[UNSEEN])
-        return Vocabulary(self._values, self._field, lookup)
-
-    def encoding(self) -> dict[str, Any]:
-        return {"name": "vocabulary", "missing": 0, "unknown": UNSEEN}
-
-    def key_texts(self) -> list[bytes]:
-        return texts_of(self._values.tolist(), before=FIRST)
+    @staticmethod
+    def read(texts: tf.Tensor) -> tf.Tensor:
+        return plain(texts)
 
     def state(self) -> list[Any]:
         return self._values.tolist()

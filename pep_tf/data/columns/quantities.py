@@ -7,11 +7,9 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.columns.categories import FIRST, UNSEEN
+from pep_tf.data.columns.categories import Known
 from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.columns.texts import DIGITS, MAX_DIGITS, ZEROS, plain
-from pep_tf.data.field_keys import texts_of
-from pep_tf.data.lookup import NumberLookup
 from pep_tf.data.schema import FLOAT
 
 INTEGER_WORDS = f"an integer of at most {MAX_DIGITS} digits (5.0 is 5)"
@@ -19,24 +17,10 @@ INTEGER_WORDS = f"an integer of at most {MAX_DIGITS} digits (5.0 is 5)"
 _NUMBER = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
 
 
-class LogInteger(Encoder):
-    """Whole numbers v by Criteo's logarithm: int(ln(v)^2) above 2, else v - 2.
-
-    Each result that occurs in the training rows has an id of its own, every other one id 1.
-
-    Args:
-        results: int64 [n], sorted.
-        name: of the field.
-        lookup: finds their places; of a vocabulary from which some were left out.
-    """
+class LogInteger(Known):
+    """Whole numbers v by Criteo's logarithm: int(ln(v)^2) above 2, else v - 2."""
 
     must_be = INTEGER_WORDS
-
-    def __init__(self, results: np.ndarray, name: str, lookup: NumberLookup | None = None) -> None:
-        super().__init__(name="integer")
-        self._results, self._field = results, name
-        self._lookup = lookup or NumberLookup(results, name)
-        self.size = FIRST + len(results)
 
     @classmethod
     def fit(cls, seen: Seen, argument: Any) -> Self:
@@ -46,23 +30,16 @@ class LogInteger(Encoder):
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:
         return ~tf.strings.regex_full_match(texts, f"(?:{DIGITS}(?:{ZEROS})?)?")
 
-    def encode(self, texts: tf.Tensor) -> tf.Tensor:
-        place = self._lookup(log_buckets(texts))
-        return tf.where(place < 0, UNSEEN, place + FIRST)
-
-    def without(self, empty: np.ndarray) -> "LogInteger":
-        lookup = self._lookup.without(empty[FIRST:] & empty[UNSEEN])
-        return LogInteger(self._results, self._field, lookup)
+    @staticmethod
+    def read(texts: tf.Tensor) -> tf.Tensor:
+        return log_buckets(texts)
 
     def encoding(self) -> dict[str, Any]:
         what = "int(ln(v)^2) of a number v > 2, else v - 2"
-        return {"name": "vocabulary", "of": what, "missing": 0, "unknown": UNSEEN}
-
-    def key_texts(self) -> list[bytes]:
-        return texts_of(self._results.tolist(), before=FIRST)
+        return {**super().encoding(), "of": what}
 
     def state(self) -> list[Any]:
-        return [self._results]
+        return [self._values]
 
 
 def log_buckets(texts: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from pep_tf.data.identity import Identity
 from pep_tf.errors import DataError, reading
 from pep_tf.version import __version__
 
@@ -48,10 +49,12 @@ def write_manifest(
         p.name for p in folder.iterdir() if ".tfrecord" in p.name or "transform" in p.name
     )
     stamps = {name: stamp(folder / name) for name in names}
+    known = Identity.from_config(facts["identity"]) or Identity()
     manifest = {
         "manifest_version": FORMAT_VERSION,
         "tool": f"pep_tf {__version__}",
         **facts,
+        "content_md5": known.digests()["content"],
         "files": {
             n: {"bytes": (folder / n).stat().st_size, "md5": file_md5(folder / n)} for n in names
         },

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pep_tf.data.clicklogs import CRITEO, keys
 from pep_tf.data.clicklogs.column_rules import HOUR_RULE, rule_of
-from pep_tf.data.clicklogs.feature_keys import keys_of_numbers
+from pep_tf.data.clicklogs.feature_keys import NumberKeys
 from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES, Tokens, tokens_of_buffer
 from pep_tf.data.hashing import mix
 
@@ -31,7 +31,7 @@ def both(kind: str, texts: list[bytes]) -> np.ndarray | None:
     tokens = numpy_tokens(texts)
     if kind == "category":
         ours = keys.category_keys(tokens)
-    elif (ours := keys_of_numbers(kind, rule, tokens)) is None:
+    elif (ours := NumberKeys(kind, rule)(tokens)) is None:
         return None
     np.testing.assert_array_equal(ours[:, 0], keys.keys_of_texts(kind, tf.constant(texts)))
     return ours[:, 0]

@@ -6,6 +6,8 @@ import pytest
 
 from pep_tf.data import from_files, load
 from pep_tf.data.columns import stored_table, table_files
+from pep_tf.data.store.manifest import read_manifest
+from pep_tf.data.store.place import find_store
 from pep_tf.errors import DataError
 from tests.data.columns.clicks import FEATURES, clicks
 
@@ -50,6 +52,8 @@ def test_a_store_holds_what_the_table_holds_in_memory(form, tmp_path):
     assert stored.schema == memory.schema
     assert stored.transform.fingerprint == memory.transform.fingerprint
     assert memory.identity.difference(stored.identity, ("content", "mapping", "split")) is None
+    manifest = read_manifest(find_store(tmp_path / "store"))
+    assert manifest["content_md5"] == memory.identity.digests()["content"]
     for name in memory.splits:
         assert rows_of(stored.splits[name]) == rows_of(memory.splits[name])
         assert stored.splits[name].classes == (0, 1)
