@@ -101,7 +101,8 @@ def _rows_of(data: Any, schema: FeatureSchema, what: str) -> tuple[np.ndarray, .
         raise DataError(f"`{what}` must hold at least one row. Received: 0")
     if len({len(block) for block in blocks}) > 1:
         raise DataError(f"`{what}` must have weights in each batch, or in none.")
-    return tuple(np.concatenate(part) for part in zip(*blocks, strict=True))
+    columns = zip(*blocks, strict=True)
+    return tuple(part[0] if len(part) == 1 else np.concatenate(part) for part in columns)
 
 
 def _batches(data: Any, what: str) -> Iterable[Any]:

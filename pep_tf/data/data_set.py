@@ -1,4 +1,4 @@
-"""What a data set that comes along is declared by; each has its declaration in its own room."""
+"""What a data set that comes along is declared by; its declaration stands in the folder of its own code."""
 
 import dataclasses
 from collections.abc import Callable

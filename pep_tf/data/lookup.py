@@ -72,7 +72,7 @@ class TextLookup(tf.Module):
 
 
 def _places_of(values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
-    """int32: the places of the values that are kept, never none: a table needs one to compare."""
+    """int32: the places of the values that are kept; at least one, for a table needs one to compare with."""
     kept = np.ones(len(values), bool) if kept is None else kept
     return np.flatnonzero(kept if kept.any() else np.arange(len(values)) == 0).astype(np.int32)
 

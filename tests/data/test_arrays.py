@@ -39,6 +39,12 @@ def test_features_by_name_become_the_ids_that_models_take():
     np.testing.assert_array_equal(data.train.weights, WEIGHTS[rows].astype(np.float32))
 
 
+def test_arrays_of_splits_that_are_given_are_not_copied():
+    ids = rng.integers(0, 5, (ROWS, 1)).astype(np.int32)
+    data = from_arrays(dict.fromkeys(("train", "validation", "test"), (ids, LABELS)), {"user": 5})
+    assert np.shares_memory(data.train.ids, ids)
+
+
 @pytest.mark.parametrize(
     "same",
     [

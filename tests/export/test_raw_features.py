@@ -78,7 +78,7 @@ def raw_of(fmt: Format, lines: list[bytes], columns: list[str]) -> dict[str, lis
     return {n: list(c) for n, c in zip(fmt.columns, split, strict=True) if n in columns}
 
 
-@pytest.fixture(scope="module", params=["criteo-hash", "avazu-hash", "avazu-vocabulary"])
+@pytest.fixture(scope="module", params=["criteo-hash", "avazu-vocabulary"])
 def exported(request, tmp_path_factory):
     name, encoding = request.param.split("-")
     fmt = {"criteo": CRITEO, "avazu": AVAZU}[name]
