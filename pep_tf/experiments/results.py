@@ -95,7 +95,7 @@ def with_content_md5(found: Any) -> Any:
     if not isinstance(of_data, dict) or "content" not in of_data:
         return found
     others = {name: md5 for name, md5 in of_data.items() if name != "content"}
-    return {"content_md5": of_data["content"], **found, "data_md5": others}
+    return {**found, "content_md5": of_data["content"], "data_md5": others}
 
 
 @dataclasses.dataclass
