@@ -129,6 +129,11 @@ class PruneCallback(keras.callbacks.Callback):
                 "Keras's `fit` does not share its batches among workers: call pep_tf.prune(model, data, ...) "
                 "in place of PruneCallback."
             )
+        if _PRUNES[self.model] is not self:
+            raise RunError(
+                "`fit` takes one PruneCallback, which would cut what another still trains. Received: two; "
+                "give one all budgets."
+            )
         self._pruning = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

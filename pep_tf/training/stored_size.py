@@ -94,14 +94,18 @@ class StoredSize:
 
     def bytes_of(self, masks: Masks) -> int:
         """Bytes of the tables under masks, to the byte."""
+        return sum(form.nbytes for form in self._forms(masks).values())
+
+    def _forms(self, masks: Masks) -> dict[str, StoredTable]:
+        """Each table under masks as it would be stored, its numbers being 1."""
         found = {key: Entries.of(_ones(x, masks.get(key))) for key, x in self.shapes.items()}
-        if self.paired and not self.rounds:
-            (main, table), *first_order = found.items()
-            key, weights = first_order[0] if first_order else (main, None)
-            dtypes = self._dtype(main), self._dtype(key)
-            forms: Any = pack_pair(table, weights, dtypes, self.field_sizes[main])
-            return sum(form.nbytes for form in forms if form is not None)
-        return sum(self._form(key, own).nbytes for key, own in found.items())
+        if not self.paired or self.rounds:
+            return {key: self._form(key, own) for key, own in found.items()}
+        (main, table), *first_order = found.items()
+        key, weights = first_order[0] if first_order else (main, None)
+        dtypes = self._dtype(main), self._dtype(key)
+        form, beside = pack_pair(table, weights, dtypes, self.field_sizes[main])
+        return {main: form} if beside is None else {main: form, key: beside}
 
     def _form(self, key: str, entries: Entries) -> StoredTable:
         """A table by itself."""
@@ -178,7 +182,16 @@ class StoredSize:
             budget: the bytes.
         """
         most = min(self.entries, int(budget.bytes / self._item_bytes))
-        return cut(_largest(lambda count: self.bytes_of(cut(count)) <= budget.bytes, most))
+        count = _largest(lambda n: self.bytes_of(self._filled(cut(n))) <= budget.bytes, most)
+        return self._filled(cut(count))
+
+    def _filled(self, masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The masks with the entries that are stored in any case: rows of few widths are filled up."""
+        filled = dict(masks)
+        for key, form in self._forms(masks).items():
+            if key in masks and (widths := form.stored_widths()) is not None:
+                filled[key] = np.packbits(np.arange(form.dim) < widths[:, None], axis=1)
+        return filled
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int:

@@ -43,6 +43,13 @@ def test_a_training_that_diverges():
         model.fit(x, np.nan * y, verbose=0, callbacks=[pep_tf.PruneCallback([5])])
 
 
+def test_two_callbacks_in_one_fit():
+    model, cuts = start(), [pep_tf.PruneCallback([5]), pep_tf.PruneCallback([3])]
+    model.compile("adam", "mse")
+    with pytest.raises(RunError, match="takes one PruneCallback.* give one all budgets"):
+        model.fit(*any_model.batch(model), verbose=0, callbacks=cuts)
+
+
 def test_an_optimizer_that_starts_from_nothing():
     refused(start(), "Ftrl starts every weight from 0", optimizer="ftrl")
 

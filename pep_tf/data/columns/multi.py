@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -90,7 +91,7 @@ def joined_lists(
     joined = column.astype(object)
     mark = separator.encode()
     for row, values in enumerate(joined):
-        if not isinstance(values, list | tuple | set | np.ndarray):
+        if not pd.api.types.is_list_like(values) or isinstance(values, Mapping):
             continue
         here = functools.partial(_place_of_list, place, row)
         parts = texts_of(pd.Series(list(values), dtype=object), name, here)

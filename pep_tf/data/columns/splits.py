@@ -39,6 +39,8 @@ def split_rows(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> list
     """
     if isinstance(split, str) and split == "random":  # in the order in which they were drawn
         return list(random_split(len(frame), seed))
+    if isinstance(split, pd.Series) and len(split) == len(frame):
+        _refuse_other_rows(split, frame)
     values = split_values(frame, split, seed, place)
     places = split_places(split, values, len(frame), seed, place)
     return [np.flatnonzero(places == s) for s in range(len(SPLITS))]
@@ -102,6 +104,15 @@ def _listed(split: Any, rows: int) -> list[Any]:
         found = f"{len(split)} of them" if hasattr(split, "__len__") else repr(split)
         raise DataError(f"`split` must be one of {_KNOWN}, here {rows} names. Received: {found}")
     return list(split)
+
+
+def _refuse_other_rows(split: pd.Series, frame: pd.DataFrame) -> None:
+    """A Series in another order than the table would be taken for the rows in its own."""
+    if not split.index.equals(frame.index):
+        raise DataError(
+            "`split` must have the index of the table: split.reindex(rows.index) puts it in the order "
+            "of the rows, split.to_numpy() is as it stands. Received: a Series of another index"
+        )
 
 
 def _named(names: pd.Series, column: str, place: Place) -> np.ndarray:

@@ -25,7 +25,7 @@ class PrefixTable(StoredTable):
     32 rows, and the widths in between, say where.
 
     Args:
-        arrays: `widths` uint8 [blocks, 16], two rows a byte; `starts` int32 [blocks]; and `values`, see
+        arrays: `widths` uint8 [blocks, 16], two rows a byte; `starts` int16 or int32 [blocks]; and `values`, see
             `Values`.
         facts: `levels`, the widths, and `unit` of the values, besides those of every form.
 
@@ -53,7 +53,8 @@ class PrefixTable(StoredTable):
         codes = np.searchsorted(levels, _whole_blocks(widths)).astype(np.uint8)
         arrays["widths"] = codes[:, ::2] | codes[:, 1::2] << 4
         sums = _whole_blocks(widths).sum(axis=1)
-        arrays["starts"] = (1 + np.cumsum(sums) - sums).astype(np.int32)
+        starts = 1 + np.cumsum(sums) - sums
+        arrays["starts"] = starts.astype(np.int16 if starts[-1] < 2**15 else np.int32)
         return cls(arrays, {**facts_of(entries), "levels": levels.tolist(), "unit": unit})
 
     @staticmethod
@@ -71,6 +72,10 @@ class PrefixTable(StoredTable):
         values = self._bytes("values", "values_scales")
         return {"values": values, "rows": self._bytes("starts", "widths"), "masks": 0}
 
+    def stored_widths(self) -> np.ndarray:
+        codes = np.stack([self.arrays["widths"] & 15, self.arrays["widths"] >> 4], axis=-1)
+        return self._levels[codes.reshape(-1)[: self.num_rows]]
+
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
         block, within = rows // _BLOCK, rows % _BLOCK
         low, high = np.arange(256) % _LEVELS, np.arange(256) // _LEVELS
@@ -80,7 +85,8 @@ class PrefixTable(StoredTable):
         )
         widths = tf.reshape(found, [-1, _BLOCK])
         before = tf.constant(np.tri(_BLOCK, k=-1), tf.int32)
-        start = take(self.arrays["starts"], block) + tf.reduce_sum(widths * take(before, within), 1)
+        start = tf.cast(take(self.arrays["starts"], block), tf.int32)
+        start += tf.reduce_sum(widths * take(before, within), 1)
         own = tf.reduce_sum(widths * take(tf.constant(np.eye(_BLOCK), tf.int32), within), axis=1)
         most = int(self._levels[-1])
         columns = tf.expand_dims(tf.range(most), 0)

@@ -75,6 +75,9 @@ class SteppedTable(StoredTable):
         found = self._inner.parts()
         return {**found, "values": found["values"] + self._bytes("steps")}
 
+    def stored_widths(self) -> np.ndarray | None:
+        return self._inner.stored_widths()
+
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
         steps = Values(self.arrays, "steps", self.facts["unit"]).at(tf.constant(self._places))
         ends = tf.constant(np.cumsum(self.facts["field_sizes"])[:-1], tf.int32)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self
 
+import numpy as np
 import tensorflow as tf
 
 from pep_tf.tables.packed.entries import Entries
@@ -40,6 +41,10 @@ class StoredTable:
     @property
     def nbytes(self) -> int:
         return sum(self.parts().values())
+
+    def stored_widths(self) -> np.ndarray | None:
+        """int64 [N]: how many of its first numbers each row stores, zeros too; None where it is not so."""
+        return None
 
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
         """float32 [n, d] of the table rows int32 [n], each in [0, N)."""

@@ -170,6 +170,11 @@ BAD = {
         {"split": ["train"] * 3},
         "here 200 names. Received: 3 of them",
     ),
+    "a split of other rows": (
+        clicks(),
+        {"split": pd.Series(["train", "test"] * 100, index=np.arange(200)[::-1])},
+        r"`split` must have the index of the table: split.reindex\(rows.index\)",
+    ),
     "a split of another name": (
         clicks(),
         {"split": ["train"] * 199 + ["dev"]},
