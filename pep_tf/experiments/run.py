@@ -32,7 +32,7 @@ from pep_tf.tables.small import Scheme
 from pep_tf.training import FitResult, Reporter
 from pep_tf.training.methods import PEP
 from pep_tf.training.prune import facts_of
-from pep_tf.training.rounded import rounded_model
+from pep_tf.training.rounded import fit_as_stored
 from pep_tf.training.state import reading_object, save_text
 from pep_tf.training.threshold_start import threshold_schedule
 from pep_tf.training.weights import whole_model
@@ -131,8 +131,8 @@ class Run:
         """
         dtype = self.config.stored_as(rounded=dim != self.config.embedding_dim)
         with distributed.whole_tables() if rounds(dtype) else contextlib.nullcontext():
-            model = rounded_model(self.model("none", dim), dtype)
-        result = self._fit(stage, model)
+            model = self.model("none", dim)
+        model, result = self._fit(stage, model, dtype)
         model = whole_model(model)
         kind = "baseline" if dim == self.config.embedding_dim else "uniform"
         entries = self.config.entries(self.data.schema.num_features, dim)
@@ -163,21 +163,24 @@ class Run:
             dtype=PRECISIONS[config.precision],
             **config.model_options(),
         )
-        result = self._fit(stage, model)
+        model, result = self._fit(stage, model)
         row = self._row("small", "original", scheme.numbers, model, result)
         return self._export(stage, row, self._exporter(model))
 
-    def _fit(self, stage: str, model: CTRModel) -> FitResult:
-        result = training.fit(
+    def _fit(
+        self, stage: str, model: CTRModel, dtype: StoredAs = "float32"
+    ) -> tuple[CTRModel, FitResult]:
+        model, result = fit_as_stored(
             model,
             self.data,
             self.settings,
+            dtype,
             stage=stage.replace("_", " "),
             checkpoint=self.folder.checkpoint(stage),
             reporter=self.reporter,
         )
         self.folder.note_history(stage, result.history)
-        return result
+        return model, result
 
     @staticmethod
     def _remove(folder: pathlib.Path) -> None:
@@ -318,7 +321,7 @@ class Run:
             first_order=first_order,
             tower=tower,
             method=None if uniform else self.config.method,
-            capped=self.settings.is_cut_short(result.best_epoch, result.epochs),
+            capped=result.cut_short,
         )
 
 

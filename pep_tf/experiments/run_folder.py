@@ -16,6 +16,7 @@ from pep_tf.experiments.results import Row
 from pep_tf.files import LOCK, lock
 from pep_tf.training import refuse_to_resume
 from pep_tf.training.checkpoint import remove_checkpoint
+from pep_tf.training.rounded import rounded_checkpoint
 from pep_tf.training.state import reading_object, save_text
 
 _PLACES = {"data_dir", "source", "fallback", "tool"}  # of a data set's details: not what it holds
@@ -179,7 +180,10 @@ class RunFolder:
         text = json.dumps(dataclasses.asdict(row), indent=2) + "\n"
         save_text(self._row(stage), text)
         if not row.capped:
-            remove_checkpoint(self.checkpoint(stage))
+            checkpoint = self.checkpoint(stage)
+            parts = self.work.glob(rounded_checkpoint(checkpoint, "*").name)
+            for path in (checkpoint, *parts):
+                remove_checkpoint(path)
 
 
 def next_run_dir(parent: pathlib.Path, stem: str, resume: bool) -> pathlib.Path:

@@ -31,6 +31,7 @@ class FitResult:
         seconds: time spent, over all resumptions.
         history: one dict an epoch or checkpoint: step, mean loss since the one before, and at the end
             of an epoch the validation AUC.
+        cut_short: whether the epochs were at an end before the patience was.
     """
 
     validation: Metrics
@@ -39,6 +40,19 @@ class FitResult:
     epochs: int
     seconds: float
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    cut_short: bool = False
+
+    def then(self, later: "FitResult") -> "FitResult":
+        """This training and the one that went on from it, as one."""
+        before = self.history[-1]["step"] if self.history else 0
+        return dataclasses.replace(
+            later,
+            best_epoch=self.epochs + later.best_epoch,
+            epochs=self.epochs + later.epochs,
+            seconds=self.seconds + later.seconds,
+            history=[*self.history, *({**x, "step": before + x["step"]} for x in later.history)],
+            cut_short=self.cut_short or later.cut_short,
+        )
 
 
 def fit(
@@ -113,6 +127,7 @@ def fit(
         loop.epoch,
         time.perf_counter() - started,
         history,
+        settings.is_cut_short(best_epoch, loop.epoch),
     )
     reporter.finish()
     return result

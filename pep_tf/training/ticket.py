@@ -18,11 +18,11 @@ from pep_tf.paths import resolve
 from pep_tf.seeding import seeded
 from pep_tf.tables.packed.values import StoredAs
 from pep_tf.training.build_fn import BuildFn
-from pep_tf.training.fit import FitResult, fit
+from pep_tf.training.fit import FitResult
 from pep_tf.training.kept_table import KeptTable
 from pep_tf.training.layer_state import load_own_files, load_own_weights, own_weights
 from pep_tf.training.progress import Reporter
-from pep_tf.training.rounded import rounded_model
+from pep_tf.training.rounded import fit_as_stored, rounded_model
 from pep_tf.training.settings import PRUNING_ALONE, Settings, refuse_idle
 from pep_tf.training.swap import Blueprint
 from pep_tf.training.ticket_file import read_ticket, write_ticket
@@ -230,6 +230,7 @@ class Ticket:
     ) -> FitResult:
         """Trains what the masks keep, by the baseline's protocol, for a model of click-through rates.
 
+        Numbers that are stored in `"lsq8"` or `"lsq4"` are then trained further, rounded: see `fit_as_stored`.
         A model of another kind is trained as Keras trains any: `ticket.model()`, `compile`, `fit`.
 
         Args:
@@ -255,13 +256,15 @@ class Ticket:
         self.check_data(data)
         # For dropout, and for random weights, which must not be those that were pruned.
         with seeded(settings.seed + (init == "random")):
-            self.retrained, self.data = self.model(init, dtype=dtype), data
+            model = self.model(init, dtype="float32")
         if dtype is not None:
             self.facts = {**self.facts, STORED_DTYPE: dtype}
-        self.result = fit(
-            self.retrained,
+        self.data = data
+        self.retrained, self.result = fit_as_stored(
+            model,
             data,
             settings,
+            self.facts.get(STORED_DTYPE, "float32"),
             stage=f"ticket {self.budget}",
             checkpoint=checkpoint,
             reporter=reporter,

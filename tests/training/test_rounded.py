@@ -7,7 +7,10 @@ import pep_tf
 from pep_tf.errors import ModelError, RunError
 from pep_tf.experiments.config import Config
 from pep_tf.training import Ticket
+from pep_tf.training.rounded import RATES, fit_as_stored
+from pep_tf.training.weights import snapshot
 from tests import tiny
+from tests.training.interrupted import Diary, Interrupt, assert_same
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,29 @@ def test_retraining_moves_the_steps_of_all_tables(ticket):
     assert ticket.retrained.embedding.stored_form("float32") is None  # its rows are these numbers
     with pytest.raises(ModelError, match="cannot be stored in int8: they were trained as lsq4"):
         ticket.export("nowhere", dtype="int8")
+
+
+def test_numbers_are_rounded_once_they_are_trained(tmp_path):
+    def trained(folder, reporter, seed=0):
+        folder.mkdir(exist_ok=True)
+        settings = tiny.settings(epochs=2, checkpoint_every=4)
+        model, own = tiny.model("fm", pruning="none", seed=seed), folder / "own.safetensors"
+        kept = {"checkpoint": own, "reporter": reporter}
+        return fit_as_stored(model, tiny.DATA, settings, "lsq4", stage="own", **kept)
+
+    diary = Diary()
+    model, result = trained(tmp_path / "whole", diary)
+    assert [name for name, *_ in diary.stages] == ["own", "own, rounded 1", "own, rounded 2"]
+    assert (len(RATES), result.epochs) == (2, 6)
+    assert 4 < result.best_epoch <= 6
+    assert [entry["step"] for entry in result.history][-1] == 6 * 7
+    assert result.cut_short
+    for at in (3, len(diary.updates) - 1):
+        with pytest.raises(Interrupt):
+            trained(tmp_path / f"{at}", Diary(at=at))
+        again, resumed = trained(tmp_path / f"{at}", Diary(), seed=5 * (at > 3))
+        assert resumed.test == result.test
+        assert_same(snapshot(again), snapshot(model))
 
 
 def test_first_order_weights_have_a_dtype_of_their_own(ticket):
