@@ -109,8 +109,8 @@ class TableLayer(keras.layers.Layer):
 
     def checked(self, rows: tf.Tensor) -> tf.Tensor:
         """The same rows as int32; for lookups that would not fail at one outside the table."""
-        wide = tf.cast(rows, tf.int64)  # int32 is compared on the host where there is a GPU
-        inside = tf.reduce_all((wide >= 0) & (wide < self.input_dim))
+        whole_rows = wide(rows)  # int32 is compared on the host where there is a GPU
+        inside = tf.reduce_all((whole_rows >= 0) & (whole_rows < self.input_dim))
         message = f"Ids of `{self.name}` must be in [0, {self.input_dim}). Received:"
         check = tf.debugging.Assert(inside, [message, rows], summarize=8)
         with tf.control_dependencies([] if check is None else [check]):

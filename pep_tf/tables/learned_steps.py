@@ -10,13 +10,11 @@ import tensorflow as tf
 from pep_tf.tables.granularity import Granularity
 from pep_tf.tables.packed.values import LARGEST, LEARNED
 
-_ZEROS = (
-    0.5  # the largest number that steps of a block of zeros can tell, where none can be measured
-)
+# The largest number that steps of a block of zeros can tell, where none can be measured.
+_ZEROS = 0.5
 _SHARES = np.linspace(0.1, 1.0, 37)
-_UNIT = (
-    2.0**-10
-)  # of a step in float16, as it is stored: those between 2^-24 and 64 keep all its bits
+# Of a step in float16, as it is stored: those between 2^-24 and 64 keep all its bits.
+_UNIT = 2.0**-10
 
 
 class LearnedSteps:

@@ -47,9 +47,11 @@ def fit_as_stored(
     Raises:
         DataError, ModelError, RunError: see `fit` and `rounded_model`, before the first step.
     """
-    as_it_is = rounded_model(model, dtype) is model
+    layers, _ = _layers_to_round(
+        model, dtype
+    )  # what cannot be rounded is refused before it is trained
     result = fit(model, data, settings, stage=stage, checkpoint=checkpoint, reporter=reporter)
-    if as_it_is:
+    if not layers:
         return model, result
     with distributed.whole_tables():
         model = rounded_model(model, dtype)
@@ -80,11 +82,17 @@ def rounded_model(model: keras.Model, dtype: StoredAs) -> keras.Model:
         RunError: an unknown dtype or table.
         ModelError: a table that cannot be rounded, or a model that cannot be made anew.
     """
+    layers, new = _layers_to_round(model, dtype)
+    return swap_layers(model, layers, new, _carry_over) if layers else model
+
+
+def _layers_to_round(
+    model: keras.Model, dtype: StoredAs
+) -> tuple[dict[str, TableLayer], dict[str, TableLayer]]:
+    """The tables that round in training, by key, and the layers, not yet built, that take their place."""
     tables = keyed({path: x for path, x in walk(model) if isinstance(x, TableLayer)})
     check_stored_as(dtype, tables)
     layers = {key: x for key, x in tables.items() if dtype_of(dtype, key) in LEARNED}
-    if not layers:
-        return model
     new = {}
     for key, layer in layers.items():
         config = {**layer.get_config(), "stored_dtype": dtype_of(dtype, key)}
@@ -94,7 +102,7 @@ def rounded_model(model: keras.Model, dtype: StoredAs) -> keras.Model:
             raise ModelError(
                 f"The table {key!r} cannot be in {dtype_of(dtype, key)}: {error}"
             ) from error
-    return swap_layers(model, layers, new, _carry_over)
+    return layers, new
 
 
 def _carry_over(old: Any, made: Any) -> None:

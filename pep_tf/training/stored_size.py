@@ -182,16 +182,18 @@ class StoredSize:
             budget: the bytes.
         """
         most = min(self.entries, int(budget.bytes / self._item_bytes))
-        count = _largest(lambda n: self.bytes_of(self._filled(cut(n))) <= budget.bytes, most)
-        return self._filled(cut(count))
+        count = _largest(lambda n: self._filled(cut(n))[1] <= budget.bytes, most)
+        return self._filled(cut(count))[0]
 
-    def _filled(self, masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The masks with the entries that are stored in any case: rows of few widths are filled up."""
-        filled = dict(masks)
-        for key, form in self._forms(masks).items():
+    def _filled(self, masks: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
+        """The masks with the entries that are stored in any case, since rows have few widths; and bytes."""
+        forms, filled = self._forms(masks), dict(masks)
+        for key, form in forms.items():
             if key in masks and (widths := form.stored_widths()) is not None:
                 filled[key] = np.packbits(np.arange(form.dim) < widths[:, None], axis=1)
-        return filled
+        if all(filled[key] is masks[key] for key in masks):
+            return masks, sum(form.nbytes for form in forms.values())
+        return filled, self.bytes_of(filled)
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int:
