@@ -9,6 +9,7 @@ import tensorflow as tf
 from pep_tf.tables import BLOCK_ENTRIES
 from pep_tf.tables.packed.entries import Entries
 from pep_tf.tables.packed.octets import take
+from pep_tf.tables.packed.row_index import RowIndex
 from pep_tf.tables.packed.stored_table import Arrays, StoredTable, facts_of
 from pep_tf.tables.packed.values import ITEM_BYTES, Values
 
@@ -22,11 +23,12 @@ class PrefixTable(StoredTable):
 
     There are at most 16 widths, those that leave the fewest zeros to fill up a row; they stand in the
     graph, or in a layer's configuration. A row begins where the rows before it end: a position every
-    32 rows, and the widths in between, say where.
+    32 rows, and the widths in between, say where. Where many rows are empty an index of rows leaves
+    them out of all this.
 
     Args:
-        arrays: `widths` uint8 [blocks, 16], two rows a byte; `starts` int16 or int32 [blocks]; and `values`, see
-            `Values`.
+        arrays: `widths` uint8 [blocks, 16], two rows a byte; `starts` int16 or int32 [blocks]; `values`, see
+            `Values`; and those of `RowIndex`, if rows are left out.
         facts: `levels`, the widths, and `unit` of the values, besides those of every form.
 
     Example:
@@ -39,22 +41,24 @@ class PrefixTable(StoredTable):
         super().__init__(arrays, facts)
         self._levels = np.array(facts["levels"], np.int32)
         self._values = Values(self.arrays, "values", facts["unit"])
+        self._index = RowIndex(self.arrays)
 
     @classmethod
     def of(cls, entries: Entries, dtype: str) -> Self:
         """Stores a table; its arrays are NumPy's. See `Values` for `dtype`."""
-        widths, levels = _rounded(entries)
+        widths, levels, there = _rounded(entries, dtype)
         kept, start = [np.zeros(0, np.float32)], 0
         for block in entries.blocks(max(1, BLOCK_ENTRIES // entries.dim)):
             own = widths[start : start + len(block)]
             kept.append(block[np.arange(entries.dim) < own[:, None]])
             start += len(block)
         arrays, unit = Values.encode(np.concatenate(kept), dtype, "values", widths)
-        codes = np.searchsorted(levels, _whole_blocks(widths)).astype(np.uint8)
+        blocks = _whole_blocks(widths[there])
+        codes = np.searchsorted(levels, blocks).astype(np.uint8)
         arrays["widths"] = codes[:, ::2] | codes[:, 1::2] << 4
-        sums = _whole_blocks(widths).sum(axis=1)
-        starts = 1 + np.cumsum(sums) - sums
+        starts = 1 + np.cumsum(blocks.sum(axis=1)) - blocks.sum(axis=1)
         arrays["starts"] = starts.astype(np.int16 if starts[-1] < 2**15 else np.int32)
+        arrays |= RowIndex.encode(there)
         return cls(arrays, {**facts_of(entries), "levels": levels.tolist(), "unit": unit})
 
     @staticmethod
@@ -63,21 +67,27 @@ class PrefixTable(StoredTable):
 
         So it is where positions would be too large for it.
         """
-        stored = int(_rounded(entries)[0].sum())
+        widths, _, there = _rounded(entries, dtype)
+        stored = int(widths.sum())
         if stored > _FILLED * entries.nnz or stored >= 2**31 - 1:
             return float("inf")
-        return ITEM_BYTES[dtype] * stored + entries.num_rows / 2
+        return _bytes_of(stored, there, dtype)
 
     def parts(self) -> dict[str, int]:
         values = self._bytes("values", "values_scales")
-        return {"values": values, "rows": self._bytes("starts", "widths"), "masks": 0}
+        rows = self._bytes("starts", "widths") + self._index.nbytes
+        return {"values": values, "rows": rows, "masks": 0}
 
     def stored_widths(self) -> np.ndarray:
         codes = np.stack([self.arrays["widths"] & 15, self.arrays["widths"] >> 4], axis=-1)
-        return self._levels[codes.reshape(-1)[: self.num_rows]]
+        places = self._index.find(tf.range(self.num_rows)).numpy()
+        return np.append(0, self._levels[codes.reshape(-1)])[places]
 
     def lookup(self, rows: tf.Tensor) -> tf.Tensor:
-        block, within = rows // _BLOCK, rows % _BLOCK
+        """See `StoredTable`; a row that is left out has the width of nothing at any place."""
+        places = self._index.find(rows)
+        at = tf.maximum(places - 1, 0)
+        block, within = at // _BLOCK, at % _BLOCK
         low, high = np.arange(256) % _LEVELS, np.arange(256) // _LEVELS
         pairs = np.append(self._levels, np.zeros(_LEVELS, np.int32))[np.stack([low, high], axis=1)]
         found = take(
@@ -88,21 +98,36 @@ class PrefixTable(StoredTable):
         start = tf.cast(take(self.arrays["starts"], block), tf.int32)
         start += tf.reduce_sum(widths * take(before, within), 1)
         own = tf.reduce_sum(widths * take(tf.constant(np.eye(_BLOCK), tf.int32), within), axis=1)
+        own *= tf.minimum(places, 1)
         most = int(self._levels[-1])
         columns = tf.expand_dims(tf.range(most), 0)
         first = tf.expand_dims(start, 1)
-        places = (first + columns) * tf.cast(columns < tf.expand_dims(own, 1), tf.int32)
-        return tf.pad(self._values.at(places, first), [[0, 0], [0, self.dim - most]])
+        numbers = (first + columns) * tf.cast(columns < tf.expand_dims(own, 1), tf.int32)
+        return tf.pad(self._values.at(numbers, first), [[0, 0], [0, self.dim - most]])
 
 
-def _rounded(entries: Entries) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers to store of each row int64 [N], and the at most 16 that there are, in order."""
+def _rounded(entries: Entries, dtype: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers to store of each row int64 [N]; the at most 16 that there are, in order; and which rows have a width.
+
+    The last, bool [N], are all rows or those that are not empty: whichever takes fewer bytes.
+    """
     bits = np.unpackbits(entries.masks(), axis=1, count=entries.dim, bitorder="little")
     last = entries.dim - np.argmax(bits[:, ::-1], axis=1)
     widths = np.zeros(entries.num_rows, np.int64)
     widths[entries.places] = np.where(bits.any(axis=1), last, 0)
-    levels = _levels(np.bincount(widths, minlength=entries.dim + 1))
-    return levels[np.searchsorted(levels, widths)], levels
+    ways = []
+    for there in (np.ones(len(widths), bool), widths > 0):
+        if there.any():
+            levels = _levels(np.bincount(widths[there], minlength=entries.dim + 1))
+            stored = np.where(there, levels[np.searchsorted(levels, widths)], 0)
+            ways.append((stored, levels, there))
+    return min(ways, key=lambda way: _bytes_of(int(way[0].sum()), way[2], dtype))
+
+
+def _bytes_of(stored: int, there: np.ndarray, dtype: str) -> float:
+    """Bytes of so many numbers and of what tells the rows apart, less those of positions and of scales."""
+    index = RowIndex(RowIndex.encode(there)).nbytes
+    return ITEM_BYTES[dtype] * stored + np.count_nonzero(there) / 2 + index
 
 
 def _levels(counts: np.ndarray) -> np.ndarray:
