@@ -39,7 +39,7 @@ def prefix(
     matrix its table is multiplied by. That of the singular value decomposition puts as much of the
     squares as can be into the first columns. How many numbers a row keeps goes by their squares, too:
     what is cut has the smallest sum that such a cut can have. A row counts by the square root of how
-    often it occurs. What is stored needs no mask, but half a byte per row (`PrefixTable`). Tickets start
+    often it occurs. What is stored needs no mask, but at most half a byte per row (`PrefixTable`). Tickets start
     from the weights before training, turned alike.
 
     Args:

@@ -58,6 +58,19 @@ def test_16_widths_leave_the_fewest_zeros(counts):
     assert len(stored.arrays["values"]) == 1 + filled
 
 
+@pytest.mark.parametrize(("empty", "indexed"), [(0.1, False), (0.6, True)])
+def test_empty_rows_have_no_width_where_an_index_takes_fewer_bytes(empty, indexed):
+    draw = np.random.default_rng(5)
+    table = prefixes(draw.integers(1, 16, 4000) * (draw.random(4000) > empty), 16)
+    stored = PrefixTable.of(Entries.of([table]), "float32")
+    rows = np.count_nonzero(table.any(axis=1)) if indexed else 4000
+    assert stored.arrays["widths"].shape == (-(-rows // 32), 16)
+    assert ("rows_0_groups" in stored.arrays) == indexed
+    assert stored.parts()["rows"] < 4000 / 2 + 4 * 125 + 1
+    assert stored.stored_widths().tolist() == np.count_nonzero(table, axis=1).tolist()
+    np.testing.assert_array_equal(stored.lookup(tf.range(4000)), table)
+
+
 def test_it_is_taken_where_it_takes_fewer_bytes():
     widths = np.random.default_rng(3).integers(0, 9, 900)
     table = prefixes(widths, 16)
