@@ -154,6 +154,8 @@ class Run:
                 dtype=PRECISIONS[config.precision],
             )
             embedding.build()
+        if scheme.by_counts:
+            embedding.begin(count_features(self.data))
         model = build_model(
             config.model,
             schema.size_by_name,

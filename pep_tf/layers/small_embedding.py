@@ -21,7 +21,7 @@ class SmallEmbedding(TableLayer):
     Args:
         input_dim: number of features N.
         output_dim: embedding dimension d.
-        scheme: `"hash"`, `"qr"` or `"mde"`; see `pep_tf.tables.small`.
+        scheme: `"hash"`, `"qr"`, `"mde"` or `"mgqe"`; see `pep_tf.tables.small`.
         size: what sets how large the tables are, see the scheme; `SCHEMES[name].fitting` finds that of
             a budget.
         mask_zero, combiner, field_sizes: see `TableLayer`. Without `field_sizes` there is one field.
@@ -63,13 +63,18 @@ class SmallEmbedding(TableLayer):
                 keras.initializers.get(self.scheme.initial(name)),
                 shape=shape,
                 dtype=self.variable_dtype,
-                trainable=self.trainable,
+                trainable=self.trainable and self.scheme.trained(name),
                 autocast=False,
                 name=name,
             )
             RowTable([variable])
             self.tables[name] = variable
         self.built = True
+
+    def begin(self, counts: np.ndarray) -> None:
+        """Tells the scheme how often each feature occurs in training rows [N], before it is trained."""
+        for name, table in self.scheme.begin(counts).items():
+            self.tables[name].assign(table)
 
     def look_up(self, rows: tf.Tensor) -> tf.Tensor:
         flat = self.checked(tf.reshape(rows, [-1]))
@@ -93,7 +98,7 @@ class SmallEmbedding(TableLayer):
             yield self.scheme.rows(rows, self._at).numpy()
 
     def nnz(self) -> int:
-        """Numbers in all tables."""
+        """Numbers that are stored; see `Scheme.numbers`."""
         return self.scheme.numbers
 
     def stored_form(self, dtype: str) -> SmallTable:

@@ -6,6 +6,7 @@ line; `SmallEmbedding` trains it and `SmallTable` serves it.
 
 from pep_tf.tables.small.hashed import Hashed as Hashed
 from pep_tf.tables.small.mixed_widths import MixedWidths as MixedWidths
+from pep_tf.tables.small.multi_granular import MultiGranular as MultiGranular
 from pep_tf.tables.small.quotient_remainder import QuotientRemainder as QuotientRemainder
 from pep_tf.tables.small.scheme import Scheme as Scheme
 
@@ -13,4 +14,5 @@ SCHEMES: dict[str, type[Scheme]] = {
     "hash": Hashed,
     "qr": QuotientRemainder,
     "mde": MixedWidths,
+    "mgqe": MultiGranular,
 }

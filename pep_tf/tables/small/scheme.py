@@ -1,7 +1,7 @@
 """What every way to make a small table says: its tables, and how a row is made of their rows."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pep_tf.errors import NumberError
 from pep_tf.numbers import wholes
+from pep_tf.tables.packed.stored_table import Arrays
 
 # Name of a table and places int32 [n] in it to its rows float32 [n, width].
 At = Callable[[str, tf.Tensor], tf.Tensor]
@@ -23,11 +24,15 @@ class Scheme:
         size: what sets how large the tables are; see the subclass.
 
     Attributes:
-        shapes: `{table: (rows, width)}`.
+        shapes: `{table: (rows, width)}` of what is looked up while it is trained.
+        code_bytes: bytes of what is stored besides numbers, see `codes`.
+        by_counts: whether it goes by how often features occur, see `begin`.
     """
 
     name: str
     shapes: dict[str, tuple[int, int]]
+    code_bytes: int = 0
+    by_counts = False
 
     def __init__(self, field_sizes: Sequence[int], dim: int, size: int) -> None:
         self.field_sizes = wholes("field_sizes", list(field_sizes), least=1)
@@ -40,9 +45,14 @@ class Scheme:
         return int(self.first[-1])
 
     @property
+    def stored(self) -> dict[str, tuple[int, int]]:
+        """`shapes` of the tables whose numbers are stored."""
+        return self.shapes
+
+    @property
     def numbers(self) -> int:
-        """Numbers in all tables."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
+        """Numbers that are stored, and one for each four bytes of codes."""
+        return sum(math.prod(shape) for shape in self.stored.values()) - (-self.code_bytes // 4)
 
     @classmethod
     def sizes(cls, field_sizes: Sequence[int], dim: int) -> tuple[int, int]:
@@ -87,9 +97,25 @@ class Scheme:
         limit = math.sqrt(6 / (self.num_rows + self.dim))
         return {"class_name": "RandomUniform", "config": {"minval": -limit, "maxval": limit}}
 
+    def trained(self, table: str) -> bool:
+        """Whether a table is trained; one that is not holds what `begin` tells."""
+        return True
+
+    def begin(self, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Tables by how often each feature occurs [N], of a scheme that goes by it."""
+        return {}
+
+    def codes(self, tables: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What is stored of trained tables besides the numbers of `stored`, by name."""
+        return {}
+
     def rows(self, rows: tf.Tensor, at: At) -> tf.Tensor:
         """float32 [n, d] of features int32 [n], each in [0, N)."""
         raise NotImplementedError(f"{type(self).__name__} must define `rows`.")
+
+    def served(self, rows: tf.Tensor, at: At, arrays: Arrays) -> tf.Tensor:
+        """The same of the tables in `stored` and of `codes`, which are among `arrays`."""
+        return self.rows(rows, at)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, JSON-ready."""

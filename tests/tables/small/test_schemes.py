@@ -14,13 +14,17 @@ from pep_tf.tables.small import SCHEMES
 FIELDS, DIM = (3, 20, 7), 6
 FIRST = np.cumsum((0, *FIELDS))
 ROWS = np.array([0, 2, 3, 22, 9, 29, 23, 9])  # one of them twice
-SIZE = {"hash": 5, "qr": 5, "mde": 4}
+SIZE = {"hash": 5, "qr": 5, "mde": 4, "mgqe": 4}
+FREQUENT = np.isin(np.arange(30), (1, 9, 22))
 
 
 def layer(scheme: str) -> SmallEmbedding:
     keras.utils.set_random_seed(0)
     made = SmallEmbedding(30, DIM, scheme, SIZE[scheme], field_sizes=FIELDS)
     made.build()
+    if scheme == "mgqe":
+        made.begin(np.where(FREQUENT, 9, 3))
+        made.tables["centroids"].assign(made.tables["rows"].numpy()[[9, 4, 22, 17]])
     return made
 
 
@@ -50,11 +54,33 @@ def mixed(t):
     return np.pad(np.concatenate(table), ((0, 0), (0, 2)))
 
 
-ORACLES = {"hash": hashed, "qr": composed, "mde": mixed}
+PARTS = ((0, 1), (1, 3), (3, 4), (4, 6))  # columns of the four parts of six
+
+
+def codes(t):
+    """Kang et al., section 4: the nearest centroid of each part, for rare features of the first two."""
+    allowed = np.where(FREQUENT, 4, 2)
+    table = [
+        [np.square(t["centroids"][:k, a:b] - q[a:b]).sum(axis=1).argmin() for a, b in PARTS]
+        for q, k in zip(t["rows"], allowed, strict=True)
+    ]
+    return np.array(table)
+
+
+def quantised(t):
+    parts = [t["centroids"][own, a:b] for own, (a, b) in zip(codes(t).T, PARTS, strict=True)]
+    return np.concatenate(parts, axis=1)
+
+
+ORACLES = {"hash": hashed, "qr": composed, "mde": mixed, "mgqe": quantised}
+# Of 30 features: four bits each of codes, four more of 3 frequent ones and of none, a byte behind both;
+# which are frequent: 8 groups of 32 bits and a byte, and 4 bytes that count what is before.
+CODE_BYTES = (30 * 4 / 8 + 1) + (4 * 4 / 8 + 1) + (8 * 5 + 4)
 NUMBERS = {
     "hash": (3 + 5 + 5) * 6,
     "qr": (3 + 5 + 5 + 4 + 2) * 6,
     "mde": 3 * 4 + 20 * 2 + 7 * 3 + (2 + 3) * 4,
+    "mgqe": 4 * 6 + -(-CODE_BYTES // 4),
 }
 
 
@@ -66,10 +92,12 @@ def test_lookup_and_size_are_those_of_the_paper(scheme):
         made(ROWS.reshape(2, 4)).numpy().reshape(8, DIM), expected[ROWS], atol=1e-7
     )
     np.testing.assert_allclose(made.effective_table(), expected, atol=1e-7)
-    assert made.scheme.numbers == made.nnz() == NUMBERS[scheme] == made.count_params()
+    assert made.scheme.numbers == made.nnz() == NUMBERS[scheme]
+    if scheme != "mgqe":  # which trains rows that are not stored
+        assert made.count_params() == NUMBERS[scheme]
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", ["hash", "qr", "mde"])
 def test_gradients_are_those_of_the_paper(scheme):
     made = layer(scheme)
     weights = np.random.default_rng(0).normal(size=(8, DIM)).astype(np.float32)
@@ -88,6 +116,27 @@ def test_gradients_are_those_of_the_paper(scheme):
         np.testing.assert_allclose(tf.convert_to_tensor(gradient), expected, atol=1e-5)
 
 
+def test_codes_let_the_gradient_through_to_rows_and_draw_centroids_to_them():
+    """Chen et al., section 3.2: straight-through, and of sum ||c - sg(q)||^2 the gradient 2 (c - q)."""
+    made = layer("mgqe")
+    weights = np.random.default_rng(0).normal(size=(8, DIM)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(made(ROWS) * weights)
+    own, centroids = (made.tables[name] for name in ("rows", "centroids"))
+    assert made.trainable_variables == [own, centroids]
+    found = tape.gradient(loss, [own.value, centroids.value])
+    t = {name: v.numpy() for name, v in made.tables.items()}
+    of_rows, of_centroids = np.zeros((30, DIM)), np.zeros((4, DIM))
+    for row, weight in zip(ROWS, weights, strict=True):
+        of_rows[row] += weight
+        for code, (a, b) in zip(codes(t)[row], PARTS, strict=True):
+            of_centroids[code, a:b] += 2 * (t["centroids"][code, a:b] - t["rows"][row, a:b])
+    for gradient, expected in zip(found, (of_rows, of_centroids), strict=True):
+        np.testing.assert_allclose(tf.convert_to_tensor(gradient), expected, atol=1e-5)
+    assert (codes(t)[FREQUENT] > 1).any()
+    assert (codes(t)[~FREQUENT] < 2).all()
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("dtype", ["float32", "int4"])
 def test_a_stored_form_answers_as_the_layer_and_takes_what_was_counted(scheme, dtype):
@@ -97,6 +146,8 @@ def test_a_stored_form_answers_as_the_layer_and_takes_what_was_counted(scheme, d
     assert stored.nbytes == type(stored).bytes_of(made.scheme, dtype)
     difference = np.abs(stored.lookup(tf.constant(ROWS, tf.int32)) - made(ROWS)).max()
     assert difference <= (0 if dtype == "float32" else 0.2)
+    if (scheme, dtype) == ("mgqe", "float32"):  # a row of zeros stands before those of the codebook
+        assert stored.nbytes == 4 * 5 * 6 + CODE_BYTES
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -109,7 +160,7 @@ def test_a_budget_gives_the_largest_tables_within_it(scheme):
         larger = type(found)(sizes, 8, found.size + 1)
         assert larger.numbers > most or found.size == found.sizes(sizes, 8)[1]
     smallest = min(
-        type(found)(sizes, 8, m).numbers for m in range(1, 900 if scheme != "mde" else 9)
+        type(found)(sizes, 8, m).numbers for m in range(1, 9 if scheme in ("mde", "mgqe") else 900)
     )
     with pytest.raises(NumberError, match=f"'{scheme}' takes at least {smallest:,} numbers"):
         fitting(sizes, 8, smallest - 1)
