@@ -61,8 +61,8 @@ CUT_SIZES = ("20%bytes", "10%bytes")
 # Of numbers that are rounded in training, and of those of small tables and the full one, which are not.
 TRIALS: tuple[dict[str, Any], ...] = (
     {"export_dtype": "lsq4"},
+    {"export_dtype": "lsq4", "prune_linear": True},
     {"export_dtype": "lsq8"},
-    {"export_dtype": "lsq4", "learning_rate": 3e-3},
 )
 ROUNDED_LATER: tuple[dict[str, Any], ...] = ({}, {"export_dtype": "int4"}, {"learning_rate": 3e-3})
 FULL, UNIFORM = CONTROLS = ("full", "uniform")  # whose sizes are those of their widths

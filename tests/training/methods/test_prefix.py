@@ -28,15 +28,15 @@ def test_falling_scores_are_the_isotonic_regression_of_each_row():
     np.testing.assert_allclose(falling(scores), expected, rtol=1e-5)
 
 
-def test_a_rotation_puts_most_into_the_first_columns():
+def test_a_rotation_puts_what_the_logit_answers_to_into_the_first_columns():
     rng = np.random.default_rng(1)
-    table = (rng.normal(size=(60, 3)) @ rng.normal(size=(3, 8))).astype(np.float32)
-    weights = rng.uniform(0.5, 2, (60, 1))
-    turned = table @ rotation(table, weights)
-    np.testing.assert_allclose(turned @ turned.T, table @ table.T, atol=1e-4)
-    mass = (weights * turned**2).sum(axis=0)
-    assert (np.diff(mass) <= 1e-3).all()
-    assert mass[3:].sum() < 1e-6 * mass.sum()
+    table = rng.normal(size=(60, 8)).astype(np.float32)
+    gradients = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 8))
+    turn = rotation(gradients.T @ gradients)
+    np.testing.assert_allclose(table @ turn @ turn.T, table, atol=1e-5)
+    answers = np.square(gradients @ turn).sum(axis=0)
+    assert (np.diff(answers) <= 1e-3).all()
+    assert answers[3:].sum() < 1e-6 * answers.sum()
 
 
 def test_tickets_keep_prefixes_and_start_from_the_weights_before_rotated(tmp_path):
