@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from pep_tf.errors import PepError, RunError, reading
 from pep_tf.files import sync
 
 _NEIGHBOUR = ".{}.{}.tmp"  # of a file, by a process
+_FACTS = ""  # the checksum of the facts, beside those of the arrays
 
 
 def save_state(
@@ -31,8 +33,24 @@ def save_state(
     if not (everyone or is_leader()):
         return
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    told = {"facts": json.dumps(facts)}
+    told["crc32"] = json.dumps(_sums(contiguous, told["facts"]))
     with replacing(path) as neighbour:
-        safetensors.numpy.save_file(contiguous, neighbour, {"facts": json.dumps(facts)})
+        safetensors.numpy.save_file(contiguous, neighbour, told)
+
+
+def _sums(arrays: Mapping[str, np.ndarray], facts: str) -> dict[str, int]:
+    """The checksum of each array, and at `_FACTS` that of the facts."""
+    octets = {name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}
+    return {_FACTS: zlib.crc32(facts.encode())} | {n: zlib.crc32(o) for n, o in octets.items()}
+
+
+def _check_sums(arrays: Mapping[str, np.ndarray], told: Mapping[str, str]) -> None:
+    """Raises SafetensorError where a part is not what was written; earlier versions kept no sums."""
+    written = json.loads(told.get("crc32", "{}"))
+    found = _sums(arrays, told["facts"]).items() if written else ()
+    if changed := [name or "what it tells" for name, own in found if written.get(name) != own]:
+        raise safetensors.SafetensorError(f"{changed[0]} has changed since it was written")
 
 
 def save_text(path: pathlib.Path, text: str) -> None:
@@ -105,9 +123,11 @@ def load_state(
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            facts = json.loads((file.metadata() or {})["facts"])
+            told = file.metadata() or {}
             names = [n for n in file.keys() if only is None or n in only]  # noqa: SIM118
-            return {name: file.get_tensor(name) for name in names}, facts
+            arrays = {name: file.get_tensor(name) for name in names}
+            _check_sums(arrays, told)
+            return arrays, json.loads(told["facts"])
     except FileNotFoundError:
         raise error(f"{what} {path} is missing.") from None
     except (safetensors.SafetensorError, KeyError, json.JSONDecodeError, OSError) as cause:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pep_tf.data.columns.categories import MAX_BYTES, Vocabulary
 from pep_tf.data.columns.encoder import Encoder, Seen
-from pep_tf.data.columns.texts import MISSING, Place, row_of_frame, texts_of
+from pep_tf.data.columns.texts import MISSING, Place, refuse_rounded, row_of_frame, texts_of
 from pep_tf.errors import DataError
 
 
@@ -83,7 +83,8 @@ def joined_lists(
     """A column of a bag with its lists as texts; any other column, or one without lists, as it is.
 
     Raises:
-        DataError: a separator inside a value, or a value of a list that is no single one.
+        DataError: a separator inside a value, or a value of a list that is no single one, or a float that
+            may be a rounded whole number, as pandas makes of an integer beside a gap.
     """
     texts = isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind != "O"
     if separator is None or texts:
@@ -94,7 +95,9 @@ def joined_lists(
         if not pd.api.types.is_list_like(values) or isinstance(values, Mapping):
             continue
         here = functools.partial(_place_of_list, place, row)
-        parts = texts_of(pd.Series(list(values), dtype=object), name, here)
+        items = pd.Series(list(values), dtype=object)
+        refuse_rounded(items, name, here)
+        parts = texts_of(items, name, here)
         if any(mark in part for part in parts.distinct):
             raise DataError(
                 f"`{name}` must have no value with its separator {separator!r} inside. "

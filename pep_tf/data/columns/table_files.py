@@ -9,6 +9,7 @@ import gzip
 import itertools
 import os
 import pathlib
+import zlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -104,7 +105,10 @@ def paths_of(files: Files) -> list[pathlib.Path]:
     found: list[pathlib.Path] = []
     for asked in [files] if isinstance(files, str | os.PathLike) else files:
         pattern = str(resolve(asked))
-        paths = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
+        named = os.path.exists(pattern) or not glob.has_magic(
+            pattern
+        )  # `clicks[1].csv` may be a name
+        paths = [pattern] if named else sorted(glob.glob(pattern))
         if not paths:
             raise DataError(f"{asked}: there is no such file.")
         found += map(pathlib.Path, paths)
@@ -223,7 +227,7 @@ class _File:
                 for record in reader:
                     yield record, line
                     line = reader.line_num + 1
-            except (csv.Error, OSError, EOFError) as error:
+            except (csv.Error, OSError, EOFError, zlib.error) as error:
                 raise DataError(f"{self.path}, line {line}: cannot be read: {error}") from error
 
 

@@ -139,8 +139,9 @@ def refuse_rounded(column: pd.Series, name: str, place: Place = row_of_frame) ->
         values = column.to_numpy(np.float64, na_value=np.nan)
         size = getattr(column.dtype, "numpy_dtype", column.dtype)
     elif column.dtype == object:
-        values = np.array([v if isinstance(v, float | np.floating) else 0 for v in column], float)
-        size = np.dtype(np.float64)
+        floats = [v if isinstance(v, float | np.floating) else 0.0 for v in column]
+        values = np.array(floats, float)
+        size = min(map(np.dtype, set(map(type, floats))), default=np.dtype(float))
     else:
         return
     limit = 2.0 ** (np.finfo(size).nmant + 1)
@@ -148,7 +149,7 @@ def refuse_rounded(column: pd.Series, name: str, place: Place = row_of_frame) ->
     if large.any():
         row = int(np.argmax(large))
         raise DataError(
-            f"`{name}` must have whole numbers below {limit:.0f} while it is {column.dtype}, which "
+            f"`{name}` must have whole numbers below {limit:.0f} while it is {size}, which "
             f"rounds larger ones: read it as text, or as Int64. Received: {values[row]} in "
             f"{place(row)}"
         )

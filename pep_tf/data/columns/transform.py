@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pep_tf.data.columns.encoder import Encoder
 from pep_tf.data.columns.multi import joined_lists
-from pep_tf.data.columns.texts import texts_of
+from pep_tf.data.columns.texts import refuse_rounded, texts_of
 from pep_tf.data.field_keys import FieldKeys
 from pep_tf.data.raw import RawColumn, refuse
 from pep_tf.data.schema import FeatureSchema, Field
@@ -76,12 +76,16 @@ class ColumnTransform(tf.Module):
         """Rows of a table as a request has them: `{column: texts, object [n]}`.
 
         Raises:
-            DataError: a column is missing or twice, or a value that is no single one.
+            DataError: a column is missing or twice, a value that is no single one, or a float that may be a
+                rounded whole number.
         """
         separators = {self._columns[n]: e.separator for n, e in self.encoders.items()}
+        exact = {self._columns[n] for n, e in self.encoders.items() if e.whole_numbers}
         found = {}
         for name in self.raw_columns():
             column = joined_lists(column_of(rows, name), name, separators[name])
+            if name in exact:
+                refuse_rounded(column, name)
             found[name] = texts_of(column, name).of_rows(np.arange(len(rows)))
         return found
 

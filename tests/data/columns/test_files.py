@@ -13,6 +13,8 @@ from tests.data.columns.clicks import FEATURES, clicks
 HEAD = b"user,clicked,time\n"
 LINES = [f"u{i % 5},{i // 5 % 2},{i}\n".encode() for i in range(60)]
 TEXT = HEAD + b"".join(LINES)
+FLIPPED = bytearray(gzip.compress(TEXT, mtime=0))
+FLIPPED[10] |= 6  # a kind of block that there is not
 USER = {"user": "vocabulary"}
 
 
@@ -61,6 +63,13 @@ def test_a_large_integer_beside_a_gap_keeps_its_digits(tmp_path):
     frame.to_parquet(tmp_path / "x.parquet")
     data = from_files(tmp_path / "x.parquet", "clicked", USER)
     assert data.schema.sizes == (2 + 2,)
+    # pandas reads it as floats that have lost digits, and a list with a gap as well.
+    with pytest.raises(DataError, match="`user` must have whole numbers below 9007199254740992"):
+        data.transform.texts(pd.DataFrame({"user": [2.0**63, np.nan]}))
+    frame["user"] = pd.Series([[2**60 + 1, None], [2**60 + 2]] * 30)
+    frame.to_parquet(tmp_path / "[x].parquet")  # a name, no pattern
+    with pytest.raises(DataError, match=r"`user` must have whole .*the list in row 0 of .*\[x\]"):
+        from_files(tmp_path / "[x].parquet", "clicked", {"user": "multi:|"})
 
 
 BAD = {
@@ -84,6 +93,7 @@ BAD = {
     ),
     "twice.csv": (TEXT.replace(b"time", b"user"), "must have one column 'user'. Received: 2"),
     "cut.csv.gz": (gzip.compress(TEXT)[:-20], "cut.csv.gz.* cannot be read"),
+    "flip.csv.gz": (FLIPPED, "flip.csv.gz.* cannot be read"),
     "text.csv.gz": (TEXT, "text.csv.gz.* cannot be read"),
     "text.parquet": (TEXT, "text.parquet: cannot be read"),
     "none-*.csv": (None, r"none-\*.csv: there is no such file"),

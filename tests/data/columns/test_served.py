@@ -144,6 +144,7 @@ def test_an_unseen_value_is_served_as_a_test_row_would_be(exported):
         ("views", "1.5", "`views` must be an integer"),
         ("price", "nan", "`price` must be a finite number"),
         ("time", "yesterday", "`time` must be seconds since 1970"),
+        ("time", "1900-02-29", "`time` must be seconds since 1970"),
         ("item", "x" * 1025, "`item` must be text of at most 1024 bytes"),
         ("tags", "a|b|c|d", r"`tags` must be .* and 3 values, with \| between them"),
         ("size", "1e999", "`size` must be a finite number"),
