@@ -41,7 +41,7 @@ def save_state(
 
 def _sums(arrays: Mapping[str, np.ndarray], facts: str) -> dict[str, int]:
     """The checksum of each array, and at `_FACTS` that of the facts."""
-    octets = {name: array.reshape(-1).view(np.uint8) for name, array in arrays.items()}
+    octets = {name: array.reshape(-1).view(np.uint8).data for name, array in arrays.items()}
     return {_FACTS: zlib.crc32(facts.encode())} | {n: zlib.crc32(o) for n, o in octets.items()}
 
 

@@ -105,10 +105,9 @@ def paths_of(files: Files) -> list[pathlib.Path]:
     found: list[pathlib.Path] = []
     for asked in [files] if isinstance(files, str | os.PathLike) else files:
         pattern = str(resolve(asked))
-        named = os.path.exists(pattern) or not glob.has_magic(
-            pattern
-        )  # `clicks[1].csv` may be a name
-        paths = [pattern] if named else sorted(glob.glob(pattern))
+        named = os.path.exists(pattern)  # `clicks[1].csv` may be a name
+        is_pattern = glob.has_magic(pattern) and not named
+        paths = sorted(glob.glob(pattern)) if is_pattern else [pattern]
         if not paths:
             raise DataError(f"{asked}: there is no such file.")
         found += map(pathlib.Path, paths)
