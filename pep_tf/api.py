@@ -51,7 +51,7 @@ def prune(
         budgets: entries to keep of all tables or by table, or bytes; as for `PruneCallback`.
         method: how entries are chosen, one of `pep_tf.training.METHODS`: `"pep"`, by thresholds that
             are trained; `"magnitude"`, the largest of the table trained whole; `"magnitude_rounds"`,
-            so for each budget from the ticket before; `"random"`.
+            so for each budget from the ticket before; `"prefix"`; `"darts"`; `"random"`.
         dtype: how an export will store numbers, see `export`; budgets in bytes go by it. With `"lsq8"` and
             `"lsq4"` tickets are retrained with the numbers that will be stored.
         settings: see `Settings`; its defaults are the paper's.

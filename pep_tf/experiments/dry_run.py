@@ -39,9 +39,8 @@ def describe(config: Config, data: CTRData, gigabits: float = GIGABITS) -> str:
         budgets = [str(error)]
     epoch = -(-data.train.num_rows // config.batch_size)
     fits = 1 + len(config.baseline_dims) + (0 if config.no_retrain else len(budgets))
-    trainings = {"magnitude": 1, "prefix": 1, "magnitude_rounds": len(budgets)}.get(
-        config.method, 0
-    )
+    once = dict.fromkeys(("magnitude", "prefix", "darts"), 1)
+    trainings = {**once, "magnitude_rounds": len(budgets)}.get(config.method, 0)
     choosing = config.prune_epochs if config.method == PEP else trainings * config.epochs
     most = (choosing + config.epochs * fits) * epoch * config.seeds
     memory, has = memory_here(config, data.schema, data.train.num_rows), machine_memory()

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -63,6 +64,7 @@ def fit(
     stage: str = "fit",
     checkpoint: str | os.PathLike[str] | None = None,
     reporter: Reporter | None = None,
+    between: Callable[[int, int], None] | None = None,
 ) -> FitResult:
     """Trains until the validation AUC has not risen for `settings.patience` epochs.
 
@@ -77,6 +79,8 @@ def fit(
         checkpoint: file to write to every `settings.checkpoint_every` steps, and to go on from if
             it is there.
         reporter: receives the progress.
+        between: called after every few steps, with the number of steps before and after them; what it
+            changes must be weights of the model.
 
     Raises:
         DataError: data that cannot be trained on or scored, before the first step.
@@ -106,6 +110,8 @@ def fit(
         steps = min(settings.check_every, every - loop.step % every)
         loss = loop.run(steps)
         losses.add(loss, loop.step - before)
+        if between is not None:
+            between(before, loop.step)
         reporter.update(loop.step, loss=loss)
         if loop.batch == 0 or loop.step % every == 0:
             history.append({"step": loop.step, "loss": losses.take()})

@@ -71,7 +71,7 @@ def train_step(
 
 def _step(model: keras.Model, optimizer: CoupledAdam, batch: Batch) -> tf.Tensor:
     with tf.GradientTape() as tape:
-        loss = _loss(model, batch)
+        loss = mean_loss(model, batch)
     variables = model.trainable_variables
     optimizer.apply(tape.gradient(loss, variables), variables)
     return loss
@@ -94,7 +94,8 @@ def _shared_step(
     return loss
 
 
-def _loss(model: keras.Model, batch: Batch) -> tf.Tensor:
+def mean_loss(model: keras.Model, batch: Batch) -> tf.Tensor:
+    """The mean cross-entropy of a batch, by weights where it has some."""
     losses, weights = _losses(model, batch), batch[2]
     if weights is None:
         return tf.reduce_mean(losses)
@@ -190,7 +191,7 @@ def _compiled_step(
                         order=order,
                     )
                     held.enter_context(whole.holding(found))
-                loss = _loss(model, batch)
+                loss = mean_loss(model, batch)
             gradients = tape.gradient(loss, [values.get(id(v), v) for v in variables])
             for i, variable in enumerate(variables):
                 if id(variable) in values and gradients[i] is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pep_tf.registry import registering
+from pep_tf.training.methods.darts import darts
 from pep_tf.training.methods.magnitude import magnitude
 from pep_tf.training.methods.prefix import prefix
 from pep_tf.training.methods.random_masks import random_masks
@@ -21,6 +22,7 @@ METHODS: dict[str, Callable[..., PruneResult]] = {
     "magnitude": magnitude,
     "magnitude_rounds": functools.partial(magnitude, rounds=True),
     "prefix": prefix,
+    "darts": darts,
     "random": random_masks,
 }
 PEP = "pep"
