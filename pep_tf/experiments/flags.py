@@ -41,7 +41,8 @@ GROUPS = {
         "method": "how a smaller table is chosen: by thresholds that are trained (pep); the largest entries of "
         "the trained table (magnitude), or of the ticket before (magnitude_rounds); the first entries of each "
         "row of it, rotated (prefix); columns of fields by a search of widths (darts); at random "
-        "(random); or small tables that rows are made of, by hashing (hash), quotient and remainder (qr), with widths by the size of a field (mde), or by codes (mgqe)",
+        "(random); or small tables that rows are made of, by hashing (hash), quotient and "
+        "remainder (qr), with widths by the size of a field (mde), or by codes (mgqe)",
         "granularity": "what has a threshold of its own: the table (global), a dimension, a feature, an "
         "entry (feature_dim), a field, a dimension of a field (field_dim)",
         "threshold_init": "thresholds at the start, or 'auto': from the steps available; the small "
