@@ -1,6 +1,7 @@
 """Everything a training step does has a GPU's kernel, and one that is the same each time."""
 
 import importlib.metadata
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 import tensorflow as tf
 
 from pep_tf.device import CPU, GPU, traced_for
+from pep_tf.distributed import Group
+from pep_tf.distributed.group import enter
 from pep_tf.models import build_model
 from pep_tf.models.registry import MODELS
 from pep_tf.training.step import train_step
@@ -20,6 +23,7 @@ HOST = {
     "Const": "the text of messages; numbers of a graph that are int32 are sizes",
     "BroadcastGradientArgs": "works on shapes, whose length it does not know in advance",
 }
+SENT = {"replicated": "CollectiveGatherV2", "sharded": "CollectiveAllToAllV2"}
 _IDS = tf.TensorSpec([None, len(tiny.FIELDS)], tf.int32)
 _LABELS = tf.TensorSpec([None], tf.float32)
 
@@ -38,11 +42,18 @@ def problems_of(function: Callable[..., Any], *inputs: tf.TensorSpec) -> list[st
 def problems_of_a_step(
     name: str, updates: str, full: int | None = None, **options: Any
 ) -> list[str]:
+    graph = graph_of_a_step(name, updates, full, **options)
+    return problems(nodes(graph), HOST) + on_the_host(graph)
+
+
+def graph_of_a_step(name: str, updates: str, full: int | None = None, **options: Any) -> tf.Graph:
     model = tiny.model(name, **options)
     optimizer = tiny.settings(updates=updates).optimizer(model)
-    return problems_of(
-        lambda ids, labels: train_step(model, optimizer, ids, labels, full=full), _IDS, _LABELS
-    )
+
+    def step(ids: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        return train_step(model, optimizer, ids, labels, full=full)
+
+    return tf.function(step).get_concrete_function(_IDS, _LABELS).graph
 
 
 def test_the_lists_are_those_of_this_tensorflow() -> None:
@@ -101,6 +112,24 @@ def test_inference_as_evaluation_and_the_check_of_an_export_have_it(trained: boo
         tiny.settings(updates="rowwise").optimizer(model)
     with traced_for(GPU):
         assert problems_of(lambda ids: tf.sigmoid(model(ids, training=False)[:, 0]), _IDS) == []
+
+
+@pytest.mark.parametrize("tables", ["replicated", "sharded"])
+def test_several_processes(tables: str) -> None:
+    """Collective operations stay on the GPU, NCCL's, one after the other; the host counts bytes."""
+    enter(Group(2, 0, tables, device="GPU:0"))
+    try:
+        with traced_for(GPU):
+            graph = graph_of_a_step("deepfm", "rowwise")
+    finally:
+        enter(None)
+    assert problems(nodes(graph), HOST) + on_the_host(graph) == []
+    sent = [op for op in graph.get_operations() if op.type.startswith("Collective")]
+    assert {op.type for op in sent} >= {"CollectiveReduceV2", SENT[tables]}
+    for before, op in itertools.pairwise(sent):
+        assert before in op.control_inputs
+    for op in sent:
+        assert (op.device[-5:], op.get_attr("communication_hint")) == ("GPU:0", b"nccl")
 
 
 def test_the_cut_for_a_cpu_is_none_for_a_gpu() -> None:

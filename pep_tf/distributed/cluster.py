@@ -95,10 +95,22 @@ class Cluster:
                 ) from None
 
     @property
+    def host(self) -> str:
+        """Of this process."""
+        return self._names()[self.rank]
+
+    @property
     def here(self) -> int:
         """How many of the workers are on this one's host."""
-        names = [host.rpartition(":")[0] for host in self.hosts]
-        return names.count(names[self.rank])
+        return self._names().count(self.host)
+
+    @property
+    def place(self) -> int:
+        """Number of this worker among those on its host."""
+        return self._names()[: self.rank].count(self.host)
+
+    def _names(self) -> list[str]:
+        return [host.rpartition(":")[0] for host in self.hosts]
 
     def others(self) -> list[str]:
         """What the other workers are called."""

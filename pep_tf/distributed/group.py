@@ -3,12 +3,18 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-_GROUP_KEY = 1077  # of all workers together
+from pep_tf.device import CPU, GPU, traced_for
+
+_HOSTS, _DEVICES = (
+    1077,
+    1078,
+)  # keys of all workers together, of which each needs one kind of device
+_HOST = "CPU:0"
 _FIRST_KEY, _SIZES = 10_000, 128  # keys of the sites of a graph, and how many a site may have
 _LEAST = 16  # rows that a padded part holds at least
 AUTO, REPLICATED, SHARDED = TABLES = ("auto", "replicated", "sharded")
@@ -67,13 +73,26 @@ def enter(group: "Group | None") -> None:
     _group = group
 
 
+class _Place(NamedTuple):
+    """Where collective operations run; those with one token run in one order, which NCCL needs."""
+
+    key: int
+    device: str
+    token: tf.Variable
+
+    @classmethod
+    def on(cls, key: int, device: str) -> "_Place":
+        with tf.init_scope(), tf.device(device):
+            return cls(key, device, tf.Variable(0.0, trainable=False))
+
+
 class Group:
     """The workers of a cluster, all of which do the same steps in the same order.
 
     Each operation has a place of its own in the graph that holds it, by which TensorFlow finds the
-    parts that belong together; graphs are traced alike on every worker. A token chains them: on GPUs
-    NCCL needs one order. Parts of changing size are filled up to few sizes, since TensorFlow pins a
-    place to one shape.
+    parts that belong together; graphs are traced alike on every worker. What a step sends goes from
+    device to device, by NCCL between GPUs; what Python asks for between steps from host to host. Parts
+    of changing size are filled up to few sizes, since TensorFlow pins a place to one shape.
 
     Args:
         size: number of workers.
@@ -81,20 +100,23 @@ class Group:
         tables: which tables are sharded: all that have a row for each worker (`"sharded"`), none
             (`"replicated"`), or the large ones (`"auto"`).
         here: how many of them share this one's host.
+        device: of this one, on which its steps run.
 
     Attributes:
         sent: bytes that this worker has sent, as TensorFlow's ring and all-to-all send them, int64.
     """
 
-    def __init__(self, size: int, rank: int, tables: str = AUTO, here: int = 1) -> None:
+    def __init__(
+        self, size: int, rank: int, tables: str = AUTO, here: int = 1, device: str = _HOST
+    ) -> None:
         self.size, self.rank, self.tables, self.here = size, rank, tables, here
-        with tf.init_scope():
-            self._token = tf.Variable(0.0, trainable=False)
+        self._place, self._host = _Place.on(_DEVICES, device), _Place.on(_HOSTS, _HOST)
+        with tf.init_scope(), tf.device(_HOST):
             self.sent = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._sites = 0
         words = tf.TensorSpec([None, 1], tf.int32)
-        self._gather = tf.function(self.gather_rows, [words], autograph=False)
-        self._total = tf.function(self._sum, autograph=False, reduce_retracing=True)
+        self._gather = tf.function(self._on_host(self.gather_rows), [words], autograph=False)
+        self._total = tf.function(self._on_host(self._sum), autograph=False, reduce_retracing=True)
 
     def shards(self, rows: int) -> bool:
         """Whether each worker has its own part of a table of so many rows."""
@@ -137,7 +159,8 @@ class Group:
         size, kind = padded_size(tf.reduce_max(counts))
         filled = tf.pad(rows, [[0, size - tf.shape(rows)[0]], [0, 0]])
         parts = tf.reshape(self._gather_filled(filled, kind), [self.size, size, rows.shape[1]])
-        return tf.boolean_mask(parts, tf.sequence_mask(counts, size))
+        number = tf.range(tf.cast(size, tf.int64))  # of int32 a GPU would leave it to the host
+        return tf.boolean_mask(parts, number < tf.cast(counts, tf.int64)[:, None])
 
     def swap(self, parts: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
         """Part j of the first axis goes to worker j; part i comes from worker i.
@@ -146,14 +169,8 @@ class Group:
             parts: [W, M, ...].
             kind: of M, by `padded_size`.
         """
-        site = self._site(kind, tf.size(parts), parts.dtype, (self.size - 1) / self.size)
-        return tf.ensure_shape(
-            tf.raw_ops.CollectiveAllToAllV2(
-                input=parts,
-                **site,
-            ),
-            parts.shape,
-        )
+        op, share = tf.raw_ops.CollectiveAllToAllV2, (self.size - 1) / self.size
+        return tf.ensure_shape(self._sent(op, parts, kind, share), parts.shape)
 
     # What Python asks for between steps.
 
@@ -200,42 +217,61 @@ class Group:
         return self._reduce(tensor, "Add")
 
     def _reduce(self, tensor: tf.Tensor, merge: str) -> tf.Tensor:
-        share = 2 * (self.size - 1) / self.size
-        site = self._site(tf.constant(0), tf.size(tensor), tensor.dtype, share)
-        return tf.ensure_shape(
-            tf.raw_ops.CollectiveReduceV2(
-                input=tensor,
-                merge_op=merge,
-                final_op="Id",
-                **site,
-            ),
-            tensor.shape,
-        )
+        op, share = tf.raw_ops.CollectiveReduceV2, 2 * (self.size - 1) / self.size
+        found = self._sent(op, tensor, tf.constant(0), share, merge_op=merge, final_op="Id")
+        return tf.ensure_shape(found, tensor.shape)
 
     def _gather_filled(self, part: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
         """Parts of one shape, one below the other."""
-        site = self._site(kind, tf.size(part), part.dtype, self.size - 1)
-        return tf.raw_ops.CollectiveGatherV2(
-            input=part,
-            **site,
-        )
+        return self._sent(tf.raw_ops.CollectiveGatherV2, part, kind, self.size - 1)
 
-    def _site(
-        self, kind: tf.Tensor, entries: tf.Tensor, dtype: tf.DType, share: float
-    ) -> dict[str, Any]:
-        """What a collective is told of its new place in a graph, whose bytes are counted when it comes by."""
+    def _on_host(self, function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[..., tf.Tensor]:
+        """The same from host to host, whatever steps run on."""
+
+        def traced(tensor: tf.Tensor) -> tf.Tensor:
+            before, self._place = self._place, self._host
+            try:
+                with traced_for(CPU), tf.device(_HOST):
+                    return function(tensor)
+            finally:
+                self._place = before
+
+        return traced
+
+    def _sent(
+        self,
+        op: Callable[..., tf.Tensor],
+        tensor: tf.Tensor,
+        kind: tf.Tensor,
+        share: float,
+        **options: str,
+    ) -> tf.Tensor:
+        """What a collective operation gives, at a new place in a graph; bytes are counted when it comes by.
+
+        Args:
+            op: the operation.
+            tensor: of this worker.
+            kind: number of its size among those it may have.
+            share: of the tensor that this worker sends.
+            **options: of the operation.
+        """
         self._sites += 1
-        each = dtype.size * share
-        self.sent.assign_add(tf.cast(each * tf.cast(entries, tf.float64), tf.int64))
-        return {
-            "group_size": self.size,
-            "group_key": _GROUP_KEY,
-            "instance_key": _FIRST_KEY + _SIZES * self._sites + kind,
-            "ordering_token": [self._token.handle],
-            "communication_hint": "auto",
-            "timeout_seconds": 0,
-            "is_stateless": False,
-        }
+        key, device, token = self._place
+        with tf.device(_HOST):
+            entries = tf.cast(tf.size(tensor), tf.float64)
+            self.sent.assign_add(tf.cast(tensor.dtype.size * share * entries, tf.int64))
+        with tf.device(device):
+            return op(
+                input=tensor,
+                group_size=self.size,
+                group_key=key,
+                instance_key=_FIRST_KEY + _SIZES * self._sites + kind,
+                ordering_token=[token.handle],
+                communication_hint="nccl" if GPU in device else "auto",
+                timeout_seconds=0,
+                is_stateless=False,
+                **options,
+            )
 
 
 def padded_size(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -247,5 +283,15 @@ def padded_size(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         count: number of rows, int32.
     """
     sizes = [_LEAST * quarters * 2**power // 4 for power in range(27) for quarters in (4, 5, 6, 7)]
-    kind = tf.searchsorted(tf.constant(sizes), count[None])[0]
+    kind = tf.raw_ops.LowerBound(sorted_inputs=[sizes], values=count[None, None])[0, 0]
     return tf.gather(tf.constant(sizes), kind), kind
+
+
+def bits_of(ids: tf.Tensor) -> tf.Tensor:
+    """Numbers of rows as they travel: the bits of int32 as float32, which a GPU does not leave to the host."""
+    return tf.bitcast(tf.cast(ids, tf.int32), tf.float32)
+
+
+def ids_of(bits: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """What `bits_of` was made of, as this kind of integer."""
+    return tf.cast(tf.bitcast(bits, tf.int32), dtype)

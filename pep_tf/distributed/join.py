@@ -12,9 +12,11 @@ import tensorflow as tf
 
 from pep_tf.distributed.cluster import Cluster
 from pep_tf.distributed.group import AUTO, Group, current, enter
+from pep_tf.errors import RunError
 
 LOST = 75  # exit code of a worker that ends since another one has
 LOOKS, SILENT = 2.0, 12.0  # seconds between looks at the others, and of silence of one that is lost
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 _kept: list[Any] = []  # TensorFlow's server lives as long as this
 _OF_A_PEER = (
     tf.errors.UnavailableError,
@@ -35,16 +37,44 @@ def join(cluster: Cluster, timeout: float, tables: str = AUTO) -> Group:
         tables: see `Group`.
 
     Raises:
-        RunError: the port of this worker is in use.
+        RunError: the port of this worker is in use, or a worker has no GPU of its own where another
+            one has.
     """
     cluster.check_port()
+    gpu = _own_gpu(cluster)
     _leave_out_proxies(cluster)
     with _ends_after(timeout, cluster):
         _kept.append(tf.distribute.MultiWorkerMirroredStrategy())
-        group = Group(cluster.size, cluster.rank, tables, cluster.here)
-        enter(group)
-        group.wait()
+        device = "CPU:0" if gpu is None else "GPU:0"
+        group = Group(cluster.size, cluster.rank, tables, cluster.here, device)
+        gpus = group.gather_objects(gpu)
+    if problem := _sharing(gpus):
+        raise RunError(f"{problem} Start as many workers as there are GPUs, or set {_VISIBLE}=-1.")
+    enter(group)
     return group
+
+
+def _own_gpu(cluster: Cluster) -> list[str] | None:
+    """Leaves this worker the GPU of its place among those on its host; says which, None without any."""
+    gpus = tf.config.get_visible_devices("GPU")
+    if not gpus:
+        return None
+    own = gpus[cluster.place % len(gpus)]
+    tf.config.set_visible_devices(own, "GPU")
+    number = own.name.rpartition(":")[2]
+    given = os.environ.get(_VISIBLE, "").split(",")
+    return [cluster.host, given[int(number)] if int(number) < len(given) and given[0] else number]
+
+
+def _sharing(gpus: list[list[str] | None]) -> str:
+    """What is wrong with the GPUs of the workers, if anything."""
+    for rank, own in enumerate(gpus):
+        first = gpus.index(own)
+        if own is not None and first < rank:
+            return f"Workers {first} and {rank} would share GPU {own[1]} of {own[0]}."
+        if (own is None) != (gpus[0] is None):
+            return f"Of workers 0 and {rank} only one has a GPU."
+    return ""
 
 
 def _leave_out_proxies(cluster: Cluster) -> None:

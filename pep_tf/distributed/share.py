@@ -1,7 +1,7 @@
 """The part of a global batch that a worker takes, and what layers need to know of the whole."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -33,9 +33,17 @@ class Share(NamedTuple):
         """The worker's rows of a tensor that has the batch's."""
         return whole[self.first : self.first + self.rows]
 
-    def sum(self, values: tf.Tensor) -> tf.Tensor:
-        """Columns [C] summed over the rows of the whole batch; differentiable."""
-        return self.group.differentiable_sum(tf.reduce_sum(values, 0))
+    def moments(self, values: tf.Tensor, axes: Sequence[int] = (0,)) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and variance over axes, the first that of rows, of the whole batch; differentiable."""
+        each = tf.reduce_prod([1, *(tf.shape(values)[axis] for axis in axes if axis)])
+        count = tf.cast(self.total * each, values.dtype)
+
+        def mean(of: tf.Tensor) -> tf.Tensor:
+            return self.group.differentiable_sum(tf.reduce_sum(of, axes, keepdims=True)) / count
+
+        middle = mean(values)
+        spread = mean(tf.square(values - middle))
+        return tf.squeeze(middle, axes), tf.squeeze(spread, axes)
 
 
 def share() -> Share | None:

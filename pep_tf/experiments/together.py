@@ -87,11 +87,6 @@ def refuse(group: Group, config: Config, rows: int) -> None:
         raise RunError(
             f"--method={config.method} needs whole tables on each worker: add --tables=replicated."
         )
-    if config.model == "autoint" and config.attention_dropout:
-        raise RunError(
-            "AutoInt's attention drops the same on each worker, for other rows: several workers train it "
-            "with --attention_dropout=0."
-        )
 
 
 def one_after_the_other(load: Callable[[], Any]) -> Any:

@@ -78,6 +78,4 @@ def _moments(values: Any) -> tuple[Any, Any, Any]:
     if own is None:
         mean, variance = ops.moments(values, axes=[0])
         return mean, variance, ops.shape(values)[0]
-    rows = ops.cast(own.total, values.dtype)
-    mean = own.sum(values) / rows
-    return mean, own.sum(ops.square(values - mean)) / rows, own.total
+    return *own.moments(values), own.total

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pep_tf.device import on_gpu
 from pep_tf.distributed import Group
-from pep_tf.distributed.group import padded_size
-from pep_tf.tables.distinct import distinct, expand
+from pep_tf.distributed.group import bits_of, ids_of, padded_size
+from pep_tf.tables.distinct import distinct, expand, wide
 from pep_tf.tables.row_table import Found, RowTable
 from pep_tf.tables.row_variable import RowVariable
 
@@ -33,21 +34,24 @@ class Route:
     def __init__(self, group: Group, rows: tf.Tensor) -> None:
         self._group = group
         ids, places = distinct(rows)
-        owner = ids % group.size
-        order = tf.argsort(owner, stable=True)
-        owners = tf.gather(owner, order)
-        counts = tf.math.bincount(owner, minlength=group.size, maxlength=group.size)
-        self._slots, self._kind = padded_size(group.most(tf.reduce_max(counts)))
-        first = tf.cumsum(counts, exclusive=True)
-        slot = owners * self._slots + tf.range(tf.size(ids)) - tf.gather(first, owners)
-        slot = tf.scatter_nd(order[:, None], slot, tf.shape(ids))
-        self._places = tf.gather(slot, places)
-        asked = tf.tensor_scatter_nd_update(
-            tf.fill([group.size * self._slots], _NOBODY), slot[:, None], ids // group.size
-        )
-        received = self._swapped(asked[:, None])[:, 0]
+        kind, workers = ids.dtype, tf.range(group.size, dtype=ids.dtype)
+        order = tf.argsort(ids % group.size, stable=True)
+        ids = tf.gather(ids, order)
+        ends = tf.searchsorted(ids % group.size, workers, "right", kind)
+        first = tf.concat([tf.zeros([1], kind), ends[:-1]], 0)
+        self._slots, self._kind = padded_size(group.most(tf.reduce_max(ends - first)))
+        number = first[:, None] + tf.range(tf.cast(self._slots, kind))
+        asked = tf.gather(ids // group.size, tf.minimum(number, ends[-1] - 1))
+        asked = tf.where(number < ends[:, None], asked, _NOBODY)
+        received = ids_of(self._swapped(bits_of(tf.reshape(asked, [-1]))[:, None])[:, 0], kind)
         some = tf.maximum(tf.reduce_max(received), 0)
         self.asked = tf.where(received == _NOBODY, some, received)
+        # The place of each distinct row in what comes back: after the filling of the workers before.
+        owner = ids % group.size
+        slot = owner * tf.cast(self._slots, kind) - tf.gather(first, owner)
+        slot += tf.range(tf.size(ids, kind))
+        back = tf.argsort(wide(order)) if on_gpu() else tf.math.invert_permutation(order)
+        self._places = tf.gather(tf.gather(slot, back), places)
 
     def back(self, values: tf.Tensor) -> tf.Tensor:
         """Values of the rows `asked`, [n, d], to those that a batch asked for, [..., d]; differentiable."""

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from pep_tf.distributed import Group
+from pep_tf.distributed.group import bits_of, ids_of
 from pep_tf.tables import Found, RowVariable
 from pep_tf.tables.distinct import distinct, summed
 from pep_tf.tables.sharded_table import is_sharded
@@ -71,7 +72,7 @@ def _rows_of_table(
     table = variables[0].row_table
     assert table.keeper is not None
     again = table.keeper.find(union, True)
-    at = tf.gather(again.places, tf.searchsorted(union, ids))
+    at = tf.gather(again.places, tf.searchsorted(union, ids, out_type=union.dtype))
     sums = summed(rows, at, tf.size(again.ids))
     parts = tf.split(sums, [int(gradients[i].values.shape[1]) for i in sent], axis=1)
     total = {table.place(variables[i]): part for i, part in zip(sent, parts, strict=True)}
@@ -99,6 +100,5 @@ def _rows(group: Group, gradient: tf.IndexedSlices) -> tf.IndexedSlices:
 
 def _gathered(group: Group, ids: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Ids [U] and rows float32 [U, C] of all workers: ids travel as the bits of a column."""
-    bits = tf.bitcast(tf.cast(ids, tf.int32), tf.float32)[:, None]
-    both = group.gather_rows(tf.concat([bits, rows], 1))
-    return tf.cast(tf.bitcast(both[:, 0], tf.int32), ids.dtype), both[:, 1:]
+    both = group.gather_rows(tf.concat([bits_of(ids)[:, None], rows], 1))
+    return ids_of(both[:, 0], ids.dtype), both[:, 1:]

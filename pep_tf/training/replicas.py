@@ -6,11 +6,10 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from pep_tf.device import on_gpu
 from pep_tf.distributed import Group
 from pep_tf.errors import RunError
-from pep_tf.layers.dropout import Dropout
 from pep_tf.tables.sharded_table import is_sharded
+from pep_tf.training.keras_layers import refusal
 from pep_tf.training.stored import stored_values
 
 
@@ -50,19 +49,8 @@ def refuse_what_cannot_be_shared(model: keras.Model, rows: int, group: Group) ->
             f"`batch_size` must be at least the number of workers. Received: {rows} rows in a batch, "
             f"{group.size} workers"
         )
-    if on_gpu():
-        raise RunError("Several workers train on CPUs so far: set CUDA_VISIBLE_DEVICES=-1.")
     for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            told = "its moments would be of a share of the batch: take pep_tf.layers.BatchNorm"
-        elif (
-            getattr(layer, "rate", None)
-            and hasattr(layer, "seed_generator")
-            and not isinstance(layer, Dropout)
-        ):
-            told = "each worker would draw the same mask for other rows: take rate 0"
-        else:
-            continue
-        raise RunError(
-            f"The layer {layer.name!r} ({type(layer).__name__}) is not for several workers; {told}."
-        )
+        if (told := refusal(layer)) is not None:
+            raise RunError(
+                f"The layer {layer.name!r} ({type(layer).__name__}) is not for several workers: {told}."
+            )

@@ -21,6 +21,7 @@ from pep_tf.tables.distinct import Order, distinct, wide
 from pep_tf.tables.picked import Picked
 from pep_tf.tables.row_table import gradient_of_found
 from pep_tf.training.exchange import summed_gradients
+from pep_tf.training.keras_layers import of_a_share
 
 Batch = Sequence[tf.Tensor | None]
 
@@ -84,8 +85,12 @@ def _shared_step(
     ids, labels, weights = batch
     rows, variables = tf.shape(ids)[0], model.trainable_variables
     count = tf.cast(rows, tf.float32) if weights is None else tf.reduce_sum(weights)
-    with sharing(Share.of(group, rows)) as share:
-        own = (share.cut(ids), share.cut(labels), None if weights is None else share.cut(weights))
+    with sharing(Share.of(group, rows)) as share, of_a_share(model, share):
+        own = (
+            share.cut(wide(ids)),
+            share.cut(labels),
+            None if weights is None else share.cut(weights),
+        )
         with tf.GradientTape() as tape:
             loss = tf.math.divide_no_nan(tf.reduce_sum(_losses(model, own)), count)
         gradients = tape.gradient(loss, variables)

@@ -1,13 +1,20 @@
 """What each of several workers does in `test_steps.py`, and one alone: the same steps, told as JSON.
 
-`python -m tests.distributed.steps WORKERS FOLDER CASE ...` starts the workers.
+`python -m tests.distributed.steps WORKERS FOLDER SEED CASE ...` starts the workers.
 """
 
+import hashlib
 import json
 import multiprocessing
 import os
 import pathlib
+import random
+import signal
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import connection
 
 STEPS = 50
 FIELDS = {"a": 50, "b": 300, "c": 20}
@@ -19,6 +26,10 @@ CASES = {
     "fm, sharded": {"model": "fm", "tables": "sharded"},
 }
 FIRST = ["fm", "deepfm, sharded"]  # those of the ordinary run
+KILLED, EVERY = (
+    {"model": "deepfm", "tables": "sharded", "dense_below": None},
+    4,
+)  # steps to a checkpoint
 FLAGS = [
     *("--label=clicked", "--features=user=vocabulary,item=vocabulary", "--embedding_dim=8"),
     *("--batch_size=63", "--learning_rate=0.01", "--epochs=1", "--prune_epochs=1"),
@@ -71,17 +82,16 @@ def loop_of(model, dense_below=1, tables="replicated"):
     return Loop("steps", built, settings.optimizer(built), rows.train, settings), rows
 
 
-def go_on(path, **case):
+def go_on(loop, path):
     """Losses from a checkpoint to the last step."""
     from pep_tf.training.weights import snapshot
 
-    loop, _ = loop_of(**case)
     loop.restore(path, snapshot(loop.model))
-    return loop, [loop.run(1) for _ in range(STEPS - loop.step)]
+    return [loop.run(1) for _ in range(STEPS - loop.step)]
 
 
 def train(path, **case):
-    """Losses of all steps and what they end with; a checkpoint half way, from which it may go on again."""
+    """Losses of all steps and what they end with; a checkpoint half way. Also the loop."""
     import numpy as np
 
     from pep_tf import distributed
@@ -90,9 +100,6 @@ def train(path, **case):
     from pep_tf.training.replicas import digest
     from pep_tf.training.stored import stored_values
     from pep_tf.training.weights import snapshot
-
-    def values(loop):
-        return {name: value.copy() for name, value in stored_values(loop._variables()).items()}
 
     def sent():
         return 0 if group is None else int(group.sent)
@@ -116,13 +123,9 @@ def train(path, **case):
         "masks": as_lists(EntryScores(pruned_tables(loop.model)).masks(500)),
         "validation": [found.auc, found.logloss],
         "sent": steps_sent,
-        "state_bytes": sum(value.nbytes for value in values(loop).values()),
+        "state_bytes": sum(value.nbytes for value in stored_values(loop._variables()).values()),
     }
-    if case.get("tables") != "sharded":  # whose checkpoints are one worker's
-        return told
-    again, _ = go_on(path, **case)
-    same = zip(values(loop).values(), values(again).values(), strict=True)
-    return told | {"resumed": all(np.array_equal(a, b) for a, b in same)}
+    return told, loop
 
 
 def as_lists(masks):
@@ -147,7 +150,8 @@ def foreign(tables="sharded"):
         for i, (name, size) in enumerate(FIELDS.items())
         if name != "c"
     ]
-    logit = keras.layers.Dense(1)(keras.layers.Concatenate()(found))
+    hidden = keras.layers.BatchNormalization()(keras.layers.Concatenate()(found))
+    logit = keras.layers.Dense(1)(keras.layers.Dropout(0.0)(hidden))
     model = pep_tf.prunable(keras.Model(ids, logit), threshold_init=-6.0)
     common = {"batch_size": 51, "learning_rate": 1e-2}
     (ticket,) = pep_tf.prune(
@@ -174,26 +178,149 @@ def foreign(tables="sharded"):
     }
 
 
-def main(workers, folder, *cases):
-    """Starts the workers as copies of this process, which has loaded TensorFlow but made no tensor."""
+def survive(path, kill):
+    """Trains from the last checkpoint to the end, with one every few steps; what that comes to.
+
+    Args:
+        path: of the checkpoint.
+        kill: None, or the worker that is killed, after which step, and how many seconds later, or how
+            many bytes of its file of the next checkpoint it has written by then.
+    """
+    from pep_tf import distributed
+    from pep_tf.training.stored import stored_values
+    from pep_tf.training.weights import snapshot
+
+    loop, _ = loop_of(**KILLED)
+    if path.exists():
+        loop.restore(path, snapshot(loop.model))
+    rank, after, seconds, written = kill or (None, 0, 0, None)
+    while loop.step < STEPS:
+        loss = loop.run(1)
+        if distributed.current().rank == rank and loop.step >= after:
+            rank = None
+            if written is None:
+                threading.Timer(seconds, end).start()
+            else:
+                write_a_part(written)
+        if loop.step % EVERY == 0:
+            loop.save(path, snapshot(loop.model), {})
+    found = hashlib.sha256()
+    for value in stored_values(loop._variables()).values():
+        found.update(value.tobytes())
+    return [loss, found.hexdigest()]
+
+
+def end():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write_a_part(written):
+    """Has the next file of a checkpoint be left with so many bytes by a process that is killed."""
+    import safetensors.numpy
+
+    def save(arrays, path, facts):
+        pathlib.Path(path).write_bytes(safetensors.numpy.save(arrays, facts)[:written])
+        end()
+
+    safetensors.numpy.save_file = save
+
+
+def kills(workers, seed):
+    """Four moments, one of them within the writing of a checkpoint."""
+    drawn = random.Random(seed)
+    steps, inside = sorted(drawn.sample(range(1, STEPS - 8), 4)), drawn.randrange(4)
+    return [
+        (
+            drawn.randrange(workers),
+            step,
+            drawn.random() / 50,
+            drawn.randrange(4000) if i == inside else None,
+        )
+        for i, step in enumerate(steps)
+    ]
+
+
+def surviving(path, kill):
+    from pep_tf import distributed
+
+    with distributed.joined(120) as group:
+        found = survive(path, kill)
+        path.with_name(f"{path.stem}.{group.rank}.json").write_text(json.dumps(found))
+
+
+def two_devices(path):
+    """What goes from one logical device of a process to the other, as from GPU to GPU."""
+    import tensorflow as tf
+
+    from pep_tf.distributed import Group
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    groups = [Group(2, rank, device=f"CPU:{rank}") for rank in range(2)]
+
+    def sent(group):
+        @tf.function(autograph=False)
+        def step(rows):
+            ones, kind = tf.ones([2, 16, 3]), tf.constant(1)
+            swapped = group.swap(ones * float(group.rank + 1), kind)
+            (total,) = group.sum([tf.reduce_sum(rows)])
+            return group.gather_rows(rows), total, swapped[:, 0, 0], group.most(tf.size(rows))
+
+        with tf.device(f"CPU:{group.rank}"):
+            return [
+                (found.numpy().tolist(), found.device[-5:])
+                for found in step(tf.fill([3 + group.rank, 2], float(group.rank)))
+            ]
+
+    with ThreadPoolExecutor(2) as pool:
+        path.write_text(json.dumps(list(pool.map(sent, groups))))
+
+
+def started(workers, work, *arguments):
+    """Workers that are copies of this process, until all end or one has failed; their exit codes."""
     from pep_tf.distributed.cluster import local_cluster
-    from pep_tf.experiments import main as _  # noqa: F401
 
     fork = multiprocessing.get_context("fork")
     processes = [
-        fork.Process(target=worker, args=(config, folder, cases))
+        fork.Process(target=worker, args=(config, work, *arguments))
         for config in local_cluster(workers)
     ]
     for process in processes:
         process.start()
+    left = {process.sentinel for process in processes}
+    while left and not any(process.exitcode for process in processes):
+        left -= set(connection.wait(left))
+    until = time.monotonic() + 30  # as much as the others of a lost worker have
     for process in processes:
-        process.join()
-    return max(abs(process.exitcode) for process in processes)
+        process.join(max(0, until - time.monotonic()))
+    assert all(process.exitcode is not None for process in processes), "still there"
+    return [process.exitcode for process in processes]
 
 
-def worker(config, folder, cases):
+def main(workers, folder, seed, *cases):
+    """Starts the workers as copies of this process, which has loaded TensorFlow but made no tensor.
+
+    Then others that are killed at moments drawn by the seed, each time with new ones that go on.
+    """
+    from pep_tf.distributed.join import LOST
+    from pep_tf.experiments import main as _  # noqa: F401
+
+    folder = pathlib.Path(folder)
+    if any(codes := started(workers, work, folder, *cases)):
+        return max(map(abs, codes))
+    for kill in [*kills(workers, seed), None]:
+        codes = started(workers, surviving, folder / "killed.safetensors", kill)
+        expected = {0} if kill is None else {-signal.SIGKILL, LOST}
+        if set(codes) != expected:
+            print(f"after {kill} the workers ended with {codes}", file=sys.stderr)
+            return 1
+    codes += started(workers, surviving, folder / "unbroken.safetensors", None)
+    return max(map(abs, codes + started(1, two_devices, folder / "two_devices.json")))
+
+
+def worker(config, work, *arguments):
     os.environ["TF_CONFIG"] = config
-    sys.exit(work(folder, *cases))
+    sys.exit(work(*arguments))
 
 
 def work(folder, *cases):
@@ -201,9 +328,8 @@ def work(folder, *cases):
     from pep_tf import distributed
     from pep_tf.experiments.main import main
 
-    folder = pathlib.Path(folder)
     with distributed.joined(120) as group:
-        found = {name: train(folder / f"{name}.safetensors", **CASES[name]) for name in cases}
+        found = {name: train(folder / f"{name}.safetensors", **CASES[name])[0] for name in cases}
         found["foreign"] = foreign()
         (folder / f"{group.rank}.json").write_text(json.dumps(found))
         group.tables = "sharded"
@@ -211,4 +337,4 @@ def work(folder, *cases):
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), *sys.argv[2:]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), *sys.argv[4:]))

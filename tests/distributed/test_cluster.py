@@ -5,6 +5,7 @@ import socket
 import threading
 
 import pytest
+import tensorflow as tf
 
 from pep_tf.distributed import join
 from pep_tf.distributed.cluster import Cluster, local_cluster
@@ -72,6 +73,47 @@ def test_a_worker_that_no_longer_answers_ends_the_others(monkeypatch):
             assert left.wait(10)
     assert told[0][0] == join.LOST
     assert f"worker 0 ends, as worker 1 on {cluster.hosts[1]} has not answered" in told[0][1]
+
+
+def test_a_cluster_that_is_never_complete(monkeypatch):
+    told, left = [], threading.Event()
+    monkeypatch.setattr(join, "leave", lambda *how: (told.append(how), left.set()))
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        hosts = (f"127.0.0.1:{there.getsockname()[1]}", "127.0.0.1:1", "127.0.0.1:2")
+        with join._ends_after(0.01, Cluster(hosts, 1)):
+            assert left.wait(10)
+    assert told == [
+        (
+            1,
+            "error: The cluster of 3 workers is not complete after 0.01 s (--start_timeout). "
+            "Not reached: worker 2 on 127.0.0.1:2.",
+        )
+    ]
+
+
+@pytest.mark.parametrize(("visible", "number"), [("", "1"), ("7,5", "5"), ("7", "7")])
+def test_a_gpu_of_ones_own(monkeypatch, visible, number):
+    gpus = [f"/physical_device:GPU:{i}" for i in range(len(visible.split(",")) if visible else 2)]
+    seen = [tf.config.PhysicalDevice(name, "GPU") for name in gpus]
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: seen)
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda own, kind: seen.remove(own))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert join._own_gpu(Cluster(("a:1", "b:2", "a:3"), 2)) == ["a", number]
+    assert len(seen) == len(gpus) - 1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "told"),
+    [
+        ([None, None], ""),
+        ([["a", "0"], ["a", "1"], ["b", "0"]], ""),
+        ([["a", "0"], ["b", "0"], ["a", "0"]], "Workers 0 and 2 would share GPU 0 of a."),
+        ([["a", "0"], None], "Of workers 0 and 1 only one has a GPU."),
+        ([None, ["a", "0"]], "Of workers 0 and 1 only one has a GPU."),
+    ],
+)
+def test_each_worker_has_a_gpu_or_none_has(gpus, told):
+    assert join._sharing(gpus) == told
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_a_killed_worker(tmp_path, tables, moment):
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_worker_lost_without_a_launcher(tmp_path, rank):
-    ended = namespace.start("-m", "tests.distributed.steps", "2", str(tmp_path), "fm")
+    ended = namespace.start("-m", "tests.distributed.steps", "2", str(tmp_path), "0", "fm")
     wait_for(tmp_path / "fm.safetensors")
     os.kill(_children(ended.process.pid)[rank], signal.SIGKILL)
     killed = time.monotonic()

@@ -1,12 +1,15 @@
 """Several workers take the steps of one, end with the same bits, and go on from each other's checkpoints."""
 
 import json
+import random
 
 import numpy as np
 import pytest
 
 from benchmarks.scaling import bytes_on_paper
+from pep_tf.errors import RunError
 from pep_tf.training import Ticket
+from pep_tf.training.checkpoint import load_checkpoint
 from tests.distributed import namespace, steps
 from tests.experiments.command import called
 
@@ -14,9 +17,14 @@ from tests.experiments.command import called
 def launched(folder, workers, cases):
     """What each worker has found, by case; its checkpoints, and the run of the command, are in `folder`."""
     steps.table(folder / "rows.csv")
-    command = ["-m", "tests.distributed.steps", str(workers), str(folder), *cases]
+    seed = random.randrange(1 << 30)
+    command = ["-m", "tests.distributed.steps", str(workers), str(folder), str(seed), *cases]
     ended = namespace.run(*command, timeout=850)
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    told = f"moments of seed {seed}: {steps.kills(workers, seed)}"
+    assert ended.returncode == 0, ended.stderr[-3000:] + told
+    for rank in range(workers):  # the same bits whether they were killed or not
+        killed, unbroken = (folder / f"{run}.{rank}.json" for run in ("killed", "unbroken"))
+        assert killed.read_bytes() == unbroken.read_bytes(), told
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(workers)]
 
 
@@ -33,10 +41,8 @@ def found(folder):
 
 def check(found, case, folder):
     """Against one worker, and that it goes on from their checkpoint."""
-    own, one = (
-        [of[case] for of in found],
-        steps.train(folder / "one.safetensors", **steps.CASES[case]),
-    )
+    own = [of[case] for of in found]
+    one, loop = steps.train(folder / "one.safetensors", **steps.CASES[case])
     np.testing.assert_allclose(own[0]["losses"], one["losses"], rtol=0, atol=1e-6)
     check_masks(own[0], one)
     for name in ("losses", "state", "validation", "nnz", "masks"):
@@ -51,8 +57,7 @@ def check(found, case, folder):
             np.testing.assert_allclose(own[0]["tower"][name], value, rtol=1e-4, err_msg=name)
     if not case.endswith("sharded"):
         return
-    assert all(of["resumed"] for of in own)
-    _, losses = steps.go_on(folder / f"{case}.safetensors", **steps.CASES[case])
+    losses = steps.go_on(loop, folder / f"{case}.safetensors")
     expected = own[0]["losses"][steps.STEPS // 2 :]
     np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-6)
     held, whole = [of["state_bytes"] for of in own], one["state_bytes"]
@@ -92,8 +97,17 @@ def test_a_missing_shard(found, folder, tmp_path):
     whole = folder / "deepfm, sharded.safetensors"
     for file in (whole, first):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    with pytest.raises(ValueError, match="2 shards, of which .*1of2.safetensors is missing"):
-        steps.go_on(tmp_path / whole.name, **steps.CASES["deepfm, sharded"])
+    with pytest.raises(RunError, match="2 shards, of which .*1of2.safetensors is missing"):
+        load_checkpoint(tmp_path / whole.name, ())
+
+
+def test_two_devices_of_a_process(found, folder):
+    """What a step sends goes from device to device."""
+    for rank, told in enumerate(json.loads((folder / "two_devices.json").read_text())):
+        rows, total, swapped, most = (value for value, _ in told)
+        assert rows == [[0.0, 0.0]] * 3 + [[1.0, 1.0]] * 4
+        assert (total, swapped, most) == (8.0, [1.0, 2.0], 8)
+        assert {device for _, device in told} == {f"CPU:{rank}"}
 
 
 def check_masks(found, like):
