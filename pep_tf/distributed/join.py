@@ -144,6 +144,9 @@ def together(group: Group) -> Iterator[None]:
         leave(LOST, f"error: worker {group.rank} ends, as another worker is lost ({told}).")
     finally:
         enter(None)
+    # Nobody leaves before all know that all are done; who has left by then is not lost.
+    with contextlib.suppress(*_OF_A_PEER):
+        group.wait()
 
 
 @contextlib.contextmanager
