@@ -8,6 +8,7 @@ import time
 import pytest
 
 from pep_tf.distributed.join import LOST
+from pep_tf.training.state import load_state
 from tests.distributed import namespace, steps
 from tests.distributed.test_steps import check_run
 from tests.experiments.command import wait_for
@@ -42,6 +43,31 @@ def test_a_killed_worker(tmp_path, tables, moment):
     assert "error: worker 1 was ended by SIGKILL" in found.stderr
     assert "starts 2 workers again" in found.stderr
     check_run(run, table, tmp_path / "one", "--dense_below=0")
+
+
+@pytest.mark.slow
+def test_two_workers_then_one_then_three(tmp_path):
+    table, run = steps.table(tmp_path / "rows.csv"), tmp_path / "run"
+    flags = ["--prune_epochs=20", "--tables=sharded", "--dense_below=0"]
+    command = ["-m", "pep_tf.experiments.main", f"--dataset={table}", *steps.FLAGS]
+    checkpoint, written = run / "work/prune/checkpoint.safetensors", 0
+    for workers, resume in ((2, []), (1, ["--resume"])):
+        own = [f for f in flags if workers > 1 or not f.startswith("--tables")]
+        own += [f"--workers={workers}", f"--run_dir={run}", *resume]
+        ended, until = namespace.start(*command, *own), time.monotonic() + 400
+        while not checkpoint.exists() or checkpoint.stat().st_mtime_ns <= written:
+            assert time.monotonic() < until, "no checkpoint"
+        for process in (*_children(ended.process.pid), ended.process.pid):
+            os.kill(process, signal.SIGKILL)
+        ended(60)
+        written, facts = checkpoint.stat().st_mtime_ns, load_state(checkpoint, "a checkpoint")[1]
+        assert facts.get("shards", {}).get("workers", 1) == workers
+        assert facts["place"]["step"] < 160
+    found = namespace.run(
+        *(*command, *flags, "--workers=3", f"--run_dir={run}", "--resume"), timeout=800
+    )
+    assert found.returncode == 0, found.stderr[-3000:]
+    check_run(run, table, tmp_path / "one", flags[0], flags[2], logloss=1e-6)
 
 
 @pytest.mark.slow
