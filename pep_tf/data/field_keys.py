@@ -36,7 +36,7 @@ def hash_encoding(seed: int, salt: np.uint64, buckets: int) -> dict[str, Any]:
     }
 
 
-# How `category_keys` and `text_keys` make 64 bits of a text.
+# How `Tokens.keys` and `text_keys` make 64 bits of a text.
 CODE = (
     "the first 8 bytes of the value's UTF-8 as a little-endian number, padded by zeros; for each further "
     "8 bytes w: code = fmix64(code) ^ w"

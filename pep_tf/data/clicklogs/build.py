@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pep_tf.data.clicklogs.counting import KeyCounter, count_block
 from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding
 from pep_tf.data.clicklogs.formats import Feature, Format, default_features
 from pep_tf.data.clicklogs.parse import ParsedBlock
 from pep_tf.data.clicklogs.process import ON_BAD_ROW, LineCounts, RawFile
 from pep_tf.data.clicklogs.text import TextBlock, is_gzip, read_blocks
 from pep_tf.data.clicklogs.transform import Transform
+from pep_tf.data.counting import Counter, count_block
 from pep_tf.data.identity import Identity
 from pep_tf.data.store.assign import assign_rows
 from pep_tf.errors import DataError
@@ -129,7 +129,7 @@ def make_transform(raw: RawFile, options: ClickLogOptions) -> Transform:
     """The transform of a store; for `vocabulary` this reads the raw file once."""
     if options.encoding == "hash":
         return hash_transform(raw.format, options)
-    counters = [KeyCounter() for _ in raw.features]
+    counters = [Counter() for _ in raw.features]
 
     def count(block: ParsedBlock) -> list[tuple[np.ndarray, np.ndarray]]:
         return count_keys(block, raw.rows_of(block), options)

@@ -16,10 +16,10 @@ import dataclasses
 import tensorflow as tf
 
 from pep_tf.data.clicklogs.formats import Format
-from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES
 from pep_tf.data.columns.quantities import INTEGER_WORDS
 from pep_tf.data.columns.texts import DIGITS, ZEROS, without_zeros
 from pep_tf.data.raw import RawColumn
+from pep_tf.data.tokens import MAX_TOKEN_BYTES
 
 HOUR = "[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])"
 HOUR_WORDS = "a date and hour YYMMDDHH"

@@ -8,13 +8,12 @@ import tensorflow as tf
 from pep_tf.data.clicklogs import keys as keys_lib
 from pep_tf.data.clicklogs.column_rules import NumberRule, rule_of
 from pep_tf.data.clicklogs.formats import Feature, Format
-from pep_tf.data.clicklogs.tokens import Tokens
-
-_MOST_TEXTS = 1 << 18  # whose keys are remembered, of each kind
+from pep_tf.data.remembered import Remembered
+from pep_tf.data.tokens import Tokens
 
 
 class NumberKeys:
-    """Keys of numbers, by the code that a request goes through; of a text that has come before, from memory.
+    """Keys of numbers, by the code that a request goes through.
 
     Args:
         kind: of the numbers, see `keys.py`.
@@ -22,23 +21,17 @@ class NumberKeys:
     """
 
     def __init__(self, kind: str, rule: NumberRule) -> None:
-        self._kind, self._rule = kind, rule
-        self._known: dict[bytes, int] = {}
+        def refused_and_key(texts: tf.Tensor) -> tf.Tensor:
+            refused = tf.cast(rule.refused(texts), tf.uint64)
+            return tf.stack([refused, keys_lib.keys_of_texts(kind, texts)], axis=1)
+
+        self._read = Remembered(refused_and_key)
 
     def __call__(self, tokens: Tokens) -> np.ndarray | None:
         """uint64, the shape of the tokens; None where one is malformed. Safe in several threads."""
         texts, places = tokens.distinct()
-        known = self._known if len(self._known) < _MOST_TEXTS else {}
-        if new := [text for text in texts if text not in known]:
-            with tf.device("CPU"):
-                values = tf.constant(new, tf.string)
-                if tf.reduce_any(self._rule.refused(values)):
-                    return None
-                keys = keys_lib.keys_of_texts(self._kind, values).numpy()
-            known.update(zip(new, keys.tolist(), strict=True))
-            self._known = known
-        found = np.array([known[text] for text in texts], np.uint64)
-        return found[places]
+        refused, keys = self._read(texts).T
+        return None if refused.any() else keys[places]
 
 
 class FeatureKeys:
@@ -54,7 +47,7 @@ class FeatureKeys:
         self._groups: list[tuple[list[int], Any]] = []
         for kind in keys_lib.KINDS:
             if group := [i for i, f in enumerate(features) if f.kind == kind]:
-                keys: Any = keys_lib.category_keys
+                keys: Any = Tokens.keys
                 if kind != "category":
                     rule = rule_of(fmt, features[group[0]].column)
                     assert isinstance(rule, NumberRule)

@@ -14,13 +14,11 @@ short texts never collide; a longer one is folded word by word.
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.clicklogs.tokens import Tokens
 from pep_tf.data.columns.categories import text_keys
 from pep_tf.data.columns.quantities import log_buckets
 from pep_tf.data.columns.texts import MISSING
 from pep_tf.data.columns.times import days
 from pep_tf.data.field_keys import CODE
-from pep_tf.data.hashing import WORD, mix
 
 # Keys of numbers start here, far from 0 (missing) for every value that 15 digits can give.
 _NUMBER = 1 << 32
@@ -49,14 +47,6 @@ def _part_of_hour(kind: str, texts: tf.Tensor) -> tf.Tensor:
         return number % 100
     date = days(2000 + number // 1_000_000, number // 10_000 % 100, number // 100 % 100)
     return (date + 3) % 7
-
-
-def category_keys(tokens: Tokens) -> np.ndarray:
-    """Those of categories, as `text_keys` gives them, of machine words: a few times faster."""
-    key = tokens.words[0]
-    for index, word in enumerate(tokens.words[1:], start=1):
-        key = np.where(tokens.lengths > index * WORD, mix(key) ^ word, key)
-    return key
 
 
 def code_of(kind: str) -> str:

@@ -14,8 +14,8 @@ from pep_tf.data.clicklogs.column_rules import HOUR_RULE
 from pep_tf.data.clicklogs.feature_keys import FeatureKeys, NumberKeys
 from pep_tf.data.clicklogs.formats import Feature, Format
 from pep_tf.data.clicklogs.strict import BadLine, LineRule
-from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES, Tokens, tokens_of_buffer
 from pep_tf.data.columns.texts import DIGITS, ZEROS
+from pep_tf.data.tokens import MAX_TOKEN_BYTES, Tokens, tokens_of_buffer
 from pep_tf.errors import DataError
 
 _NEWLINE = 10

@@ -5,7 +5,7 @@ import re
 
 from pep_tf.data.clicklogs.column_rules import NumberRule, rule_of
 from pep_tf.data.clicklogs.formats import FORMATS, MAX_LINE_BYTES, Format
-from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES
+from pep_tf.data.tokens import MAX_TOKEN_BYTES
 
 _BOM = b"\xef\xbb\xbf"
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from pep_tf.data.columns.encoder import Encoder, Seen
-from pep_tf.data.columns.texts import plain
+from pep_tf.data.columns.texts import Texts, plain
 from pep_tf.data.field_keys import hash_encoding, texts_of
 from pep_tf.data.hashing import WORD, buckets_of, mix, salts
 from pep_tf.data.lookup import NumberLookup, TextLookup
@@ -24,6 +25,10 @@ class _Category(Encoder):
     @classmethod
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:
         return tf.strings.length(texts) > MAX_BYTES
+
+    @classmethod
+    def refused_of(cls, texts: Texts) -> np.ndarray:
+        return texts.lengths > MAX_BYTES
 
 
 class Limits(NamedTuple):
@@ -56,6 +61,17 @@ class Known(Encoder):
     def read(texts: tf.Tensor) -> tf.Tensor:
         """What is looked up."""
         raise NotImplementedError
+
+    @staticmethod
+    def read_of(texts: Texts) -> np.ndarray:
+        """As `read`, of the texts of a column."""
+        raise NotImplementedError
+
+    def ids_of(self, texts: Texts) -> np.ndarray:
+        # pandas' hash table, several times faster than a binary search.
+        place = pd.Index(self._values).get_indexer(pd.Index(self.read_of(texts)))
+        found = np.where(place < 0, UNSEEN, place + FIRST)
+        return np.where(texts.lengths == 0, 0, found).astype(np.int32)
 
     def without(self, empty: np.ndarray) -> Self:
         smaller = copy.copy(self)
@@ -90,6 +106,10 @@ class Vocabulary(Known, _Category):
     @staticmethod
     def read(texts: tf.Tensor) -> tf.Tensor:
         return plain(texts)
+
+    @staticmethod
+    def read_of(texts: Texts) -> np.ndarray:
+        return np.array(texts.plain, object)
 
     def state(self) -> list[Any]:
         return self._values.tolist()
@@ -126,6 +146,9 @@ class Hash(_Category):
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
         salt, sizes = map(np.array, zip(*self._all, strict=True))
         return buckets_of(self.keys(texts), salt, sizes)
+
+    def ids_of(self, texts: Texts) -> np.ndarray:
+        return buckets_of(texts.keys, self._salt, self.size)
 
     def keys(self, texts: tf.Tensor) -> tf.Tensor:
         """What is hashed, uint64, of texts."""

@@ -1,7 +1,7 @@
 """The description of a data set: what its columns are, and what becomes of the rows of a table by it."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,21 +9,18 @@ import pandas as pd
 import tensorflow as tf
 
 from pep_tf.data import checks
-from pep_tf.data.columns.categories import text_keys
 from pep_tf.data.columns.encoder import Encoder
 from pep_tf.data.columns.kinds import Feature, read_features
 from pep_tf.data.columns.labels import Drop, label_column, read_labels, read_weights
 from pep_tf.data.columns.learn import Learner
 from pep_tf.data.columns.multi import joined_lists
 from pep_tf.data.columns.splits import is_drawn, split_column
-from pep_tf.data.columns.texts import Place, Texts, plain, refuse_rounded, texts_of
+from pep_tf.data.columns.texts import Place, Texts, refuse_rounded, texts_of
 from pep_tf.data.columns.transform import ColumnTransform, column_of
 from pep_tf.data.hashing import mix
 from pep_tf.data.store.assign import SPLITS
 from pep_tf.errors import DataError
 from pep_tf.numbers import whole
-
-_TEXTS_AT_ONCE = 1 << 14  # since a block is as wide as its longest text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +45,7 @@ class TableRows:
         """int32 [n, 2], a 64-bit hash of the texts of each row, whatever becomes of them."""
         hashes: Any = np.uint64(0)
         for texts in self.columns.values():
-            keys = in_blocks(lambda t: text_keys(plain(t)), texts)
-            hashes = mix(hashes ^ keys[texts.codes])
+            hashes = mix(hashes ^ texts.keys[texts.codes])
         return hashes[:, None].view(np.int32)
 
 
@@ -116,7 +112,8 @@ class Declaration:
             DataError: a value that cannot be trained on, with its column and row.
         """
         numbers = np.flatnonzero(~drop(frame, place))  # rows keep the numbers they had
-        frame = frame.iloc[numbers]
+        if len(numbers) < len(frame):
+            frame = frame.iloc[numbers]
 
         def at(row: int) -> str:
             return place(int(numbers[row]))
@@ -173,8 +170,7 @@ class Declaration:
 
 def encode(encoder: Encoder, texts: Texts) -> np.ndarray:
     """The ids int32 [n, columns of the field] of a column."""
-    found = in_blocks(encoder, texts)
-    return found.reshape(len(found), -1)[texts.codes]
+    return encoder.ids_of(texts).reshape(len(texts.distinct), -1)[texts.codes]
 
 
 def refuse_constant(values: np.ndarray, field: str) -> None:
@@ -191,19 +187,6 @@ def constant(field: str, rows: int) -> DataError:
     )
 
 
-def in_blocks(function: Callable[[tf.Tensor], tf.Tensor], texts: Texts) -> np.ndarray:
-    """What a function makes of the distinct texts."""
-    if not texts.distinct:
-        return np.empty(0, bool)
-    starts = range(0, len(texts.distinct), _TEXTS_AT_ONCE)
-    with tf.device("CPU"):
-        parts = [
-            function(tf.constant(texts.distinct[start : start + _TEXTS_AT_ONCE], tf.string)).numpy()
-            for start in starts
-        ]
-    return np.concatenate(parts)
-
-
 def _read(frame: pd.DataFrame, name: str, fields: Sequence[Feature], place: Place) -> Texts:
     """The texts of a column, each of which the kinds of all its fields can read."""
     separator = next((f.separator for f in fields if f.column == name), None)
@@ -213,6 +196,6 @@ def _read(frame: pd.DataFrame, name: str, fields: Sequence[Feature], place: Plac
         refuse_rounded(column, name, place)
     texts = texts_of(column, name, place)
     for kind in kinds:
-        if (bad := in_blocks(kind.refused, texts)).any():
+        if (bad := kind.refused_of(texts)).any():
             raise texts.error(bad, kind.must_be)
     return texts

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.columns.texts import MISSING
+from pep_tf.data.columns.texts import MISSING, Texts
 from pep_tf.data.raw import RawColumn
+from pep_tf.data.remembered import through
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,15 @@ class Encoder(tf.Module):
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:
         """bool [B], whether a text, not missing, is no value of this kind."""
         raise NotImplementedError
+
+    @classmethod
+    def refused_of(cls, texts: Texts) -> np.ndarray:
+        """As `refused`, bool [distinct] of the texts of a column."""
+        return through(cls.refused, texts.distinct)
+
+    def ids_of(self, texts: Texts) -> np.ndarray:
+        """int32 [distinct, width], the ids of the texts of a column, none of them refused."""
+        return through(self, texts.distinct)
 
     def refused_here(self, texts: tf.Tensor) -> tf.Tensor:
         """As `refused`, by what the training rows have shown."""

@@ -128,12 +128,14 @@ def _bag(name: str, rest: str) -> tuple[str, str, type[Encoder], Any]:
     combiner, _, values = options.partition(":")
     if combiner not in COMBINERS:
         combiner, values = "mean", options
-    if values.startswith("hash:"):
-        return separator, combiner, Hash, whole(f"N of hash:N for {name}", values[5:], least=2)
-    if not separator or colon not in ("", ":") or (values and "=" not in values):
+    hashed = values.startswith("hash:")
+    text = separator.encode(errors="ignore")  # nothing of half a character
+    if not text or colon not in ("", ":") or (values and not hashed and "=" not in values):
         raise DataError(
             f"`{name}` must be multi:SEPARATOR of one character, such as multi:|, perhaps with one of "
             f"{', '.join(COMBINERS)} and hash:N or limits: multi:|:sum:hash:1000. Received: "
             f"'multi:{rest}'"
         )
+    if hashed:
+        return separator, combiner, Hash, whole(f"N of hash:N for {name}", values[5:], least=2)
     return separator, combiner, Vocabulary, _limits(name, values)

@@ -5,6 +5,7 @@ import numpy as np
 from pep_tf.data.columns.encoder import Seen
 from pep_tf.data.columns.kinds import Feature
 from pep_tf.data.columns.texts import MISSING, Texts
+from pep_tf.data.counting import Counter
 from pep_tf.errors import DataError
 
 MAX_TEXTS = 20_000_000  # of one field: about 150 bytes each while they are counted
@@ -20,7 +21,7 @@ class Learner:
     def __init__(self, feature: Feature) -> None:
         self._feature = feature
         self._mark = feature.separator.encode() if feature.separator else None
-        self._counts: dict[bytes, int] = {}
+        self._counts = Counter(object)
         self._widest = MISSING
 
     def add(self, texts: Texts, train: np.ndarray) -> None:
@@ -29,16 +30,15 @@ class Learner:
         Raises:
             DataError: more different texts than are kept.
         """
-        counts = np.bincount(texts.codes[train], minlength=len(texts.distinct)).tolist()
-        found = self._counts
-        for text, count in zip(texts.distinct, counts, strict=True):
-            if self._mark is not None and text.count(self._mark) > self._widest.count(self._mark):
-                self._widest = text
-            if not count:
-                continue
-            for part in (text,) if self._mark is None else set(text.split(self._mark)):
-                found[part] = found.get(part, 0) + count
-        if len(found) > MAX_TEXTS:
+        own = np.flatnonzero(rows := np.bincount(texts.codes[train], minlength=len(texts.distinct)))
+        found = [texts.distinct[place] for place in own.tolist()]
+        if (mark := self._mark) is not None:
+            self._widest = max(self._widest, *texts.distinct, key=lambda text: text.count(mark))
+            bags = [set(text.split(mark)) for text in found]
+            found = [part for bag in bags for part in bag]
+            own = np.repeat(own, [len(bag) for bag in bags])
+        self._counts.add(np.array(found, object), rows[own])
+        if self._counts.exceeds(MAX_TEXTS):
             raise DataError(
                 f"`{self._feature.name}` must have at most {MAX_TEXTS:,} different values to be "
                 f"{self._feature.declared!r}. Received: more; declare it hash:N"
@@ -46,8 +46,9 @@ class Learner:
 
     def seen(self, place: int) -> Seen:
         """What an encoder may know; `place` is that of the field among the fields."""
-        texts = sorted(self._counts.keys() - {MISSING})
-        counts = np.array([self._counts[text] for text in texts], np.int64)
+        texts, counts = self._counts.result()
+        given = texts != MISSING
+        texts, counts = texts[given].tolist(), counts[given]
         return Seen(self._feature.name, place, texts, counts, [self._widest])
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -69,5 +70,5 @@ class Learner:
         starts = [0, *ends[:-1]]
         texts = [data[start:end] for start, end in zip(starts, ends, strict=True)]
         learner._widest = texts[0]
-        learner._counts = dict(zip(texts[1:], arrays["counts"].tolist(), strict=True))
+        learner._counts.add(np.array(texts[1:], object), arrays["counts"])
         return learner

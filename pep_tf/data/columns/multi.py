@@ -7,11 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import tensorflow as tf
 
 from pep_tf.data.columns.categories import MAX_BYTES, Vocabulary
 from pep_tf.data.columns.encoder import Encoder, Seen
-from pep_tf.data.columns.texts import MISSING, Place, refuse_rounded, row_of_frame, texts_of
+from pep_tf.data.columns.texts import (
+    MISSING, Place, Texts, refuse_rounded, row_of_frame, texts_of)
 from pep_tf.errors import DataError
 
 
@@ -47,6 +49,10 @@ class Multi(Encoder):
     @classmethod
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:
         return Vocabulary.refused(texts)
+
+    @classmethod
+    def refused_of(cls, texts: Texts) -> np.ndarray:
+        return Vocabulary.refused_of(texts)
 
     def refused_here(self, texts: tf.Tensor) -> tf.Tensor:
         values = self._split(texts).row_lengths()
@@ -86,8 +92,7 @@ def joined_lists(
         DataError: a separator inside a value, or a value of a list that is no single one, or a float that
             may be a rounded whole number, as pandas makes of an integer beside a gap.
     """
-    texts = isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind != "O"
-    if separator is None or texts:
+    if separator is None or not _may_hold_lists(column.dtype):
         return column
     joined = column.astype(object)
     mark = separator.encode()
@@ -105,6 +110,12 @@ def joined_lists(
             )
         joined.iat[row] = mark.join(parts.of_rows(np.arange(len(values))))
     return joined
+
+
+def _may_hold_lists(dtype: Any) -> bool:
+    if isinstance(dtype, pd.ArrowDtype):
+        return pa.types.is_nested(dtype.pyarrow_dtype)
+    return not isinstance(dtype, pd.CategoricalDtype) and dtype.kind == "O"
 
 
 def _place_of_list(place: Place, row: int, item: int) -> str:

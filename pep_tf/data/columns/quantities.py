@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from pep_tf.data.columns.categories import Known
 from pep_tf.data.columns.encoder import Encoder, Seen
-from pep_tf.data.columns.texts import DIGITS, MAX_DIGITS, ZEROS, plain
+from pep_tf.data.columns.texts import DIGITS, MAX_DIGITS, ZEROS, Texts, plain
+from pep_tf.data.remembered import Remembered
 from pep_tf.data.schema import FLOAT
 
 INTEGER_WORDS = f"an integer of at most {MAX_DIGITS} digits (5.0 is 5)"
@@ -33,6 +34,14 @@ class LogInteger(Known):
     @staticmethod
     def read(texts: tf.Tensor) -> tf.Tensor:
         return log_buckets(texts)
+
+    @classmethod
+    def refused_of(cls, texts: Texts) -> np.ndarray:
+        return _refused_and_bucket(texts.distinct)[:, 0] > 0
+
+    @staticmethod
+    def read_of(texts: Texts) -> np.ndarray:
+        return _refused_and_bucket(texts.distinct)[:, 1]
 
     def encoding(self) -> dict[str, Any]:
         what = "int(ln(v)^2) of a number v > 2, else v - 2"
@@ -69,6 +78,12 @@ def log_steps() -> np.ndarray:
         steps.append(v)
         k += 1
     return np.array(steps, np.int64)
+
+
+@Remembered
+def _refused_and_bucket(texts: tf.Tensor) -> tf.Tensor:
+    """int64 [n, 2], of texts: whether they are no whole numbers, and `log_buckets`."""
+    return tf.stack([tf.cast(LogInteger.refused(texts), tf.int64), log_buckets(texts)], axis=1)
 
 
 class _Number(Encoder):

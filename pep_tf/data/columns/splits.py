@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
-from pep_tf.data.columns.categories import text_keys
 from pep_tf.data.columns.texts import Place, numbers_of, row_of_frame, texts_of
 from pep_tf.data.columns.transform import column_of
 from pep_tf.data.split import random_split
 from pep_tf.data.store.assign import SPLITS, assign_rows
+from pep_tf.data.tokens import text_keys_of
 from pep_tf.errors import DataError
 
 _KNOWN = (
@@ -58,8 +57,7 @@ def split_values(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> np
     if kind == "time":
         return times_of(values, column, place)
     texts = texts_of(values, column, place)
-    keys = text_keys(tf.constant(texts.distinct, tf.string)).numpy()
-    return assign_rows(keys, seed)[0][texts.codes]
+    return assign_rows(text_keys_of(texts.distinct), seed)[0][texts.codes]
 
 
 def split_places(
@@ -71,7 +69,7 @@ def split_places(
         DataError: a split without a row, or names that are not one a row.
     """
     if not isinstance(split, str):
-        places = _named(pd.Series(_listed(split, num_rows)), "split", place)
+        places = _named(pd.Series(_listed(split, num_rows), dtype=object), "split", place)
     elif split == "random":
         places = np.empty(num_rows, np.uint8)
         for s, rows in enumerate(random_split(num_rows, seed)):

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from pep_tf.data.columns.texts import Place
+from pep_tf.data.columns.texts import Place, is_text
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
 
@@ -26,7 +26,7 @@ Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PARQUET = ".parquet"
 ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", _PARQUET)
-_BATCH_BYTES, _BATCH_ROWS = 2 << 20, 1 << 16  # of text; of Parquet
+_BATCH_BYTES, _BATCH_ROWS = 8 << 20, 1 << 16  # of text; of Parquet
 
 
 class TableFiles:
@@ -239,13 +239,10 @@ def _check_types(first: pa.Schema, other: pa.Schema, path: pathlib.Path, at: pat
             )
 
 
-def frame_of(table: pa.Table) -> pd.DataFrame:
+def frame_of(table: pa.Table | pa.RecordBatch) -> pd.DataFrame:
     """The table in pandas, of which texts are held once and no integer becomes a float."""
-    texts = (pa.types.is_binary, pa.types.is_string, pa.types.is_large_string)
-    for place, name in enumerate(table.column_names):
-        column = table.column(name)
-        if any(is_text(column.type) for is_text in texts):
-            table = table.set_column(place, name, column.dictionary_encode())
-    return table.to_pandas(
-        types_mapper=lambda kind: None if pa.types.is_dictionary(kind) else pd.ArrowDtype(kind)
-    )
+    columns = {}
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        own = column.dictionary_encode() if is_text(column.type) else column
+        columns[name] = pd.Series(pd.arrays.ArrowExtensionArray(own))
+    return pd.DataFrame(columns, copy=False)

@@ -12,14 +12,18 @@ A whole number may be written 5 or 5.0, which is what pandas makes of it beside 
 import dataclasses
 import datetime
 import decimal
+import functools
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import tensorflow as tf
 
+from pep_tf.data.remembered import through
+from pep_tf.data.tokens import text_keys_of
 from pep_tf.errors import DataError
 
 MISSING = b""
@@ -63,6 +67,29 @@ class Texts:
         found = repr(text[:_SHOWN]) if text else "a missing value"
         return DataError(f"`{self.name}` must be {must_be}. Received: {found} in {self.place(row)}")
 
+    @functools.cached_property
+    def lengths(self) -> np.ndarray:
+        """int64 [distinct], bytes of each."""
+        return np.fromiter(map(len, self.distinct), np.int64, len(self.distinct))
+
+    @functools.cached_property
+    def plain(self) -> list[bytes]:
+        """The distinct texts by `plain`, which is asked only where it may change one."""
+        joined = b"".join(self.distinct)
+        if b"." not in joined and b"-0" not in joined:
+            return self.distinct
+        places = [i for i, t in enumerate(self.distinct) if b"." in t or t == b"-0"]
+        found = list(self.distinct)
+        made = through(plain, [found[place] for place in places]).tolist()
+        for place, text in zip(places, made, strict=True):
+            found[place] = text
+        return found
+
+    @functools.cached_property
+    def keys(self) -> np.ndarray:
+        """uint64 [distinct], `text_keys` of those."""
+        return text_keys_of(self.plain)
+
     def of_rows(self, rows: np.ndarray) -> np.ndarray:
         """The texts of some rows, object [k]."""
         return np.array([self.distinct[code] for code in self.codes[rows]], object)
@@ -82,9 +109,11 @@ def texts_of(column: pd.Series, name: str, place: Place = row_of_frame) -> Texts
     if isinstance(column.dtype, pd.CategoricalDtype):
         codes, values = column.cat.codes.to_numpy(np.int64), list(column.cat.categories)
         return _joined(name, codes, values, place)
-    if column.dtype.kind in "biufM" or isinstance(column.dtype, pd.StringDtype):
+    if column.dtype.kind in "biufM":
         found, uniques = pd.factorize(column)
         return _joined(name, found.astype(np.int64), list(uniques), place)
+    if (texts := _encoded(column)) is not None:
+        return _used(name, *texts, place)
     # What is equal in Python may differ as text: 1, 1.0 and True.
     values = column.tolist()
     return _joined(name, np.arange(len(values)), values, place)
@@ -101,8 +130,54 @@ def _joined(name: str, codes: np.ndarray, values: list[Any], place: Place) -> Te
             f"Received: {type(value).__name__} {str(value)[:_SHOWN]!r} in {place(row)}"
         )
     places, distinct = pd.factorize(np.array(texts, object))
-    used = np.unique(places[codes], return_inverse=True)
-    return Texts(name, [distinct[i] for i in used[0]], used[1].reshape(-1), place)
+    return _used(name, distinct.tolist(), places[codes], place)
+
+
+def _encoded(column: pd.Series) -> tuple[list[bytes], np.ndarray] | None:
+    """The distinct texts of a column of nothing but text, bytes and gaps, and the place of each row's.
+
+    None of any other column: pyarrow refuses what is no text, and text that has no UTF-8.
+    """
+    try:
+        if column.dtype == object:
+            array = pa.array(column, pa.large_binary(), from_pandas=True)
+        else:
+            array = pa.array(column.array, from_pandas=True)
+    except (pa.ArrowException, ValueError, TypeError):
+        return None
+    chunks = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+    if not pa.types.is_dictionary(chunks.type):
+        if not is_text(chunks.type):
+            return None
+        chunks = chunks.dictionary_encode()
+    chunks = chunks.unify_dictionaries()
+    values = chunks.chunk(0).dictionary if chunks.num_chunks else None
+    if values is None or not is_text(values.type) or values.null_count:
+        return None
+    codes = np.concatenate([c.indices.fill_null(-1).to_numpy() for c in chunks.chunks])
+    distinct = values.cast(pa.large_binary()).to_numpy(zero_copy_only=False).tolist()
+    if (missing := codes < 0).any():
+        distinct += [] if MISSING in distinct else [MISSING]
+        codes = np.where(missing, distinct.index(MISSING), codes)
+    return distinct, codes.astype(np.int64)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of that type holds texts or bytes."""
+    of = pa.types
+    return any(
+        is_kind(kind)
+        for is_kind in (of.is_string, of.is_large_string, of.is_binary, of.is_large_binary)
+    )
+
+
+def _used(name: str, distinct: list[bytes], codes: np.ndarray, place: Place) -> Texts:
+    """The column, without texts that no row has."""
+    used = np.bincount(codes, minlength=len(distinct)) > 0
+    if not used.all():
+        distinct = [text for text, own in zip(distinct, used.tolist(), strict=True) if own]
+        codes = (np.cumsum(used) - 1)[codes]
+    return Texts(name, distinct, codes, place)
 
 
 def _text(value: Any) -> bytes | None:
@@ -138,7 +213,7 @@ def refuse_rounded(column: pd.Series, name: str, place: Place = row_of_frame) ->
     if column.dtype.kind == "f":
         values = column.to_numpy(np.float64, na_value=np.nan)
         size = getattr(column.dtype, "numpy_dtype", column.dtype)
-    elif column.dtype == object:
+    elif column.dtype == object and pd.api.types.infer_dtype(column) not in ("string", "bytes"):
         floats = [v if isinstance(v, float | np.floating) else 0.0 for v in column]
         values = np.array(floats, float)
         size = min(map(np.dtype, set(map(type, floats))), default=np.dtype(float))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pep_tf.data.clicklogs import CRITEO, keys
 from pep_tf.data.clicklogs.column_rules import HOUR_RULE, rule_of
 from pep_tf.data.clicklogs.feature_keys import NumberKeys
-from pep_tf.data.clicklogs.tokens import MAX_TOKEN_BYTES, Tokens, tokens_of_buffer
 from pep_tf.data.hashing import mix
+from pep_tf.data.tokens import MAX_TOKEN_BYTES, Tokens, tokens_of_buffer
 
 INTEGER_BASE = 1 << 32
 WRONG = [b"1x", b"-", b"--1", b"1-", b"+1", b" 1", b"9" * 16, b".0", b"5.1", b"5e0", b"5.0"]
@@ -30,7 +30,7 @@ def both(kind: str, texts: list[bytes]) -> np.ndarray | None:
     rule = HOUR_RULE if kind in ("hour_of_day", "weekday") else rule_of(CRITEO, "I1")
     tokens = numpy_tokens(texts)
     if kind == "category":
-        ours = keys.category_keys(tokens)
+        ours = tokens.keys()
     elif (ours := NumberKeys(kind, rule)(tokens)) is None:
         return None
     np.testing.assert_array_equal(ours[:, 0], keys.keys_of_texts(kind, tf.constant(texts)))

@@ -218,6 +218,17 @@ BAD = {
         "`weight` must be the name of a column",
     ),
     "names to drop": (clicks(), {"drop": ["user"]}, "`drop` must be a dict"),
+    "half a character": (cell("user", "\ud800"), {}, r"`user` must hold.*'.ud800' in row 7"),
+    "half a character in a split": (
+        clicks(),
+        {"split": ["train"] * 199 + ["\ud800"]},
+        r"`split` must hold.*'.ud800' in row 199",
+    ),
+    "half a character for a separator": (
+        clicks(),
+        {"features": {"tags": "multi:\ud800:hash:10"}},
+        "`tags` must be multi:SEPARATOR",
+    ),
     "one time": (broken(at=5), {"split": "time:at"}, "`split` by time must have two times or more"),
     "labels 1 to 5": (
         broken(clicked=np.resize([1, 2, 3, 4, 5], 200)),

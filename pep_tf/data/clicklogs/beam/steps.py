@@ -20,11 +20,11 @@ from apache_beam.io.filesystems import FileSystems
 
 from pep_tf.data.clicklogs.beam.ranges import Range, blocks_in
 from pep_tf.data.clicklogs.build import ClickLogOptions, count_keys, frequent
-from pep_tf.data.clicklogs.counting import KeyCounter
 from pep_tf.data.clicklogs.formats import FORMATS, Format
 from pep_tf.data.clicklogs.parse import ParsedBlock, Parser
 from pep_tf.data.clicklogs.process import LineCounts, refuse_line, row_numbers
 from pep_tf.data.clicklogs.transform import Transform
+from pep_tf.data.counting import Counter
 from pep_tf.data.store.assign import SPLITS, assign_rows
 from pep_tf.data.store.bins import BLOCK_ROWS, group, row_dtype, shuffled
 from pep_tf.data.store.deal import RowBlock
@@ -84,7 +84,7 @@ def count_lines(place: Range, path: str) -> tuple[int, int]:
 
 def keys_of(item: tuple[Range, int], job: Job) -> Iterator[tuple[tuple[int, int], Counts]]:
     """By field and part of its keys: distinct keys of a range, and how often each occurs."""
-    counters = [KeyCounter() for _ in job.options.features(job.format)]
+    counters = [Counter() for _ in job.options.features(job.format)]
     for block in job.parsed(*item):
         found = count_keys(block, row_numbers(job.format, block), job.options)
         for counter, (keys, numbers) in zip(counters, found, strict=True):
@@ -102,20 +102,20 @@ class MergeKeys(beam.CombineFn):
     def __init__(self, options: ClickLogOptions) -> None:
         self._options = options
 
-    def create_accumulator(self) -> KeyCounter:
-        return KeyCounter()
+    def create_accumulator(self) -> Counter:
+        return Counter()
 
-    def add_input(self, counter: KeyCounter, counts: Counts) -> KeyCounter:
+    def add_input(self, counter: Counter, counts: Counts) -> Counter:
         counter.add(*counts)
         return counter
 
-    def merge_accumulators(self, counters: Iterable[KeyCounter]) -> KeyCounter:
-        merged = KeyCounter()
+    def merge_accumulators(self, counters: Iterable[Counter]) -> Counter:
+        merged = Counter()
         for counter in counters:
             merged.add(*counter.result())
         return merged
 
-    def extract_output(self, counter: KeyCounter) -> np.ndarray:
+    def extract_output(self, counter: Counter) -> np.ndarray:
         return frequent(*counter.result(), self._options)
 
 
