@@ -43,10 +43,14 @@ def upper_half(x: Any) -> Any:
 
 
 def _shifted(x: Any, bits: int) -> Any:
-    if tf.is_tensor(x):
-        return tf.bitwise.right_shift(x, tf.constant(bits, tf.uint64))
-    return x >> np.uint64(bits)
+    if _is_array(x):
+        return x >> np.uint64(bits)
+    return tf.bitwise.right_shift(x, tf.constant(bits, tf.uint64))
 
 
 def _int32(x: Any) -> Any:
-    return tf.cast(x, tf.int32) if tf.is_tensor(x) else x.astype(np.int32)
+    return x.astype(np.int32) if _is_array(x) else tf.cast(x, tf.int32)
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray | np.generic)  # `tf.is_tensor` takes as long as a short array

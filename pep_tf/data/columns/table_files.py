@@ -26,7 +26,7 @@ Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PARQUET = ".parquet"
 ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", _PARQUET)
-_BATCH_BYTES, _BATCH_ROWS = 8 << 20, 1 << 16  # of text; of Parquet
+_BATCH_BYTES, _BATCH_ROWS = 4 << 20, 1 << 16  # of text; of Parquet
 
 
 class TableFiles:
@@ -244,5 +244,5 @@ def frame_of(table: pa.Table | pa.RecordBatch) -> pd.DataFrame:
     columns = {}
     for name, column in zip(table.schema.names, table.columns, strict=True):
         own = column.dictionary_encode() if is_text(column.type) else column
-        columns[name] = pd.Series(pd.arrays.ArrowExtensionArray(own))
+        columns[name] = pd.arrays.ArrowExtensionArray(own)
     return pd.DataFrame(columns, copy=False)
