@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from pep_tf.data.columns.categories import MAX_BYTES, Vocabulary
 from pep_tf.data.columns.encoder import Encoder, Seen
-from pep_tf.data.columns.texts import (
-    MISSING, Place, Texts, refuse_rounded, row_of_frame, texts_of)
+from pep_tf.data.columns.texts import MISSING, Place, Texts, refuse_rounded, row_of_frame, texts_of
 from pep_tf.errors import DataError
 
 
