@@ -4,10 +4,15 @@ import os
 import pathlib
 import sys
 
+from pep_tf.notices import OF_THE_IMPORT, lines_without
+
 # Where a command of this package starts (`python -m pep_tf. ...` or `pep-tf ...`) TensorFlow's notices
-# and warnings are left out of what it prints, its errors not. Whoever imports the package has them all.
-if sys.argv and (sys.argv[0] == "-m" or pathlib.Path(sys.argv[0]).stem == "pep-tf"):
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# and warnings are left out of what it prints, its errors not. Whoever imports the package has them all,
+# and so has a command with the variable at 0.
+_command = sys.argv and (sys.argv[0] == "-m" or pathlib.Path(sys.argv[0]).stem == "pep-tf")
+if _command and os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") != "0":
+    with lines_without(*OF_THE_IMPORT):
+        import tensorflow as _  # noqa: F401
 
 # ruff: noqa: E402 - the imports below load TensorFlow, which reads the variable above.
 from pep_tf import data as data

@@ -12,8 +12,9 @@ from typing import Any
 import tensorflow as tf
 from absl import flags, logging
 
+from pep_tf.driver import find_devices
 from pep_tf.errors import PepError
-from pep_tf.notices import find_devices, told_from
+from pep_tf.notices import told_from
 from pep_tf.numbers import real, split_list, whole, wholes
 from pep_tf.paths import resolve
 

@@ -1,16 +1,42 @@
-"""Why TensorFlow lists no GPU on a machine that has an NVIDIA driver."""
+"""TensorFlow's devices, and why it lists no GPU on a machine that has an NVIDIA driver."""
 
+import functools
 import os
 import pathlib
 import re
 import subprocess
+import sys
 
 import tensorflow as tf
+
+from pep_tf.notices import lines_without
 
 _VERSION = pathlib.Path("/proc/driver/nvidia/version")
 _SMI = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 # By NVIDIA's table of CUDA's compatibility: the major version of CUDA, and the oldest driver for it.
 _OLDEST = {"12": (525, 60), "13": (580, 65)}
+# CUDA's code 303: there is no driver. TensorFlow logs it as an error on every machine without a GPU.
+_NO_DRIVER = (
+    "failed call to cuInit: INTERNAL: CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)"
+)
+
+
+def find_devices() -> None:
+    """Has TensorFlow look for its devices, which commands do before all else.
+
+    That there is no GPU is no error: only the line that says so is left out. If TensorFlow cannot use
+    the GPU of a machine that has one, a line says why.
+    """
+    _list_devices()
+    if reason := why_no_gpu():
+        print(f"warning: {reason}", file=sys.stderr)
+
+
+@functools.cache
+def _list_devices() -> None:
+    """Lists them; TensorFlow looks for them once a process."""
+    with lines_without(_NO_DRIVER):
+        tf.config.list_physical_devices()
 
 
 def why_no_gpu() -> str | None:

@@ -2,31 +2,21 @@
 
 import contextlib
 import os
+import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 
-import tensorflow as tf
 from absl import logging
 
-from pep_tf.driver import why_no_gpu
-
-# CUDA's code 303: there is no driver. TensorFlow logs it as an error on every machine without a GPU.
-_NO_DRIVER = (
-    b"failed call to cuInit: INTERNAL: CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)"
-)
-
-
-def find_devices() -> None:
-    """Has TensorFlow look for its devices, which commands do before all else.
-
-    That there is no GPU is no error: only the line that says so is left out. That TensorFlow cannot
-    use one is said in a line.
-    """
-    with lines_without(_NO_DRIVER):
-        tf.config.list_physical_devices()
-    if reason := why_no_gpu():
-        print(f"warning: {reason}", file=sys.stderr)
+# TensorFlow writes these as it is imported, whatever the level of its log: that there is no GPU's driver.
+OF_THE_IMPORT = ("cudart_stub.cc", "All log messages before absl::InitializeLog()")
+_FILTER = """
+import sys
+for line in sys.stdin.buffer:
+    if not any(text.encode() in line for text in sys.argv[1:]):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+"""
 
 
 @contextlib.contextmanager
@@ -41,21 +31,21 @@ def told_from(level: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def lines_without(text: bytes) -> Iterator[None]:
-    """Leaves out lines with `text` of what is written to the process's standard error meanwhile.
+def lines_without(*texts: str) -> Iterator[None]:
+    """Leaves out lines with any of `texts` of what is written to the process's standard error meanwhile.
 
-    Other lines are written when it closes. C++ does not write through `sys.stderr`, but to the file
-    below it.
+    C++ does not write through `sys.stderr`, but to the file below it. A process of its own passes the
+    other lines on at once, so that none is lost if this process aborts.
     """
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as lines:
-        os.dup2(lines.fileno(), 2)
+    command = [sys.executable, "-I", "-S", "-c", _FILTER, *texts]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=kept) as passed:
+        assert passed.stdin is not None
+        os.dup2(passed.stdin.fileno(), 2)
         try:
             yield
         finally:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
-            lines.seek(0)
-            os.write(2, b"".join(line for line in lines if text not in line))

@@ -29,7 +29,7 @@ FLAGS = {
     "pep_tf.experiments.main": "dataset data_dir seeds budgets mlp_widths config run_dir tensorboard",
     "pep_tf.tuning.search": "algorithm max_trials tune chief_timeout budgets config run_dir",
     "pep_tf.experiments.report.__main__": "output",
-    "pep_tf.experiments.export": "out dtype format examples plugin",
+    "pep_tf.experiments.export": "out dtype format examples ticket data_dir plugin",
     "pep_tf.prepare.movielens": "raw out features seed",
     "pep_tf.prepare.criteo": "raw out encoding buckets min_count count_on seed workers overwrite",
     "pep_tf.prepare.avazu": "raw out encoding buckets hour on_bad_row",

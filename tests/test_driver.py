@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from pep_tf import driver
-from pep_tf.notices import find_devices
+from pep_tf.driver import find_devices
 
 OLD = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.82.01  Wed Oct 27 2021\nGCC version: 11.2.0\n"
 NEW = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build\n"

@@ -8,7 +8,7 @@ from pep_tf.notices import lines_without
 
 
 def test_only_the_line_is_left_out(capfd):
-    with lines_without(b"no driver"):
+    with lines_without("no driver"):
         os.write(2, b"one\nE0000 no driver (303)\ntwo\n")
     assert capfd.readouterr().err == "one\ntwo\n"
     os.write(2, b"no driver\n")
@@ -17,7 +17,7 @@ def test_only_the_line_is_left_out(capfd):
 
 def test_lines_are_written_after_an_error(capfd):
     def fail() -> None:
-        with lines_without(b"no driver"):
+        with lines_without("no driver"):
             os.write(2, b"one\n")
             raise ValueError("off")
 

@@ -29,6 +29,7 @@ class RunFolder:
         stages/          one file per finished stage, with its row
         work/            checkpoints of the stage that is under way
         tickets/         one file per ticket
+        models/          the retrained model of each ticket, a .keras file
         export/          one SavedModel per trained table
         keys/            the tickets by key, for other systems
         environment.json the command, machine and versions
@@ -44,6 +45,7 @@ class RunFolder:
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
         self.tickets = path / "tickets"
+        self.models = path / "models"
         self.export = path / "export"
         self.work = path / "work"
 

@@ -56,6 +56,7 @@ def their_search_killed(folder, algorithm, at, trials=8):
     return their_search(folder, algorithm, trials=trials)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 class TestKerasTunersFaults:
     """When one of these fails, KerasTuner has mended it, and so may its counterpart be removed."""
 
