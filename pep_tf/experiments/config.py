@@ -117,7 +117,7 @@ class Config(Settings):
             )
 
     def entries(self, num_features: int, dim: int | None = None) -> int:
-        """How many entries a budget is a part of: N x d, with first-order weights N x (d + 1)."""
+        """The entries of which a budget is a share: N x d, with first-order weights N x (d + 1)."""
         return num_features * ((dim or self.embedding_dim) + self.prune_linear)
 
     def retraining(self, settings: Settings) -> Settings:

@@ -82,7 +82,7 @@ def device() -> str:
 
 
 def _processor() -> str:
-    """The processor's name where Linux tells it, else the architecture."""
+    """The processor's name if Linux knows it, else the architecture."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             names = (

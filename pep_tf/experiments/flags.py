@@ -23,7 +23,7 @@ GROUPS = {
         "seed": "of split, initial weights, shuffling and dropout; a prepared store has its split already",
         "seeds": "repeat the run over this many seeds, from --seed on, a folder each below the run's; a "
         "prepared store, or a table that is split by time or a column, has one split for all of them, other "
-        "data one a seed",
+        "data one per seed",
     },
     "Model": {
         "model": "the model",
@@ -61,7 +61,7 @@ GROUPS = {
         "no_retrain": "report the tickets as they were cut, without retraining",
     },
     "Training": {
-        "batch_size": "rows a step",
+        "batch_size": "rows per step",
         "learning_rate": "learning rate of Adam",
         "l2": "coupled L2 of all parameters",
         "epochs": "epochs at most, of the baseline and of each ticket; click logs, and tables from a "
@@ -85,7 +85,7 @@ GROUPS = {
         "tickets are retrained with, by steps that are learned",
         "first_order_dtype": f"that of the first-order weights ({_LINEAR}), if it is another",
         "export_format": "savedmodel (TF Serving), litert (a .tflite), both, none",
-        "export_keys": "write the tickets for other systems as well, by key: a safetensors file a field",
+        "export_keys": "write the tickets for other systems as well, by key: one safetensors file per field",
     },
 }
 

@@ -37,7 +37,7 @@ def load_for_seed(
 
 
 def fallback_line(data: CTRData) -> str:
-    """Which data set stands in for the one asked for, and how to name it; empty if none does."""
+    """That another data set is used than the one asked for, and how to name it; empty if it is not."""
     line = data.details.get("fallback")
     return (
         f"{line} --dataset={data.name} gives the rows of this run on any machine." if line else ""

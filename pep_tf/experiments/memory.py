@@ -1,4 +1,4 @@
-"""How much memory a run takes at least, told before any of it is allocated."""
+"""How much memory a run takes at least, found before any of it is allocated."""
 
 import dataclasses
 import math
@@ -55,7 +55,7 @@ def memory_here(config: Config, schema: FeatureSchema, train_rows: int) -> Memor
     if group is None:
         return memory
     part = group.size if group.shards(schema.num_features) else 1
-    # At the start each draws the table whole, of which it keeps its rows.
+    # At the start each worker draws the whole table, and keeps its own rows.
     drawn = _FLOAT * schema.num_features * config.embedding_dim
     return Memory(
         tables=group.here * max(memory.tables // part, drawn),

@@ -125,7 +125,7 @@ class Run:
             save_feature_counts(path, self.data.schema, count_features(self.data))
 
     def _uniform(self, stage: str, dim: int) -> Row:
-        """Trains a table of one width, of which nothing is pruned.
+        """Trains an unpruned table of one width.
 
         The full table, with which others are compared, is not rounded while it is trained.
         """

@@ -1,4 +1,4 @@
-"""What training on several workers would take of each: state, bytes a step, efficiency.
+"""What training on several workers would take of each: state, bytes per step, efficiency.
 
 With W workers, a share of u distinct rows, of U in the whole batch, and rows of w numbers:
 

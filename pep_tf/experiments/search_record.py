@@ -80,14 +80,14 @@ class Trial:
 
     @classmethod
     def read(cls, found: Any) -> Self:
-        """A trial of a JSON file; raises ValueError for what is none."""
+        """Reads a trial from JSON; raises ValueError for anything else."""
         if isinstance(found, dict) and isinstance(found.get("curve"), list):
             found = {**found, "curve": [typed.read(Point, point) for point in found["curve"]]}
         return typed.read(cls, found)
 
     @property
     def complete(self) -> bool:
-        """Whether it came to a score."""
+        """Whether it has a score."""
         return self.status == "COMPLETED" and is_number(self.score)
 
     @property

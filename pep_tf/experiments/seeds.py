@@ -26,7 +26,7 @@ def run_seeds(
     reporter: Callable[[str, pathlib.Path], Reporter],
     finished: Callable[[pathlib.Path], object],
 ) -> Results:
-    """Does the run once a seed, from `config.seed` on, and keeps the rows of all in `folder`.
+    """Does the run once per seed, from `config.seed` on, and keeps the rows of all in `folder`.
 
     Args:
         config: what to compute; `config.seeds` times.

@@ -127,8 +127,8 @@ def choose(lines: Sequence[Line]) -> Choice:
 def distinct_rows(rows: Sequence[Row]) -> int:
     """How many different sets of training, validation and test rows there are among results.
 
-    They are told apart by the digests of content and split; where a result has none, of versions that
-    recorded none, by the md5 of the row numbers.
+    They are compared by the digests of content and split, or by the md5 of the row numbers if a result
+    is of a version that recorded no digests.
     """
     known = {(row.content_md5, (row.data_md5 or {}).get("split")) for row in rows}
     if all(None not in digests for digests in known):

@@ -54,3 +54,18 @@ def shorter(text: str, longest: int = 18) -> str:
     """A label that fits beside an axis."""
     text = clean(text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def short(number: float, _: Any = None) -> str:
+    """1234567 as `1.23M`: for tick labels, whose position is the second argument."""
+    units = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+    size, unit = next((one for one in units if abs(number) >= one[0]), (1, ""))
+    return f"{number / size:.3g}{unit}"
+
+
+def short_bytes(number: float, _: Any = None) -> str:
+    """1234567 as `1.23 MB`; decimal units."""
+    if abs(number) < 1e3:
+        return f"{number:.0f} B"
+    own = short(number)
+    return f"{own[:-1]} {own[-1]}B"

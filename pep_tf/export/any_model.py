@@ -80,7 +80,7 @@ class ModelModule(tf.Module):
     """A packed model as a `tf.Module`, so that each variable is saved once.
 
     Args:
-        model: by `packed`; none of it but what its answers depend on is saved.
+        model: as `packed` made it; only what its answers depend on is saved.
         inputs: see `ModelInputs`.
 
     Attributes:
@@ -96,7 +96,7 @@ class ModelModule(tf.Module):
         self.function = answer.get_concrete_function(**inputs.specs)
         self.precision = graph_precision(self.function.graph)
         self.numbers = list(self.function.graph.variables)
-        # Those of a StringLookup, say, of which a function does not tell that it needs them.
+        # For example the table of a StringLookup, which a concrete function does not list.
         self.resources = _resources(model)
 
 

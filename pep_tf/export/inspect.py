@@ -76,7 +76,7 @@ def _report(version: Path, card: dict[str, Any], sizes: dict[str, int]) -> dict[
         "version": str(version),
         "format": card["format"],
         "export_dtype": card["export_dtype"],
-        "precision": card.get("precision", "float32"),  # not in cards of before
+        "precision": card.get("precision", "float32"),  # not in cards of earlier versions
         "bytes": parts,
         "variables": None if lite else variables,
         "tables": tables,

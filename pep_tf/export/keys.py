@@ -65,7 +65,7 @@ def export_keys(
     Args:
         model: with an embedding of this package.
         folder: new or empty.
-        data: what the model was trained on; its transform tells what the ids stand for. Without one
+        data: what the model was trained on; its transform gives the raw value of each id. Without one
             the keys are ids.
         metadata: JSON-ready facts for `schema.json`.
 

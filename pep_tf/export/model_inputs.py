@@ -38,11 +38,11 @@ class ModelInputs:
         """The inputs of a model; their batch is `examples`, or made up.
 
         Args:
-            model: functional, sequential, or any other of which there are `examples`.
+            model: functional or sequential, or any other if `examples` are given.
             examples: a batch as the model takes it: a tensor or array, or a dict, list or tuple.
 
         Raises:
-            ModelError: no examples of a model that does not tell what it takes, examples that do not
+            ModelError: no examples for a model whose inputs are not known, examples that do not
                 fit, or inputs that no signature can have.
         """
         spec = _spec_of(model)

@@ -93,7 +93,7 @@ class ServingModule(tf.Module):
             values = tf.bitcast(tf.boolean_mask(ids, self._is_float, axis=1), tf.float32)
             ids = tf.where(self._is_float, 0, ids)
         known = ids != UNKNOWN
-        # Id 0 stands in for an unknown value, whose numbers become zeros after the lookup.
+        # An unknown value is looked up as id 0; its numbers become zeros after the lookup.
         rows = self.rows(tf.where(known, ids, 0))
         return {"probability": self.answer(*rows, values, known)["probability"]}
 

@@ -56,10 +56,10 @@ class SeparateTables(tf.Module):
 class PackedTables(tf.Module):
     """Both tables in few bytes, each in its own form or both by one index.
 
-    A `FieldTable` is looked up by field. Of the other forms each different row of a batch is looked
-    for and decoded once. Where most rows with a first-order weight have a row in the table as well,
-    the table's index serves both: rows that have only a weight get a place in the table too, and one
-    more bit a place says which have one. Else the weights have an index of their own.
+    A `FieldTable` is looked up by field. In the other forms each distinct row of a batch is found and
+    decoded once. If most rows with a first-order weight have a row in the table as well, the table's
+    index serves both: rows with a weight alone get a place in the table too, and one more bit per place
+    says which places have a weight. Otherwise the weights have an index of their own.
 
     Args:
         packed: of the embedding.

@@ -14,10 +14,10 @@ from pep_tf.tables.packed import FORMS, Entries, StoredTable, pack, shared_looku
 
 @keras.saving.register_keras_serializable(package="pep_tf")
 class PackedEmbedding(TableLayer):
-    """Looks up rows of a table of which most entries are zero, stored in few bytes.
+    """Looks up rows of a table whose entries are mostly zero, stored in few bytes.
 
-    Its weights are what `pep_tf.tables.packed` stores of the table; none of them is trained. Shapes
-    are part of the configuration, so that a `.keras` file is as small as the table. Made by
+    Its weights, all untrainable, are the arrays in which `pep_tf.tables.packed` stores the table. Their
+    shapes are part of the configuration, so that a `.keras` file is as small as the table. Make one by
     `from_blocks`.
 
     Args:

@@ -88,7 +88,7 @@ class SmallEmbedding(TableLayer):
 
     @property
     def embeddings(self) -> tf.Tensor:
-        """The table that it stands for, differentiable, `compute_dtype` [N, d]."""
+        """The whole table that the small ones make, differentiable, `compute_dtype` [N, d]."""
         return self.look_up(tf.range(self.input_dim))
 
     def row_blocks(self) -> Iterator[np.ndarray]:

@@ -141,7 +141,7 @@ class TicketEmbedding(TableLayer):
         return expand(self.as_stored(self._rows_of(ids), ids), places, self.compute_dtype)
 
     def pick(self, ids: tf.Tensor, size: tf.Tensor) -> Picked:
-        """Entries of distinct rows int64 [U] come to where they are in the first of `size` rows."""
+        """Entries of distinct rows int64 [U] go to their places in the first of `size` rows."""
         entries, places = self._entries(ids)
         return Picked.of(entries, places, size * self.output_dim, max(1, self._nnz))
 

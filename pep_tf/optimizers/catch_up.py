@@ -111,7 +111,7 @@ def catch_up(
     step: tf.Tensor | int,
     columns: Columns,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """State of rows after every step up to `step`, none of which had a data gradient.
+    """State of rows after all steps up to `step`, in which they had no gradient from data.
 
     A pure function: catching up in two pieces is not bit for bit the same as in one, so a caller that
     only reads must not store the result. A row's state does not depend on the rows beside it; rows in

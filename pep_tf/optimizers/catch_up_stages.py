@@ -36,7 +36,7 @@ def keep(active: tf.Tensor, new: State, old: State) -> State:
 
 
 def _down(x: tf.Tensor) -> tf.Tensor:
-    """One number per row, [R], to stand beside the row's entries. Row work stays [R]: it vectorises."""
+    """One number per row, [R], as a column, to broadcast over the row's entries."""
     return x[:, None]
 
 

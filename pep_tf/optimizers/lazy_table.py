@@ -236,7 +236,7 @@ class LazyTable:
     def apply_to_all(
         self, gradients: Sequence[tf.Tensor], scale: tf.Tensor, floor: tf.Tensor
     ) -> None:
-        """Does the step on every row, none of which is behind; gradients float32 [N, width]."""
+        """Does the step on every row, all of them up to date; gradients float32 [N, width]."""
         whole = self._side_by_side(gradients)
         p = tf.concat([variable.raw for variable in self.table.variables], 1)
         p, moments = apply_gradient(self.columns)(

@@ -26,7 +26,7 @@ _REFUSED = {
 
 
 class _FixedRate(keras.Variable):
-    """The learning rate as Keras keeps it, of which files have a copy: it stays what it is."""
+    """The learning rate as a variable, as Keras has it and saves it; it refuses another value."""
 
     def assign(self, value: Any) -> Any:
         own, given = float(self.numpy()), float(np.asarray(value, np.float32))
@@ -43,11 +43,11 @@ class RowwiseAdam(CoupledAdam):
     """`CoupledAdam` evaluated lazily on the rows of the embeddings of this package.
 
     A step reads, updates and writes only the rows that its batch holds. A row that no batch held for
-    some steps is first brought to where the dense update would have it by now (`catch_up`, which
-    says how exactly), so that lookups see the same values as with `CoupledAdam`; rows that are in
-    every batch agree to float32 rounding. Repeated ids are looked up, and updated, once. Tables,
-    first-order weights and thresholds with one row per feature are treated so; all other variables,
-    and tables so small that it costs less, are updated as by `CoupledAdam`.
+    some steps is first brought to the value that the dense update would have given it by now (see
+    `catch_up` for the accuracy), so that lookups see the same values as with `CoupledAdam`; rows that
+    are in every batch agree to float32 rounding. Repeated ids are looked up, and updated, once. This
+    holds for tables, first-order weights and thresholds with one row per feature. All other variables,
+    and tables so small that a whole update costs less, are updated as by `CoupledAdam`.
 
     The cost of a step grows with the distinct rows of the batch and the logarithm of their gaps, not
     with N; nothing of the table's size is made besides m, n and the last step of each row, which are
@@ -55,10 +55,10 @@ class RowwiseAdam(CoupledAdam):
     is read is up to date. Weight files with the optimizer in them hold the stored rows as well, one
     table more, so that training goes on from them bit for bit.
 
-    These tables are updated whole at each step, too, which is right but costs O(N d): one with a
-    regularizer or a constraint, one that is trained under a `tf.distribute` strategy or compiled by XLA
-    (`jit_compile` of `compile`, which small tables allow on a GPU), and one that a function reads which
-    was traced before the optimizer was built (a warning says so).
+    Some tables are updated whole at each step, with the same values at a cost of O(N d): those with a
+    regularizer or a constraint, those trained under a `tf.distribute` strategy or compiled by XLA
+    (`jit_compile` of `compile`, which small tables allow on a GPU), and those read by a function that was
+    traced before the optimizer was built (with a warning).
 
     Args:
         learning_rate: a number.

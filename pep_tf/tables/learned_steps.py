@@ -10,10 +10,10 @@ import tensorflow as tf
 from pep_tf.tables.granularity import Granularity
 from pep_tf.tables.packed.values import LARGEST, LEARNED
 
-# The largest number that steps of a block of zeros can tell, where none can be measured.
+# For a block of zeros, whose largest number cannot be measured: the range of its steps.
 _ZEROS = 0.5
 _SHARES = np.linspace(0.1, 1.0, 37)
-# Of a step in float16, as it is stored: those between 2^-24 and 64 keep all its bits.
+# Unit of a step, which is stored in float16: multiples of it between 2^-24 and 64 are exact.
 _UNIT = 2.0**-10
 
 

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 
 class Picked(NamedTuple):
-    """Which rows of a table come to which places. XLA sums what it scatters one after the other, or in
-    no order; here neither way is a scatter.
+    """Which rows of a table go to which places, both ways as a gather.
+
+    A scatter of XLA's would be sequential, or sum in no fixed order.
 
     Attributes:
         rows: of each place, int64 [n]; -1: none, zeros come there.

@@ -26,12 +26,12 @@ class Found(NamedTuple):
 
     Attributes:
         rows: the rows that were asked for, integers of any shape.
-        values: of each variable of the table its rows, float32 [U, width].
-        ids: which rows these are, [U]; those that were asked for if `places` is None.
-        places: for each row that was asked for its place among `ids`, shape of `rows`, or None.
-        state: what the table's keeper needs when the gradient of these rows comes.
-        order: of `places`, where it was found before.
-        route: how the rows come to who asked for them, where `rows` are what several workers asked for.
+        values: these rows of each variable of the table, float32 [U, width].
+        ids: the numbers of these rows, [U]; equal to `rows` if `places` is None.
+        places: the place among `ids` of each of `rows`, in the shape of `rows`, or None.
+        state: what the optimizer needs later to apply the gradient of these rows.
+        order: the sorting order of `places`, if it is known.
+        route: how the rows return to the workers, if several workers asked for them.
     """
 
     rows: tf.Tensor
@@ -180,7 +180,7 @@ class RowTable:
         return Found(rows, tuple(values), rows)
 
     def pick(self, ids: tf.Tensor, size: tf.Tensor) -> Picked:
-        """Distinct rows int64 [U] come to the first of `size` places, in their order."""
+        """Distinct rows int64 [U] go to the first of `size` places, in their order."""
         return Picked.of(ids, tf.range(tf.size(ids, tf.int64)), size, self.num_rows)
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Checkpoints: one file, and of sharded tables one more a worker; any number of workers reads them."""
+"""Checkpoints: one file, and for sharded tables one more per worker; any number of workers reads them."""
 
 import pathlib
 import re

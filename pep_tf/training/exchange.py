@@ -1,4 +1,4 @@
-"""What workers that share a batch tell each other after its gradients: sums, and rows of tables."""
+"""What workers that share a batch send each other once they have gradients: sums, and rows of tables."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,9 +19,9 @@ def summed_gradients(
 ) -> tuple[tf.Tensor, list[Any]]:
     """Loss and gradients of the whole batch, the same bits on every worker.
 
-    Of tables only the rows that the batch holds are sent, each once a worker, and none of sharded ones,
-    whose gradients have come to their owners; nor are thresholds that were looked up with the entries
-    they cut, as their gradients follow from those. All else is one message.
+    For a table each worker sends the rows of its part of the batch, once each. Nothing is sent for
+    sharded tables, as their owners have the gradients already, nor for thresholds that were looked up
+    with the entries they cut, as their gradients follow from those. All else is one message.
 
     Args:
         group: the workers.

@@ -1,4 +1,4 @@
-"""Whether thresholds will get as far as the budgets ask, judged from how they have moved so far."""
+"""Whether thresholds will reach the budgets, judged from how they have moved so far."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -104,7 +104,7 @@ class Forecast:
             return steps
         try:
             return steps * mean_rate(optimizer, first - now, steps)
-        except RunError:  # it tells none
+        except RunError:  # the optimizer has no learning rate
             return steps
 
     def _entries_left(self, seen: Mapping[str, Seen], rise: Mapping[str, float]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from pep_tf.training.trained_on import refuse_other_data, trained_on
 def check_inputs(model: keras.Model, data: Any) -> None:
     """Makes sure that the data can be trained on, and that the model was built for its fields.
 
-    A model of one's own that does not tell its `fields` is taken as it is.
+    A model of your own without `fields` is not checked.
 
     Raises:
         DataError: data that is no `CTRData`, or that cannot be trained on or scored.

@@ -54,7 +54,7 @@ def load_own_files(layer: keras.layers.Layer, files: Mapping[str, np.ndarray]) -
 
 
 def children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """The layers just below a layer, each once, in the order in which it came to have them."""
+    """The direct sublayers of a layer, each once, in the order in which they were attached."""
     found: list[keras.layers.Layer] = layer._flatten_layers(include_self=False, recursive=False)
     return found
 

@@ -155,7 +155,7 @@ class Loop:
         """Writes a checkpoint: all variables, `extra` arrays and JSON-ready `facts`.
 
         Raises:
-            RunError: it cannot be written, or the workers' variables have come to differ.
+            RunError: it cannot be written, or the variables of the workers differ.
         """
         if (group := distributed.current()) is not None:
             check_replicas(group, self._variables(), self.stage)

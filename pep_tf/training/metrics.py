@@ -39,7 +39,7 @@ def metrics_of(
     """
     logits = np.asarray(logits, np.float64)
     if logits.ndim != 1:
-        raise DataError(f"`logits` must be one number a row. Received: shape={logits.shape}")
+        raise DataError(f"`logits` must be one number per row. Received: shape={logits.shape}")
     labels = binary_labels(labels, len(logits), of="logits").astype(np.float64)
     if not (finite := np.isfinite(logits)).all():
         row = int(np.argmin(finite))

@@ -12,11 +12,12 @@ SAMPLE_ROWS = 1 << 16
 
 
 class Seen(NamedTuple):
-    """What a look came to.
+    """What was found in a table.
 
     Attributes:
-        nnz: number of non-zero entries of E, by the rows that were looked at.
-        table: their V, float32 [n, d]; of a sharded table of this worker's rows alone, as thresholds are.
+        nnz: number of non-zero entries of E, estimated from the rows that were read.
+        table: V of these rows, float32 [n, d]; of a sharded table, of this worker's rows only. The same
+            holds for `thresholds`.
         thresholds: their s, float32, broadcastable to `table`.
     """
 
@@ -28,9 +29,8 @@ class Seen(NamedTuple):
 class Nonzeros:
     """Counts the non-zeros of E: all of them, or those of a sample of rows scaled up.
 
-    A table of up to `sample_rows` rows is counted whole. Of a larger one the same random rows are
-    looked at each time: that suffices to see that a budget is near, and the cut of a ticket is exact
-    in any case.
+    A table of up to `sample_rows` rows is counted whole. In a larger one the same random rows are
+    counted each time: enough to see that a budget is near, and the cut of a ticket is exact in any case.
 
     Args:
         embedding: a built layer.

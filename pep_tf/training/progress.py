@@ -1,4 +1,4 @@
-"""What a run tells while it works. The command line and notebooks bring their own `Reporter`."""
+"""The progress of a run. The command line and notebooks bring their own `Reporter`."""
 
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ class Reporter(Protocol):
         ...
 
     def histograms(self, step: int, **arrays: Any) -> None:
-        """Arrays worth a histogram, such as thresholds; asked for once an epoch."""
+        """Arrays worth a histogram, such as thresholds; asked for once per epoch."""
         ...
 
     def note(self, message: str) -> None:

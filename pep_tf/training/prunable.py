@@ -157,7 +157,7 @@ class _Choice:
 
 
 def _what_a_copy_would_lose(layer: keras.layers.Layer) -> str:
-    """What a layer does that its arguments do not tell; "" if nothing."""
+    """What a layer does beyond its arguments, so that a copy would lose it; "" if nothing."""
     for kind in type(layer).__mro__:
         if kind is keras.layers.Embedding or _is_bag(kind):
             break

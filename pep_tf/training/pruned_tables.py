@@ -54,7 +54,7 @@ def pruned_tables(model: keras.Model) -> dict[str, PEPEmbedding]:
 
 
 def refuse_more(name: str, layer: TableLayer) -> None:
-    """Raises ModelError for a subclass that does more than its arguments tell."""
+    """Raises ModelError for a subclass that does more than its arguments say."""
     for kind in type(layer).__mro__:
         if kind.__module__.startswith("pep_tf.layers."):
             return

@@ -90,14 +90,14 @@ class Pruning:
 
     @property
     def warned(self) -> bool:
-        """Whether it was said that thresholds will not get as far as the budgets ask."""
+        """Whether the warning was given that thresholds will not reach the budgets."""
         return self._forecast.given
 
     def count(self, step: int, advice: str) -> Mapping[str, Seen]:
         """Looks at the tables, and cuts the tickets whose budget is reached.
 
         Args:
-            step: as far as training has come.
+            step: the number of steps done.
             advice: what to lower for cuts nearer their budgets.
 
         Returns:
@@ -148,7 +148,7 @@ class Pruning:
         self.tickets.sort(key=lambda ticket: -ticket.budget)
 
     def finish(self, step: int) -> None:
-        """Cuts what is not reached, and says so."""
+        """Cuts the tickets whose budget was not reached, with a note about each."""
         for budget in self.pending:
             self._reporter.note(
                 f"Thresholds alone did not reach {described(budget)}: cut there by |V| - g(s)."
@@ -156,7 +156,7 @@ class Pruning:
         self.cut(list(self.pending), step, forced=True)
 
     def look_on(self, step: int, steps: int, advice: str) -> None:
-        """Says, once, where thresholds will not get as far as the budgets ask in `steps`."""
+        """Warns, once, if thresholds will not reach the budgets within `steps`."""
         forecast = self._forecast.at(self._counted(), step, steps, self.pending)
         if forecast is not None:
             self._reporter.note(f"{forecast} {advice}")

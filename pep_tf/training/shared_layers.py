@@ -12,7 +12,7 @@ _ID = "shared_object_id"
 
 
 def is_object(node: Any) -> bool:
-    """Whether a part of a configuration stands for an object of a class."""
+    """Whether a part of a configuration describes an object: a class and its arguments."""
     return (
         isinstance(node, dict)
         and isinstance(node.get("class_name"), str)

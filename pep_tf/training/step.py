@@ -152,11 +152,11 @@ class _Tables(NamedTuple):
 def _compiled_step(
     model: CTRModel, optimizer: CoupledAdam, tables: _Tables, batch: Batch
 ) -> tf.Tensor:
-    """The step for a GPU: rows are read, XLA makes one program of all that is computed, rows are written.
+    """The step for a GPU: rows are read, one XLA program computes everything, rows are written.
 
-    It is compiled anew for each number of rows, of which there are few (`capacity`). What XLA cannot
-    have on a GPU stays outside: the check of ids, which it would drop, finding distinct rows, and the
-    writing of rows, which must change tables where they are.
+    It is compiled once for each number of distinct rows; `capacity` keeps these few. Three parts stay
+    outside XLA: the check of ids, which it would drop; finding distinct rows; and writing rows, which
+    must change tables in place.
     """
     rows = wide(model.field_ids(batch[0]))
     read = [table.read(rows) for table in tables.by_row]

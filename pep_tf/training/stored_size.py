@@ -35,12 +35,12 @@ Masks = Mapping[str, np.ndarray]  # by table, uint8 [N, ceil(d / 8)]
 class StoredSize:
     """Bytes of the tables of a model as an export stores them: values, scales, and where they are.
 
-    Of a table that is not cut every entry counts, also one that is 0 and stored nowhere: an export
-    has at most these bytes.
+    In a table that is not cut every entry counts, even one that is 0 and not stored: an export has at
+    most these bytes.
 
     Attributes:
         shapes: `{table: (N, d)}` of all tables, in the order of the model.
-        cut: those of which a budget leaves something out.
+        cut: the tables that the budget cuts.
         dtype: how numbers are stored, see `Values`; or that of each table.
         field_sizes: `{table: rows of each field}` of those that have fields.
         paired: whether the first table is stored together with first-order weights behind it.

@@ -68,10 +68,13 @@ class Blueprint:
         return next(list(x.weights) for x in self.skeleton.layers() if x.path == path)
 
     def make(self, layers: Layers) -> tuple[keras.Model, Layers]:
-        """A new model with these layers by key, none of them built, and its layers by path.
+        """A new model with these unbuilt layers in place of its own.
+
+        Returns:
+            The model, and its layers by path.
 
         Raises:
-            ModelError: a model that cannot be made, or that comes out as another one.
+            ModelError: a model that cannot be made, or that is another one once made.
         """
         if self.config is not None:
             configs = {key: keras.saving.serialize_keras_object(x) for key, x in layers.items()}

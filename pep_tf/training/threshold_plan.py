@@ -52,12 +52,12 @@ def automatic(
     and as far below 0 as its learning rate carries them.
 
     Args:
-        tables: built tables with a sigmoid gate, of which none is all zeros.
+        tables: built tables with a sigmoid gate, each with at least one non-zero entry.
         optimizer: of the model.
         steps: updates that training will make, at least 1.
 
     Raises:
-        RunError: another gate, or an optimizer that keeps no table or tells no learning rate.
+        RunError: another gate, or an optimizer without the tables or without a learning rate.
     """
     for name, layer in tables.items():
         if layer.gate is not keras.activations.sigmoid:
@@ -157,7 +157,7 @@ def mean_rate(optimizer: keras.optimizers.Optimizer, first: int, steps: int) -> 
     """The learning rate, of a schedule its mean over `steps` from the `first` after those made.
 
     Raises:
-        RunError: an optimizer that tells none.
+        RunError: an optimizer without a learning rate.
     """
     try:
         configured = optimizer.get_config()["learning_rate"]

@@ -52,7 +52,7 @@ class Ticket:
         files: `{layer: {name: bytes}}` of what layers keep beside weights, such as a vocabulary.
         budgets: entries asked for of each table, if the budget was by table; else None.
         retrained: the model that `retrain` has trained, None before.
-        result: what retraining came to, None before.
+        result: metrics and epochs of the retraining, None before it.
         data: what it was retrained on, None before; gives the export its raw features.
     """
 
@@ -70,7 +70,7 @@ class Ticket:
     retrained: keras.Model | None = None
     result: FitResult | None = None
     data: CTRData | None = None
-    # `pep_tf.export`, which stands above this package and puts itself here.
+    # `pep_tf.export`, set by `pep_tf.api`: imports run downward only.
     exporter: ClassVar[Callable[..., pathlib.Path]]
     key_exporter: ClassVar[
         Callable[..., pathlib.Path]
@@ -281,8 +281,8 @@ class Ticket:
     ) -> pathlib.Path:
         """Writes the retrained model to `<folder>/<version>/` and returns that folder.
 
-        The arguments and errors are those of `pep_tf.export`. Without `dtype`, numbers are stored as
-        `retrain` was told, as they were rounded in it, or as a budget in bytes counted them; else in float32.
+        The arguments and errors are those of `pep_tf.export`. The default `dtype` is that of `retrain`, or
+        the one in which a budget in bytes was counted, or float32.
 
         Raises:
             RunError: before `retrain`.
@@ -309,7 +309,7 @@ class Ticket:
         return type(self).key_exporter(model, folder, **facts)
 
     def _to_export(self, metadata: Mapping[str, Any] | None) -> tuple[keras.Model, dict[str, Any]]:
-        """The retrained model, and what there is to tell of it."""
+        """The retrained model, and the arguments that describe it to an export."""
         if self.retrained is None:
             raise RunError("A ticket must be retrained before it is exported: call `retrain`.")
         card = {"budget": self.budget, "nnz": self.nnz, **self.facts, **(metadata or {})}

@@ -44,7 +44,7 @@ class _Servicer(OracleServicer):
 
     def EndTrial(self, request: Any, context: Any) -> Any:
         tuner_id = _tuner_id(context)
-        # Of a trial that has ended already, or is another worker's, a report changes nothing.
+        # A report on a trial that has ended, or that another worker has, changes nothing.
         if self.oracle.heard(tuner_id, request.trial.trial_id):
             with self._noticing():
                 return super().EndTrial(request, context)
@@ -70,7 +70,7 @@ def _tuner_id(context: Any) -> str:
 
 
 def serve(oracle: Durable, note: Callable[[str], None]) -> None:
-    """Serves until every trial has ended and the workers that live have been told so.
+    """Serves until every trial has ended and the workers that are alive know it.
 
     Args:
         oracle: shared by the workers.
@@ -113,7 +113,7 @@ def _wait(oracle: Durable, servicer: _Servicer, note: Callable[[str], None]) -> 
         if silent > oracle.worker_timeout and time.monotonic() - told > oracle.worker_timeout:
             note(f"chief: no worker has been heard for {silent:,.0f} s; start one to go on")
             told = time.monotonic()
-    # A worker that polls is told to stop; one that is gone is waited for no longer than this.
+    # A worker that polls gets the answer to stop; the wait for one that is gone ends after this.
     until = time.monotonic() + oracle.worker_timeout
     while oracle.tuner_ids and time.monotonic() < until:
         if min(oracle.workers().values(), default=oracle.worker_timeout) > _GONE:

@@ -1,4 +1,4 @@
-"""What makes an oracle of KerasTuner outlive kills and the loss of workers."""
+"""An oracle of KerasTuner that survives kills and the loss of workers."""
 
 import functools
 import pathlib
@@ -17,7 +17,7 @@ from pep_tf.tuning import state_file
 
 
 def _synchronized(method: Callable[..., Any]) -> Callable[..., Any]:
-    """KerasTuner's decorator, by the same locks, but that frees the lock when a call fails."""
+    """KerasTuner's decorator with the same locks, which also frees the lock when a call fails."""
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -35,7 +35,7 @@ def _synchronized(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Durable(keras_tuner.Oracle):
-    """An oracle whose every transition is one write, and that knows which workers are alive.
+    """An oracle that writes each change of its state at once, and knows which workers are alive.
 
     Attributes:
         after_end: called after each trial that ended, and was saved.
@@ -71,7 +71,7 @@ class Durable(keras_tuner.Oracle):
 
     @_synchronized
     def end_trial(self, trial: Trial) -> None:
-        """Records the end of a trial; of one that ended before it is not heard again."""
+        """Records the end of a trial; does nothing for one that has ended before."""
         if trial.trial_id not in [t.trial_id for t in self.ongoing_trials.values()]:
             return
         trial.hyperparameters = self.trials[trial.trial_id].hyperparameters
@@ -90,7 +90,7 @@ class Durable(keras_tuner.Oracle):
 
     @_synchronized
     def finished(self) -> bool:
-        """Whether nothing is under way, nor waits to be taken up."""
+        """Whether no trial is running, nor waits to be run again."""
         return not self.ongoing_trials and not self._retry_queue
 
     def workers(self) -> dict[str, float]:

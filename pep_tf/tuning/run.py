@@ -130,7 +130,7 @@ def tune(
         **changes: fields of `options` or of `config` that differ.
 
     Returns:
-        All trials, the front, the best. A worker returns what there is when its chief lets it go.
+        All trials, the front, the best. A worker returns what is known when its chief ends it.
 
     Raises:
         DataError: data that cannot be trained on or scored, before the first trial.

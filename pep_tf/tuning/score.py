@@ -84,7 +84,7 @@ def _trapezoids(counts: Sequence[int]) -> list[float]:
 
 
 def pareto(points: Sequence[tuple[str, Point]]) -> list[tuple[str, Point]]:
-    """Those (trial, point) that no other beats: fewer parameters and at least the AUC, or the reverse.
+    """The points that no other beats by fewer parameters and at least the AUC, or the reverse.
 
     Args:
         points: of all trials, earlier trials first; of equal points the first stays.

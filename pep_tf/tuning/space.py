@@ -86,7 +86,7 @@ class PruningHyperModel(keras_tuner.HyperModel):
         """The configuration of a trial.
 
         Raises:
-            RunError: a value that is none of `Config`.
+            RunError: a value that `Config` refuses.
         """
         changes = {**dataclasses.asdict(self.base), **values_of(hp)}
         return make_config(self.data.name, self.data.train.num_rows, changes)

@@ -57,7 +57,7 @@ def test_one_class_has_no_auc(labels):
         ([0, 1, np.nan], [1, 2, 3], DataError, "`labels` must be 0 or 1. Received: nan in row 2"),
         ([0, 1], [1, np.inf], DivergedError, "finite. Received: inf in row 1, and in all 1 of 2"),
         ([0, 1], [1, 2, 3], DataError, "`logits` and `labels` .* Received: 3 and 2"),
-        ([0, 1], [[1], [2]], DataError, r"`logits` must be one number a row. .*shape=\(2, 1\)"),
+        ([0, 1], [[1], [2]], DataError, r"`logits` must be one number per row. .*shape=\(2, 1\)"),
     ],
 )
 def test_what_no_metric_exists_for(labels, logits, error, message):

@@ -97,10 +97,11 @@ def _stages(
             return
         _step_axis(axes, label)
         drawing.legend(axes, 3)
-        each = " One line a seed." if len(histories) > 1 else ""
+        each = " One line per seed." if len(histories) > 1 else ""
         picture.caption = f"Each stage from its own first step on.{each}"
-        told = "; ".join(words)
-        picture.alt = f"{title} over the steps of each stage, first and last value. {told}"
+        picture.alt = f"{title} over the steps of each stage, first and last value. " + "; ".join(
+            words
+        )
 
 
 def _order(stage: str) -> tuple[int, float]:
@@ -135,7 +136,7 @@ def _is_count(number: str) -> bool:
 
 
 def _line(checks: Sequence[dict[str, float]], what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values, thinned out to what can be seen; each point is the mean of those it stands for."""
+    """Steps and values; if there are more than can be seen, means of as many groups of them."""
     pairs = [(c["step"], c[what]) for c in checks if what in c]
     values = np.array(pairs, float).reshape(-1, 2)
     values = values[np.isfinite(values).all(axis=1)]
@@ -147,4 +148,4 @@ def _line(checks: Sequence[dict[str, float]], what: str) -> tuple[np.ndarray, np
 def _step_axis(axes: Any, label: str) -> None:
     axes.set(xlabel="step", ylabel=label)
     axes.xaxis.set_major_locator(drawing.few_ticks(whole=True))
-    axes.xaxis.set_major_formatter(drawing.short)
+    axes.xaxis.set_major_formatter(text.short)

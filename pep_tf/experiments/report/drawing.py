@@ -18,7 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from pep_tf.experiments.report.parts import Table
-from pep_tf.experiments.text import clean
+from pep_tf.experiments.text import clean, short
 from pep_tf.training.state import replacing
 
 # Each entry: what it is for, and its colour on a light and on a dark page. Series follow Okabe and Ito's
@@ -196,21 +196,6 @@ def _for_page(svg: str, name: str) -> str:
     for key, (light, _) in _THEME.items():
         svg = svg.replace(light, f"var(--{key})")
     return svg
-
-
-def short(number: float, _: Any = None) -> str:
-    """1234567 as `1.23M`: for tick labels."""
-    units = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
-    size, unit = next((one for one in units if abs(number) >= one[0]), (1, ""))
-    return f"{number / size:.3g}{unit}"
-
-
-def short_bytes(number: float, _: Any = None) -> str:
-    """1234567 as `1.23 MB`; decimal units."""
-    if abs(number) < 1e3:
-        return f"{number:.0f} B"
-    own = short(number)
-    return f"{own[:-1]} {own[-1]}B"
 
 
 def log_axis(axis: Any, form: Any = short, narrow: bool = False) -> None:

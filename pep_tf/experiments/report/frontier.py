@@ -33,7 +33,7 @@ class _Point(NamedTuple):
 def plot_frontiers(sheet: drawing.Sheet, runs: Runs) -> None:
     """Against numbers kept, and against bytes: of the exports, or computed where a run has none."""
     labels = "" if len(runs) > 1 else " Labels: share of the table that is kept."
-    kept = _Cost("nnz", drawing.short, "numbers kept in the table (log scale)")
+    kept = _Cost("nnz", text.short, "numbers kept in the table (log scale)")
     caption = f"Up and to the left is better.{labels}"
     _plot(sheet, "frontier", "Test AUC against numbers kept", runs, kept, caption)
     if all(any(t.mean("export_bytes") for t in lines if not t.uniform) for _, lines in runs):
@@ -45,7 +45,7 @@ def plot_frontiers(sheet: drawing.Sheet, runs: Runs) -> None:
             "Computed, as not every table here has an export: float32 values, the cheaper of bitmap and "
             "32-bit indices, first-order weights and tower."
         )
-    stored = _Cost(what, drawing.short_bytes, f"bytes {how} (log scale)")
+    stored = _Cost(what, text.short_bytes, f"bytes {how} (log scale)")
     _plot(sheet, "frontier_bytes", "Test AUC against bytes", runs, stored, caption)
 
 

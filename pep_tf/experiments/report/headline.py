@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Sequence
 
 from pep_tf.experiments import text
-from pep_tf.experiments.report import drawing
 from pep_tf.experiments.report.parts import Card
 from pep_tf.experiments.report.reading import Record
 from pep_tf.experiments.summary import TOLERANCE, Choice, Line, distinct_rows, spread_over
@@ -48,8 +47,8 @@ def _model_bytes(baseline: Line, ticket: Line) -> str:
         if before and after:
             ratio = f", {before / after:.1f} times smaller" if after < before else ""
             return (
-                f"The whole model takes {drawing.short_bytes(after)} instead of "
-                f"{drawing.short_bytes(before)}{ratio} ({how})."
+                f"The whole model takes {text.short_bytes(after)} instead of "
+                f"{text.short_bytes(before)}{ratio} ({how})."
             )
     return "The size of the whole model is not known."
 

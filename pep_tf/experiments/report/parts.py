@@ -59,7 +59,7 @@ class Notice:
 
 
 def notices(config: Mapping[str, Any], run: str = "") -> list[Notice]:
-    """That another data set stands in for the one that was asked for, from a run's `config.json`."""
+    """A notice if another data set was used than the one asked for, from a run's `config.json`."""
     data = config.get("data")
     line = data.get("fallback") if isinstance(data, dict) else None
     if not isinstance(line, str):

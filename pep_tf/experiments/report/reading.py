@@ -28,7 +28,7 @@ class Record:
         sizes: learned sizes, one per seed.
         prune_seconds: time of the pruning, one per seed.
         notes: what is missing, and what that means for the page.
-        inputs: what of the folder the page is drawn from: its rows by name, files by their path.
+        inputs: what the page is drawn from: names of results, paths of files in the folder.
     """
 
     path: pathlib.Path
@@ -57,7 +57,7 @@ class Record:
         self.environment = read_object(self.path / "environment.json", self.notes)
 
     def note_inputs(self, other: str, found: object, *more: str) -> None:
-        """Lists the page's inputs: where it comes from and `other`, as far as found, and `more`."""
+        """Adds to the inputs: the files on its origin and `other` if they are there, and `more`."""
         whole = {"config.json": self.config, "environment.json": self.environment, other: found}
         self.inputs += [*(name for name, there in whole.items() if there), *more]
 
@@ -97,7 +97,7 @@ def exports_of(path: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _read_part(part: pathlib.Path, record: Record) -> list[str]:
-    """What is kept once a seed; returns what of it is missing."""
+    """Reads the files that each seed has; returns notes on those that are missing."""
     notes: list[str] = []
     used: list[str] = []
     if history := _history(part / "history.json", notes):
@@ -123,7 +123,7 @@ def _read_part(part: pathlib.Path, record: Record) -> list[str]:
 
 
 def _passed_by_far(sizes: Sizes, checks: list[dict[str, float]]) -> list[str]:
-    """Which tickets were cut where the thresholds had left a tenth of their entries at most."""
+    """Notes on tickets cut when the thresholds had left at most a tenth of their entries."""
     left = {check["step"]: check["nnz"] for check in checks if "nnz" in check}
     return [
         f"The ticket of {ticket.budget:,} entries was cut where the thresholds had left "

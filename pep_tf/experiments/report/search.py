@@ -2,10 +2,10 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import spearmanr
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
@@ -102,41 +102,35 @@ def importance(record: SearchRecord) -> Importance | None:
     """
     trials = [t for t in record.search.trials if t.complete]
     scores = np.array([t.score for t in trials], float)
-    values = {
-        n: [t.values.get(n) for t in trials] for n in sorted({n for t in trials for n in t.values})
-    }
-    if len(trials) < _FEWEST_TRIALS or not values or np.ptp(scores) == 0:
+    values = pd.DataFrame([t.values for t in trials], dtype=object).sort_index(axis=1)
+    if len(trials) < _FEWEST_TRIALS or values.empty or np.ptp(scores) == 0:
         return None
-    columns = np.column_stack([*map(_numbers, values.values())])
-    drops, told = [], np.empty_like(scores)
+    columns = values.apply(_numbers).to_numpy(float)
+    drops, predicted = [], np.empty_like(scores)
     for fitted, held in KFold(_FOLDS, shuffle=True, random_state=0).split(columns):
         forest = RandomForestRegressor(_TREES, random_state=0).fit(columns[fitted], scores[fitted])
-        told[held] = forest.predict(columns[held])
+        predicted[held] = forest.predict(columns[held])
         options = {"n_repeats": _REPEATS, "random_state": 0, "scoring": "neg_mean_squared_error"}
         shuffled = permutation_importance(forest, columns[held], scores[held], **options)
         drops.append(shuffled.importances)
     # From squared errors to R2: both in units of the variance of all scores.
     fall = np.concatenate(drops, axis=1) / scores.var()
     order = np.argsort(-fall.mean(axis=1), kind="stable")
-    names = [list(values)[i] for i in order]
     return Importance(
-        names=tuple(names),
+        names=tuple(values.columns[order]),
         drop=tuple(fall[order].mean(axis=1).tolist()),
         spread=tuple(fall[order].std(axis=1).tolist()),
-        rho=tuple(_rho(values[name], scores) for name in names),
-        r2=float(r2_score(scores, told)),
+        rho=tuple(_rho(values.iloc[:, i], scores) for i in order),
+        r2=float(r2_score(scores, predicted)),
     )
 
 
-def _rho(values: Sequence[Any], scores: np.ndarray) -> float | None:
-    if not all(is_number(v) for v in values) or len(set(values)) < 2:
+def _rho(values: pd.Series, scores: np.ndarray) -> float | None:
+    if not all(map(is_number, values)) or values.nunique() < 2:
         return None
-    return float(spearmanr(values, scores).statistic)
+    return float(spearmanr(values.astype(float), scores).statistic)
 
 
-def _numbers(values: Sequence[Any]) -> np.ndarray:
+def _numbers(values: pd.Series) -> Any:
     """Numbers as they are; anything else by its place among the sorted choices."""
-    if all(is_number(v) for v in values):
-        return np.array(values, float)
-    choices = sorted({str(v) for v in values})
-    return np.array([choices.index(str(v)) for v in values], float)
+    return values if all(map(is_number, values)) else pd.factorize(values.map(str), sort=True)[0]

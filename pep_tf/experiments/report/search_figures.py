@@ -73,7 +73,7 @@ def _pareto(sheet: drawing.Sheet, search: Search) -> None:
 
 
 def _in_order(sheet: drawing.Sheet, search: Search, trials: Sequence[Trial]) -> None:
-    best, steps = _best_so_far(search, trials), range(1, len(trials) + 1)
+    best, steps = _best_so_far(trials), range(1, len(trials) + 1)
     with sheet.picture("scores", "Score over the search") as (picture, axes):
         _trials(axes, trials, steps, labels=True)
         colour = drawing.series_colour(1)
@@ -90,13 +90,12 @@ def _in_order(sheet: drawing.Sheet, search: Search, trials: Sequence[Trial]) -> 
         )
 
 
-def _best_so_far(search: Search, trials: Sequence[Trial]) -> np.ndarray:
+def _best_so_far(trials: Sequence[Trial]) -> np.ndarray:
     """Of whole trials, as the search counts; of all as long as there is none."""
-    sign = -1.0 if search.direction == "min" else 1.0
-    scores = sign * np.array([t.score for t in trials], float)
+    scores = np.array([t.score for t in trials], float)
     if any(t.whole for t in trials):
         scores = np.where([t.whole for t in trials], scores, np.nan)
-    return sign * np.fmax.accumulate(scores)
+    return np.fmax.accumulate(scores)
 
 
 def _trials(

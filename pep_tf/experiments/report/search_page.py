@@ -110,7 +110,6 @@ def _cards(search: Search) -> list[Card]:
 
 def _trials(search: Search) -> Table:
     names = sorted({name for trial in search.trials for name in trial.values})
-    sign = 1 if search.direction == "min" else -1
     rows = [
         [
             Cell(trial.id, marked=trial.id == search.best),
@@ -119,7 +118,7 @@ def _trials(search: Search) -> Table:
             *(_value(trial.values.get(name, "-")) for name in names),
             text.duration(trial.seconds),
         ]
-        for trial in sorted(search.trials, key=lambda t: (not t.complete, sign * (t.score or 0.0)))
+        for trial in sorted(search.trials, key=lambda t: (not t.complete, -(t.score or 0.0)))
     ]
     return Table("All trials, best first.", ["trial", "status", "score", *names, "time"], rows)
 

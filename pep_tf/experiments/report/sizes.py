@@ -2,9 +2,11 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from pep_tf.data import FeatureSchema
 from pep_tf.errors import PepError, TicketError
@@ -161,25 +163,22 @@ def mean_sizes(seeds: list[Sizes]) -> Sizes | None:
         s for s in seeds if s.fields.names == fields.names and [t.dim for t in s.tickets] == dims
     ]
     bins = max((s.bins for s in alike if s.bins), key=lambda b: len(b.names), default=None)
-    tickets = []
-    for same in zip(*(s.tickets for s in alike), strict=True):
-        by_bin = [t.by_frequency for t in same if t.by_frequency is not None]
-        tickets.append(
-            dataclasses.replace(
-                same[0],
-                by_field=np.mean([t.by_field for t in same], axis=0),
-                by_frequency=_mean_of_bins(by_bin, len(bins.names)) if bins and by_bin else None,
-                emptied=float(np.mean([t.emptied for t in same])),
-            )
-        )
-    return Sizes(fields, bins, tickets)
+    return Sizes(
+        fields, bins, [_mean(same) for same in zip(*(s.tickets for s in alike), strict=True)]
+    )
 
 
-def _mean_of_bins(shares: list[np.ndarray], bins: int) -> np.ndarray:
-    """Mean over seeds of [B_i, d], of which some lack the highest bins, or have features in other ones."""
-    wide = [np.pad(s, ((0, bins - len(s)), (0, 0)), constant_values=np.nan) for s in shares]
-    known = np.isfinite(wide).sum(axis=0)
-    return np.nansum(wide, axis=0) / np.where(known, known, np.nan)
+def _mean(seeds: Sequence[TicketSizes]) -> TicketSizes:
+    """The mean of a ticket over its seeds; some lack the highest bins, or have empty ones."""
+    by_bin = [pd.DataFrame(t.by_frequency) for t in seeds if t.by_frequency is not None]
+    return dataclasses.replace(
+        seeds[0],
+        by_field=np.mean([t.by_field for t in seeds], axis=0),
+        by_frequency=np.array(pd.concat(by_bin).groupby(level=0).mean(), order="C")
+        if by_bin
+        else None,
+        emptied=float(np.mean([t.emptied for t in seeds])),
+    )
 
 
 def _bin_name(index: int) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pep_tf.experiments import text
-from pep_tf.experiments.report import drawing
 from pep_tf.experiments.report.parts import Cell, Table
 from pep_tf.experiments.report.reading import Record
 from pep_tf.experiments.summary import Line, spread_over
@@ -118,7 +117,7 @@ def _origin(record: Record) -> dict[str, str]:
             facts |= found[part]
     memory: Any = facts.get("memory")
     if is_number(memory):
-        facts["memory"] = drawing.short_bytes(memory)
+        facts["memory"] = text.short_bytes(memory)
     return _words(facts | {name: found[name] for name in ("device", "started") if name in found})
 
 
