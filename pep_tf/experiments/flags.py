@@ -100,15 +100,17 @@ def define(command: Command, *, without: Collection[str] = ()) -> None:
         command.heading(title)
         for name, text in texts.items():
             if name not in without:
-                _define(command, fields[name], text)
+                models = models_taking(name)
+                define_field(
+                    command, fields[name], f"{', '.join(models)}: {text}" if models else text
+                )
         if title == DATA:
             _define_data(command)
 
 
-def _define(command: Command, field: dataclasses.Field[Any], text: str) -> None:
+def define_field(command: Command, field: dataclasses.Field[Any], text: str) -> None:
+    """Defines the flag of a dataclass's field, by its type and its default."""
     name, kind = field.name, type_name(field)
-    if models := models_taking(name):
-        text = f"{', '.join(models)}: {text}"
     default: Any = field.default
     if known := choices().get(name):
         command.choice(name, default, [word for word in known if word], text)

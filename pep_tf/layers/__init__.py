@@ -9,8 +9,8 @@ from pep_tf.layers.mlp import MLP as MLP
 from pep_tf.layers.packed_embedding import PackedEmbedding as PackedEmbedding
 from pep_tf.layers.pep_embedding import PEPEmbedding as PEPEmbedding
 from pep_tf.layers.pep_embedding import PEPRows as PEPRows
-from pep_tf.layers.pep_embedding import look_up_together as look_up_together
-from pep_tf.layers.pep_embedding import share_rows as share_rows
+from pep_tf.layers.shared_rows import look_up_together as look_up_together
+from pep_tf.layers.shared_rows import share_rows as share_rows
 from pep_tf.layers.small_embedding import SmallEmbedding as SmallEmbedding
 from pep_tf.layers.table_layer import COMBINERS as COMBINERS
 from pep_tf.layers.table_layer import TableLayer as TableLayer

@@ -1,9 +1,10 @@
 """The score of a trial: its curve of tickets, cut but not retrained, as one number."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Self
+
+import numpy as np
 
 from pep_tf.errors import RunError
 from pep_tf.experiments.search_record import Point
@@ -77,10 +78,8 @@ def _trapezoids(counts: Sequence[int]) -> list[float]:
     """Weights of the trapezoid rule over log(counts), counts falling, for an interval of width 1."""
     if len(counts) == 1:
         return [1.0]
-    x = [math.log(count) for count in counts]
-    before, after = [x[0], *x[:-1]], [*x[1:], x[-1]]
-    width = 2 * (x[0] - x[-1])
-    return [(left - right) / width for left, right in zip(before, after, strict=True)]
+    gaps = np.diff(np.log(counts))
+    return (np.convolve(gaps, [0.5, 0.5]) / gaps.sum()).tolist()
 
 
 def pareto(points: Sequence[tuple[str, Point]]) -> list[tuple[str, Point]]:

@@ -32,6 +32,17 @@ _NOT_HERE = {
     "log_format": "a search reports as text, and search.json has all of it",
 }
 
+_OPTIONS = {
+    "max_trials": "trials at most",
+    "objective": "area: under validation AUC against log of the entries kept, between the budgets; "
+    "auc@0.05: at that budget",
+    "stop_hopeless": "give a trial up half way if it is then below the lowest quarter of at least 4 others "
+    "(not with hyperband)",
+    "max_failures": "consecutive failed trials that end the search",
+    "chief_timeout": "seconds that a worker waits for its chief",
+    "worker_timeout": "seconds without a sign of life until a worker's trial goes to another",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
@@ -44,34 +55,12 @@ def _command() -> Command:
     command = Command(
         SEARCH, __doc__, after_interrupt=": continue with the same command and --resume"
     )
-    default = SearchOptions()
     command.heading("Search")
-    command.choice("algorithm", default.algorithm, ALGORITHMS, "how the next trial is chosen")
-    command.whole("max_trials", default.max_trials, "trials at most")
-    command.text(
-        "objective",
-        default.objective,
-        "area: under validation AUC against log of the entries kept, between the budgets; "
-        "auc@0.05: at that budget",
-    )
+    command.choice("algorithm", SearchOptions.algorithm, ALGORITHMS, "how the next trial is chosen")
     command.items("tune", TUNABLE, "hyperparameters to vary")
-    command.switch(
-        "stop_hopeless",
-        default.stop_hopeless,
-        "give a trial up half way if it is then below the lowest quarter of at least 4 others "
-        "(not with hyperband)",
-    )
-    command.whole(
-        "max_failures", default.max_failures, "consecutive failed trials that end the search"
-    )
-    command.real(
-        "chief_timeout", default.chief_timeout, "seconds that a worker waits for its chief"
-    )
-    command.real(
-        "worker_timeout",
-        default.worker_timeout,
-        "seconds without a sign of life until a worker's trial goes to another",
-    )
+    for field in dataclasses.fields(SearchOptions):
+        if field.name in _OPTIONS:
+            flags.define_field(command, field, _OPTIONS[field.name])
     flags.define(command, without=NOT_SEARCHED)
     command.refuse(_NOT_HERE)
     define_how(

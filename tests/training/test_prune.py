@@ -238,19 +238,6 @@ def test_a_model_with_an_embedding_of_ones_own():
     assert ticket.model().embedding.nnz() == 5
 
 
-@pytest.mark.parametrize(("name", "options"), [("linear", {}), ("fm", {"pruning": "none"})])
-def test_a_model_that_cannot_be_pruned(name, options):
-    with pytest.raises(
-        RunError, match=r"`model` must have .* PEPEmbedding with pruning='threshold'"
-    ):
-        run(tiny.model(name, **options))
-
-
-def test_a_model_with_a_stock_embedding():
-    with pytest.raises(RunError, match=r"`model` must have .*Received: FM with \[<Embedding"):
-        run(FM(tiny.FIELDS, keras.layers.Embedding(16, 4)))
-
-
 def test_budgets_by_table():
     model = start(prune_linear=True)
     tickets = run(model, budgets=[{"embedding": "20%"}, {"embedding": 5, "first_order": 4}]).tickets
@@ -272,13 +259,6 @@ def test_budgets_by_table_after_an_interruption(tmp_path):
     result = run(start(8, prune_linear=True), budgets, tmp_path / "cut")
     assert_same_tickets(result.tickets, whole.tickets)
     assert result.history == whole.history
-
-
-def test_a_bad_budget_fails_before_any_step():
-    diary = Diary()
-    with pytest.raises(RunError, match="at most all of the table's 64 entries. Received: 65"):
-        run(start(), budgets=[65], reporter=diary)
-    assert diary.stages == []
 
 
 def test_a_damaged_ticket_in_the_folder(tmp_path):

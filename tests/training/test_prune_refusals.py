@@ -1,4 +1,4 @@
-"""What a PruneCallback cannot do, which it says in one line before the first step."""
+"""What `PruneCallback` and `prune` cannot do, named in one line before the first step."""
 
 import keras
 import numpy as np
@@ -7,7 +7,11 @@ import pytest
 import pep_tf
 from pep_tf.errors import DivergedError, ModelError, RunError
 from pep_tf.layers import PEPEmbedding
-from tests import any_model
+from pep_tf.models import FM
+from tests import any_model, tiny
+from tests.training.interrupted import Diary
+from tests.training.test_prune import run as prune_tiny
+from tests.training.test_prune import start as ctr_model
 from tests.training.test_prune_callback import start
 
 
@@ -95,3 +99,23 @@ def test_a_table_with_a_call_of_its_own():
 def test_bad_arguments(options, match):
     with pytest.raises(RunError, match=match):
         pep_tf.PruneCallback(["5%"], **options)
+
+
+@pytest.mark.parametrize(("name", "options"), [("linear", {}), ("fm", {"pruning": "none"})])
+def test_a_model_that_cannot_be_pruned(name, options):
+    with pytest.raises(
+        RunError, match=r"`model` must have .* PEPEmbedding with pruning='threshold'"
+    ):
+        prune_tiny(tiny.model(name, **options))
+
+
+def test_a_model_with_a_stock_embedding():
+    with pytest.raises(RunError, match=r"`model` must have .*Received: FM with \[<Embedding"):
+        prune_tiny(FM(tiny.FIELDS, keras.layers.Embedding(16, 4)))
+
+
+def test_a_bad_budget_fails_before_any_step():
+    diary = Diary()
+    with pytest.raises(RunError, match="at most all of the table's 64 entries. Received: 65"):
+        prune_tiny(ctr_model(), budgets=[65], reporter=diary)
+    assert diary.stages == []
