@@ -68,16 +68,23 @@ class Run:
         rows = [self._stage("baseline", self._uniform, self.config.embedding_dim)]
         for dim in self.config.baseline_dims:
             rows.append(self._stage(f"uniform_{dim}", self._uniform, dim))
-        for scheme in self.schemes:
-            name = f"{scheme.name}_{scheme.numbers}"
-            rows.append(self._stage(name, self._small, scheme))
-        for ticket in self._tickets() if self.config.method in training.METHODS else []:
-            rows.append(self._stage(f"ticket_{ticket.budget}", self._retrain, ticket))
-        results = Results(rows)
+        results = Results(rows + self.smaller())
         results.save(self.folder.path)
-        if not any(row.capped for row in rows):
+        if not any(row.capped for row in results.rows):
             self._remove(self.folder.work)
         return results
+
+    def smaller(self) -> list[Row]:
+        """Does what is not done yet of the method's smaller tables alone; returns their rows."""
+        if self.config.method in training.METHODS:
+            return [
+                self._stage(f"ticket_{ticket.budget}", self._retrain, ticket)
+                for ticket in self._tickets()
+            ]
+        return [
+            self._stage(f"{scheme.name}_{scheme.numbers}", self._small, scheme)
+            for scheme in self.schemes
+        ]
 
     def model(self, pruning: str, dim: int | None = None) -> CTRModel:
         """A fresh model; the same seed gives the same weights whatever the pruning."""

@@ -57,8 +57,7 @@ def retrain(
     Returns:
         `validation_auc` and `test_auc`.
     """
-    stem = run_dir / "retrained" / f"{trial}_{nnz}"
-    done = stem.with_suffix(".json")
+    done = _file(run_dir, trial, nnz)
     if done.exists():
         with reading_object(done, "delete it, and its ticket is retrained again") as kept:
             return {name: float(kept[name]) for name in ("validation_auc", "test_auc")}
@@ -67,13 +66,25 @@ def retrain(
         data,
         settings=config.retraining(run_of(config, data).settings),
         init=config.ticket_init,
-        checkpoint=stem.with_suffix(".safetensors"),
+        checkpoint=done.with_suffix(".safetensors"),
         reporter=reporter,
     )
-    found = {"validation_auc": result.validation.auc, "test_auc": result.test.auc}
-    save_text(done, json.dumps(found) + "\n")
-    stem.with_suffix(".safetensors").unlink(missing_ok=True)
+    found = note_retrained(run_dir, trial, nnz, result.validation.auc, result.test.auc)
+    done.with_suffix(".safetensors").unlink(missing_ok=True)
     return found
+
+
+def note_retrained(
+    run_dir: pathlib.Path, trial: str, nnz: int, validation_auc: float, test_auc: float
+) -> dict[str, float]:
+    """Keeps what a ticket came to, so that `retrain` does not train it again; returns it."""
+    found = {"validation_auc": validation_auc, "test_auc": test_auc}
+    save_text(_file(run_dir, trial, nnz), json.dumps(found) + "\n")
+    return found
+
+
+def _file(run_dir: pathlib.Path, trial: str, nnz: int) -> pathlib.Path:
+    return run_dir / "retrained" / f"{trial}_{nnz}.json"
 
 
 def write_study(search: Search, config: Config, data: CTRData, run_dir: pathlib.Path) -> str:

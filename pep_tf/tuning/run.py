@@ -20,6 +20,7 @@ from pep_tf.experiments.terminal import Reporters
 from pep_tf.numbers import read_fields
 from pep_tf.paths import resolve
 from pep_tf.training import Reporter, Silent
+from pep_tf.training.methods import PEP
 from pep_tf.tuning.board import write_hparams
 from pep_tf.tuning.durable import Durable
 from pep_tf.tuning.oracles import make_oracle
@@ -35,7 +36,6 @@ _TIMEOUTS = ("chief_timeout", "worker_timeout")
 NOT_SEARCHED = {
     "seeds": "a search has one seed; give it to the run of what the search found",
     "baseline_dims": "a search trains no uniform tables",
-    "method": "what is searched are thresholds",
     "export_dtype": "a search exports nothing; give it to the run of what the search found",
     "first_order_dtype": "a search exports nothing; give it to the run of what the search found",
     "export_format": "a search exports nothing; give it to the run of what the search found",
@@ -50,7 +50,7 @@ class SearchOptions:
         algorithm: random, bayesian, hyperband or grid.
         max_trials: trials at most; a search can be resumed with more.
         objective: `"area"` or `"auc@<budget>"`; see `Objective.parse`.
-        stop_hopeless: give up half way what is far behind; see `is_hopeless`.
+        stop_hopeless: give up half way what is far behind, with method pep; see `is_hopeless`.
         max_failures: consecutive failed trials that end the search.
         chief_timeout: seconds that a worker waits for its chief.
         worker_timeout: seconds without a sign of life until a worker's trial goes to another.
@@ -188,6 +188,11 @@ class SearchRun:
         self.hypermodel, self.data = hypermodel, hypermodel.data
         self.run_dir, self.options, self.reporter = run_dir, options, reporter
         self.config = hypermodel.base
+        if options.algorithm == "hyperband" and self.config.method != PEP:
+            raise RunError(
+                "`algorithm` must be random, bayesian or grid: hyperband begins with a part of a pruning, "
+                f"which method={self.config.method} has not."
+            )
         self.entries = self.config.entries(self.data.schema.num_features)
         self.objective = Objective.parse(options.objective, self.config.budgets, self.entries)
         self.space = declared(hypermodel)

@@ -37,7 +37,7 @@ _OPTIONS = {
     "objective": "area: under validation AUC against log of the entries kept, between the budgets; "
     "auc@0.05: at that budget",
     "stop_hopeless": "give a trial up half way if it is then below the lowest quarter of at least 4 others "
-    "(not with hyperband)",
+    "(not with hyperband, nor another method than pep)",
     "max_failures": "consecutive failed trials that end the search",
     "chief_timeout": "seconds that a worker waits for its chief",
     "worker_timeout": "seconds without a sign of life until a worker's trial goes to another",

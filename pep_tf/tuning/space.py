@@ -16,6 +16,7 @@ from pep_tf.layers import GRANULARITIES
 from pep_tf.models import models_with
 from pep_tf.numbers import listed
 from pep_tf.training import Silent, resolve_budgets
+from pep_tf.training.methods import PEP
 
 _INTERNAL = "tuner/"  # prefix of what Hyperband adds to a trial's values
 TUNABLE = (
@@ -27,9 +28,15 @@ TUNABLE = (
     "threshold_init",
     "threshold_learning_rate",
 )
+# Of methods without thresholds.
+_WITHOUT_THRESHOLDS = ("embedding_dim", "learning_rate", "dropout", "l2")
 
-
-_FACTORS = {"l2": 10.0, "threshold_l2": 100.0, "threshold_learning_rate": 4.0}  # below and above
+_FACTORS = {
+    "learning_rate": 4.0,
+    "l2": 10.0,
+    "threshold_l2": 100.0,
+    "threshold_learning_rate": 4.0,
+}  # below and above
 
 
 class PruningHyperModel(keras_tuner.HyperModel):
@@ -46,6 +53,9 @@ class PruningHyperModel(keras_tuner.HyperModel):
     | threshold_l2 | a hundredth to a hundred times `l2`'s default, log |
     | threshold_init | 1.5 to 0.5 times s0 |
     | threshold_learning_rate | a quarter to four times the default, log |
+
+    With another method than pep these are embedding_dim, dropout, l2 and, from a quarter to four times
+    the default, learning_rate.
 
     To search other settings, subclass it: declare hyperparameters named after fields of `Config` in
     `declare_hyperparameters`, or translate others in `config`.
@@ -70,16 +80,17 @@ class PruningHyperModel(keras_tuner.HyperModel):
         self.data = data
         self.base = _with_numbers(base, data)
         self.asked = () if tune is None else listed("tune", tune, "'l2','dropout'")
-        if unknown := sorted(set(self.asked) - set(TUNABLE)):
-            raise RunError(f"`tune` must name some of {', '.join(TUNABLE)}. Received: {unknown}")
-        self.tune = TUNABLE if tune is None else self.asked
+        known = TUNABLE if base.method == PEP else _WITHOUT_THRESHOLDS
+        if unknown := sorted(set(self.asked) - set(known)):
+            raise RunError(f"`tune` must name some of {', '.join(known)}. Received: {unknown}")
+        self.tune = [name for name in known if tune is None or name in self.asked]
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Declares the space; KerasTuner's own hook."""
-        for name in TUNABLE:
-            if name in self.tune and name in _FACTORS:
+        for name in self.tune:
+            if name in _FACTORS:
                 _around(hp, name, getattr(self.base, name), _FACTORS[name])
-            elif name in self.tune:
+            else:
                 getattr(self, f"_{name}")(hp)
 
     def config(self, hp: keras_tuner.HyperParameters) -> Config:
@@ -125,6 +136,8 @@ def _around(hp: keras_tuner.HyperParameters, name: str, default: float, factor: 
 def _with_numbers(base: Config, data: CTRData) -> Config:
     """The same configuration without 'auto' and None: what a search varies needs a value."""
     run = run_of(base, data)
+    if base.method != PEP:
+        return base
     rate, l2 = run.settings.threshold_learning_rate, base.threshold_l2
     return dataclasses.replace(
         base,

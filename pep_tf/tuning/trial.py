@@ -13,14 +13,17 @@ from typing import Any, Self
 from pep_tf import training
 from pep_tf.data import CTRData
 from pep_tf.errors import DivergedError, RunError
-from pep_tf.experiments.config import Config
-from pep_tf.experiments.run import other_parameters
+from pep_tf.experiments.config import NONE, Config
+from pep_tf.experiments.run import Run, other_parameters
+from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.experiments.search_record import Point
 from pep_tf.experiments.terminal import Reporters
 from pep_tf.training import Reporter, Silent
+from pep_tf.training.methods import PEP
 from pep_tf.training.state import load_state, replacing, save_text
 from pep_tf.tuning.client import LostTrial
 from pep_tf.tuning.hopeless import HALF, is_hopeless
+from pep_tf.tuning.retrain import note_retrained
 from pep_tf.tuning.score import Objective
 from pep_tf.tuning.space import PruningHyperModel, run_of, values_of
 from pep_tf.tuning.tuner import Outcome, Task
@@ -118,6 +121,8 @@ class PruningTrials:
 
     def _run(self, task: Task, identity: str) -> TrialResult:
         try:
+            if self.hypermodel.base.method != PEP:
+                return self._train(task, identity)
             if self.stop_hopeless and task.share == 1 and task.parent is None:
                 half = TrialResult.load(task.folder / _HALF)
                 if half is None or half.values_hash != identity:
@@ -159,6 +164,29 @@ class PruningTrials:
             stopped=share < task.share,
             share=task.share,
         )
+
+    def _train(self, task: Task, identity: str) -> TrialResult:
+        """Trains the smaller tables of another method, retrained tickets too, as a run does; scores these."""
+        config = capped(self.hypermodel.config(task.hp), self.data, self.objective)
+        config = dataclasses.replace(config, export_format=NONE)
+        name, folder = f"trial_{task.trial_id}", RunFolder(task.folder / identity)
+        reporter = _Watched(self.reporter(name), name, task.lost)
+        rows = Run(config, self.data, folder, reporter).smaller()
+        points = [Point(row.budget, row.parameters, row.validation_auc, row.nnz) for row in rows]
+        curve = [
+            dataclasses.replace(
+                max((p for p in points if p.nnz <= budget), key=lambda p: p.nnz), budget=budget
+            )
+            for budget in self.objective.budgets
+        ]
+        if not config.no_retrain:
+            for row in rows:  # what `retrain` would do of the front
+                note_retrained(
+                    task.folder.parent, task.trial_id, row.nnz, row.validation_auc, row.test_auc
+                )
+        shutil.rmtree(folder.work, ignore_errors=True)
+        epochs, seconds = (sum(getattr(row, of) for row in rows) for of in ("epochs", "seconds"))
+        return TrialResult(identity, curve, self.objective.score(curve), int(epochs), seconds)
 
     def _evaluated(self, tickets: list[training.Ticket]) -> Iterator[Point]:
         """The tickets as they were cut."""

@@ -1,6 +1,7 @@
 """Trials on the tiny data set: what is cut, what is kept, what is run again."""
 
 import dataclasses
+import json
 import threading
 
 import numpy as np
@@ -10,8 +11,11 @@ from pep_tf import training
 from pep_tf.data import ArraySplit
 from pep_tf.errors import RunError
 from pep_tf.experiments.config import make_config
+from pep_tf.experiments.run import Run
+from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.training import Ticket
 from pep_tf.tuning.client import LostTrial
+from pep_tf.tuning.run import SearchOptions, SearchRun
 from pep_tf.tuning.score import Objective
 from pep_tf.tuning.space import PruningHyperModel, declared
 from pep_tf.tuning.trial import PruningTrials, TrialResult, values_hash
@@ -195,3 +199,30 @@ def test_a_table_smaller_than_a_budget_is_kept_whole(tmp_path):
     trials()(task(tmp_path, embedding_dim=1))
     curve = result(tmp_path).curve
     assert [(point.budget, point.nnz) for point in curve] == [(32, 16), (12, 12), (3, 3)]
+
+
+def test_other_methods_are_scored_by_what_a_run_of_them_trains(tmp_path):
+    quick = {
+        name: QUICK[name] for name in ("updates", "embedding_dim", "batch_size", "learning_rate")
+    }
+    quick |= {"method": "hash", "epochs": 1, "budgets": ("50%", "25%"), "export_format": "none"}
+    config = make_config("tiny", 200, quick)
+    hypermodel = PruningHyperModel(config, tiny.DATA)
+    assert [entry.name for entry in declared(hypermodel).space] == [
+        *("embedding_dim", "learning_rate", "l2")
+    ]
+    with pytest.raises(RunError, match="`tune` must name some of embedding_dim, learning_rate"):
+        PruningHyperModel(config, tiny.DATA, ["granularity"])
+    objective = Objective.parse("area", config.budgets, tiny.ENTRIES)
+    own = task(tmp_path)
+    own.hp.values = declared(hypermodel).values
+    outcome = PruningTrials(hypermodel, tiny.DATA, objective)(own)
+    rows = Run(config, tiny.DATA, RunFolder(tmp_path / "run"), training.Silent()).smaller()
+    found = result(tmp_path)
+    assert [(p.budget, p.nnz) for p in found.curve] == [(32, rows[0].nnz), (16, rows[1].nnz)]
+    assert [p.validation_auc for p in found.curve] == [row.validation_auc for row in rows]
+    assert outcome.score == objective.score(found.curve)
+    kept = json.loads((tmp_path / "retrained" / f"0_{rows[1].nnz}.json").read_text())
+    assert kept == {name: getattr(rows[1], name) for name in ("validation_auc", "test_auc")}
+    with pytest.raises(RunError, match="hyperband begins with a part .* method=hash has not"):
+        SearchRun(hypermodel, tmp_path, SearchOptions(algorithm="hyperband"), training.Silent())
