@@ -46,7 +46,7 @@ def run_command(
 
 
 def define_how(command: Command, study: str, folder: str) -> None:
-    """Defines the flags on how to run that commands which train have in common.
+    """Defines the flags that all training commands share.
 
     Args:
         command: gets them.
@@ -114,7 +114,7 @@ class Call:
         return self.options.run_dir or next_run_dir(resolve("runs"), stem, self.options.resume)
 
     def warn_of_fallback(self, data: CTRData) -> None:
-        """That another data set than the one asked for was used, if so; also where progress is not shown."""
+        """Warns if another data set than the one asked for was used, even with --quiet."""
         if not (line := fallback_line(data)) or not is_leader():
             return
         if self._command.given().get("log_format") == "json":

@@ -126,7 +126,7 @@ class Config(Settings):
         return settings if rate is None else dataclasses.replace(settings, learning_rate=rate)
 
     def stored_as(self, rounded: bool = True) -> StoredAs:
-        """How the numbers of tables are stored; those that are not `rounded` in training by as many bits."""
+        """How the numbers of tables are stored; without rounding in training in a type of as many bits."""
         own = (self.export_dtype, self.first_order_dtype or self.export_dtype)
         table, first_order = own if rounded else (LEARNED.get(dtype, dtype) for dtype in own)
         if table == first_order:
@@ -148,7 +148,7 @@ class Config(Settings):
         return resolve_table_budgets(self.budgets, entries, self.storage(schema))
 
     def schemes(self, schema: FeatureSchema) -> list[Scheme]:
-        """The small tables of the budgets, where the method has such, the largest first.
+        """The small tables of the budgets, largest first, if the method makes such tables.
 
         Raises:
             NumberError: a budget below the smallest of the method.
@@ -188,7 +188,7 @@ class Config(Settings):
 
 
 def choices() -> dict[str, tuple[Any, ...]]:
-    """What a field may be, where that is one of several words; a study or a plug-in may have added some."""
+    """The allowed words of each field that has some, with those added by a study or a plug-in."""
     return {
         "model": models_with("embedding"),
         "method": (*METHODS, *SCHEMES),

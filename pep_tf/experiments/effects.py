@@ -1,4 +1,4 @@
-"""Settings that have no effect beside certain others, and are refused when they are given."""
+"""Settings that have no effect together with certain others, and are then refused."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any

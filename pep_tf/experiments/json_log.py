@@ -1,4 +1,4 @@
-"""Progress and results as JSON, one object a line, for `--log_format=json`."""
+"""Progress and results as JSON, one object per line, for `--log_format=json`."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ _SECONDS = 1.0  # between two updates, so that a log stays readable
 
 
 class JsonReporter(Silent):
-    """Writes one JSON object a line.
+    """Writes one JSON object per line.
 
     Each has `event` (`start`, `update`, `note`, `finish`), `stage` and `time` (seconds since the epoch);
     updates also `step`, `total_steps`, `eta_seconds`, `examples_per_second` and the latest values.
@@ -72,6 +72,6 @@ class JsonReporter(Silent):
 
 
 def results_json(results: Results) -> str:
-    """The rows, one object a line, each with `event` set to `result`."""
+    """The rows, one object per line, each with `event` set to `result`."""
     rows = [{"event": "result", **dataclasses.asdict(row)} for row in results.rows]
     return "\n".join(json.dumps(row) for row in rows)

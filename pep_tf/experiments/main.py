@@ -130,7 +130,7 @@ class _Main(Call):
         return Reporters([terminal, *board])
 
     def _write_report(self, path: pathlib.Path) -> pathlib.Path | None:
-        """The page of a run; that it cannot be drawn must not make the run fail."""
+        """Draws the page of a run; a failure to draw does not make the run fail."""
         if not distributed.is_leader():
             return None
         try:
@@ -164,7 +164,7 @@ class _Main(Call):
 
 
 def _split(data: CTRData, seed: int) -> str:
-    """Of a prepared store that was split by another seed than the run's: which one."""
+    """A note if a prepared store was split by another seed than the run's."""
     own = data.identity.split.get("split seed", seed)
     return "" if own == seed else f"; split of the store, seed {own}"
 

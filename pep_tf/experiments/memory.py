@@ -17,7 +17,7 @@ _WITH_MOMENTS = 3  # a weight, and two moments of Adam
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Bytes at the peak of a run, those that can be foretold.
+    """Bytes at the peak of a run, as far as they can be predicted.
 
     Attributes:
         tables: the widest tables, thresholds, moments, the last step of each row.
@@ -50,7 +50,7 @@ class Memory:
 
 
 def memory_here(config: Config, schema: FeatureSchema, train_rows: int) -> Memory:
-    """What a run takes at least of this machine, on which there may be several workers."""
+    """The least memory of a run on this machine, with all of its workers here."""
     memory, group = memory_of(config, schema, train_rows), distributed.current()
     if group is None:
         return memory
@@ -67,7 +67,7 @@ def memory_here(config: Config, schema: FeatureSchema, train_rows: int) -> Memor
 
 
 def memory_of(config: Config, schema: FeatureSchema, train_rows: int) -> Memory:
-    """What a run of this configuration takes at least in one process."""
+    """The least memory of a run of this configuration in one process."""
     dim = max(config.embedding_dim, *config.baseline_dims, 0)
     width = dim + (config.model in models_with("first_order"))
     rows = min(config.batch_size, train_rows) * len(schema.column_fields)

@@ -16,7 +16,7 @@ _SHARE = 0.8  # of the GPU's memory; the rest is for the tower and the rows of a
 
 
 def table_device(config: Config, num_features: int) -> str | None:
-    """The device to keep tables and their moments on, as `tf.device` names it; None: as all else.
+    """The device for tables and their moments, named as for `tf.device`; None: the default one.
 
     Raises:
         RunError: `--table_device=gpu` without a GPU, or with one that cannot hold them.

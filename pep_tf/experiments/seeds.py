@@ -15,7 +15,7 @@ from pep_tf.training import Reporter
 
 
 def seed_folder(run_dir: pathlib.Path, seed: int) -> pathlib.Path:
-    """Where the repetition with this seed is kept."""
+    """The folder of the run with this seed."""
     return run_dir / "seeds" / str(seed)
 
 

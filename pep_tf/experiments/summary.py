@@ -31,7 +31,7 @@ class Line:
 
     @property
     def noun(self) -> str:
-        """What it is in a sentence."""
+        """Its name in a sentence."""
         return "small table" if self.rows[0].stage == "small" else "ticket"
 
     @property
@@ -41,7 +41,7 @@ class Line:
 
     @property
     def capped(self) -> bool:
-        """Whether the epochs of a seed were at an end before its patience was."""
+        """Whether a seed used up its epochs before its patience."""
         return any(row.capped for row in self.rows)
 
     def values(self, name: str) -> list[float]:

@@ -10,7 +10,7 @@ from pep_tf.experiments.summary import Line, lines_of, spread_over
 
 
 def table_text(results: Results) -> str:
-    """One line a trained table; means over the seeds, AUC and logloss with their standard deviation."""
+    """One line per trained table: means over the seeds, AUC and logloss with standard deviation."""
     lines = lines_of(results.rows)
     columns: dict[str, Callable[[Line], str]] = {
         "kept": lambda x: text.count(x.mean("nnz")),

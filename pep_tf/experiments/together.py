@@ -90,7 +90,7 @@ def refuse(group: Group, config: Config, rows: int) -> None:
 
 
 def one_after_the_other(load: Callable[[], Any]) -> Any:
-    """What `load` gives, worker 0 first: what it leaves on disk is there for the others."""
+    """Calls `load` on worker 0 first, so that its files on disk are there for the others."""
     if distributed.is_leader():
         found = load()
         distributed.wait()

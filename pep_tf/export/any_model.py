@@ -147,6 +147,6 @@ def _arrays(named: Named) -> dict[str, np.ndarray]:
 
 
 def _flat(answers: Mapping[str, Any]) -> np.ndarray:
-    """All answers in one row, each output in units of its largest number where that is above 1."""
+    """All answers in one row; an output whose largest number is above 1 is divided by it."""
     parts = [np.asarray(answers[name], np.float32).ravel() for name in sorted(answers)]
     return np.concatenate([part / max(1.0, np.abs(part).max(initial=0)) for part in parts])

@@ -1,4 +1,4 @@
-"""Whether an exported model answers as the one that it was made from."""
+"""Whether an exported model answers as the live model does."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ _LITERT = "ai_edge_litert"
 
 
 class Check(NamedTuple):
-    """What the live model answers.
+    """The answers of the live model.
 
     Attributes:
         ids: int32 [n, C], as the model takes them.
@@ -48,7 +48,7 @@ class Check(NamedTuple):
 
     @classmethod
     def of(cls, model: keras.Model, ids: tf.Tensor) -> "Check":
-        """Of a model that maps ids int [n, F] to logits [n, 1].
+        """The answers of a model that maps ids int [n, F] to logits [n, 1].
 
         Raises:
             RunError: answers that are not finite.
@@ -98,7 +98,7 @@ def require_close(
 
 
 def _advice(dtypes: set[str], precision: str) -> str:
-    """What comes nearer, of what is not in use already."""
+    """The nearest match that is not used already."""
     options = [("export_dtype", dtypes), ("precision", {precision})]
     better = [f"--{name}=float32" for name, used in options if used != {"float32"}]
     return f"; {' and '.join(better)} would come nearer" if better else ""
@@ -112,7 +112,7 @@ def saved_model_answer(version: Path, inputs: Mapping[str, np.ndarray]) -> np.nd
 
 
 def litert_answer(content: bytes, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The same of a `.tflite`; see `check_litert`."""
+    """The same from a `.tflite`; see `check_litert`."""
     return litert_answers(content, "ids", inputs)["probability"]
 
 

@@ -34,7 +34,7 @@ SCHEMA, FORMAT = "schema.json", 1
 
 
 class Kept(NamedTuple):
-    """Entries that are not zero, by row, then by column."""
+    """The non-zero entries, by row, then by column."""
 
     rows: np.ndarray
     columns: np.ndarray
@@ -42,7 +42,7 @@ class Kept(NamedTuple):
 
     @classmethod
     def of(cls, blocks: Iterable[np.ndarray], first_column: int = 0) -> "Kept":
-        """Of row blocks float32 [n_i, d] in order, one of which is held at a time."""
+        """The entries of row blocks float32 [n_i, d] in order; one block is held at a time."""
         parts, start = [], 0
         for block in blocks:
             rows, columns = np.nonzero(block)
@@ -51,7 +51,7 @@ class Kept(NamedTuple):
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def and_others(self, others: "Kept") -> "Kept":
-        """With those of further columns."""
+        """These entries and those of further columns."""
         rows, columns, values = map(np.concatenate, zip(self, others, strict=True))
         order = np.lexsort((columns, rows))
         return Kept(rows[order], columns[order], values[order])
@@ -122,7 +122,7 @@ def _arrays(kept: Kept, keys: FieldKeys, size: int) -> dict[str, np.ndarray]:
 
 
 def _named(keys: FieldKeys, ids: np.ndarray) -> dict[str, np.ndarray]:
-    """What names these ids."""
+    """What the keys of these ids are."""
     whole = ids.astype(np.int32)
     if keys.texts is None:
         return {"keys": whole}

@@ -1,4 +1,4 @@
-"""`model_card.json`: what a folder that is served says of itself."""
+"""`model_card.json`: the facts about an export, beside it."""
 
 import hashlib
 import json
@@ -86,7 +86,7 @@ def read_card(version: str | Path) -> dict[str, Any]:
 
 
 def tensor_bytes(variable: tf.Variable) -> int:
-    """Bytes of a variable's numbers, or of its texts without what surrounds them in memory."""
+    """Bytes of a variable's numbers, or of the characters of its texts."""
     if variable.dtype == tf.string:
         return int(tf.reduce_sum(tf.strings.length(variable)))
     return int(variable.shape.num_elements() * variable.dtype.size)
@@ -98,7 +98,7 @@ def vocabulary_bytes(module: ServingModule) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Of what an export was made with."""
+    """The versions that an export was made with."""
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,

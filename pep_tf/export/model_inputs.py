@@ -1,4 +1,4 @@
-"""What a Keras model takes, by name: for the signature that is served, and a batch to try it on."""
+"""The inputs of a Keras model by name, for the served signature, and a batch to check it on."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -65,7 +65,7 @@ def tables_of(model: keras.Model) -> dict[str, TableLayer]:
 
 
 def _packed_layer(key: str, layer: TableLayer, dtype: str, alike: int) -> PackedEmbedding:
-    """The layer that serves a table, one of so many of its width."""
+    """The layer that serves a table; `alike` counts the tables of its width."""
     if not layer.built:
         raise ModelError(f"`model` must be built: its table {key!r} has no weights yet.")
     return PackedEmbedding.of(

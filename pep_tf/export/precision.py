@@ -1,4 +1,4 @@
-"""What a model computes in, and how to have it compute in float32 for once."""
+"""The precision a model computes in, and how to make it compute in float32 for once."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ def precision_of(function: Callable[..., Any], *inputs: tf.TensorSpec | None) ->
 
 
 def graph_precision(graph: tf.Graph) -> str:
-    """The same of a traced graph, the functions that it calls included."""
+    """The same for a traced graph and the functions that it calls."""
     definition = graph.as_graph_def()
     functions = definition.library.function
     nodes = [*definition.node, *(node for f in functions for node in f.node_def)]

@@ -125,7 +125,7 @@ def _json_values(values: np.ndarray) -> list[Any]:
 
 
 def _mapped(function: Callable[[Any], Any], values: np.ndarray) -> list[Any]:
-    """What a function makes of each text, in lists as deep as the array."""
+    """Applies a function to each text, in lists as deep as the array."""
     return [function(v) if values.ndim == 1 else _mapped(function, v) for v in values]
 
 

@@ -98,7 +98,7 @@ class ServingModule(tf.Module):
         return {"probability": self.answer(*rows, values, known)["probability"]}
 
     def lite_function(self) -> Any:
-        """`ids` for LiteRT: a failing lookup says no there, since it has no assertions."""
+        """`ids` for LiteRT, which has no assertions: there a bad id makes the lookup fail."""
 
         def answer(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             values = inputs.get("values")
@@ -108,7 +108,7 @@ class ServingModule(tf.Module):
         return tf.function(answer, autograph=False).get_concrete_function(**self._specs)
 
     def rows(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Operation]:
-        """Table rows int32 [B, F] of per-field ids, and what fails where an id is out of range."""
+        """Table rows int32 [B, F] of per-field ids, and a check that fails if an id is out of range."""
         # BiasAdd, unlike +, refuses a batch of another width instead of stretching it.
         rows = tf.nn.bias_add(ids, tf.constant(self._offsets, tf.int32))
         return rows, self._refuse_any(self._outside(ids), ids).op

@@ -92,7 +92,7 @@ class PackedTables(tf.Module):
         dtypes: tuple[str, str],
         schema: FeatureSchema,
     ) -> Self:
-        """Of their entries; `dtypes` say how the values of each are stored, see `Values`."""
+        """From their entries; `dtypes` say how the values of each are stored, see `Values`."""
         occupied = table.places
         if first_order is not None:
             occupied = table.places | first_order.places
@@ -124,17 +124,17 @@ class _Batch:
 
     @functools.cached_property
     def different(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """The different rows, and which one each is; see `_different`."""
+        """The distinct rows, and the place of each row among them; see `_different`."""
         return _different(self._rows, self._middle, self._check)
 
     @functools.cached_property
     def checked(self) -> tf.Tensor:
-        """The rows, once they are known to be right."""
+        """The rows, once the check has passed."""
         with tf.control_dependencies([self._check]):
             return tf.identity(self._rows)
 
     def look_up(self, table: StoredTable) -> tuple[tf.Tensor, FoundRows | None]:
-        """float32 [B F, d], and where the different rows were found, entry by entry."""
+        """float32 [B F, d], and where each distinct row was found."""
         if isinstance(table, FieldTable):
             rows, columns = self.checked, table.num_fields
             if rows.shape[1] != columns:  # there are bags

@@ -92,7 +92,7 @@ def _with_values(
 def _interact(
     model: Interaction, float32: bool, embedded: tf.Tensor, first_order: tf.Tensor | None
 ) -> tf.Tensor:
-    """The logits of a model from float32, which in mixed precision is not what it computes in."""
+    """The logits of a model from float32 inputs, cast to the precision that it computes in."""
     with in_float32(model) if float32 else contextlib.nullcontext():
         dtype = getattr(model, "compute_dtype", "float32")
         first_order = None if first_order is None else tf.cast(first_order, dtype)

@@ -55,7 +55,7 @@ def publish_folder(folder: str | Path, write: Callable[[Path], None]) -> Path:
 def _publish(
     folder: Path, beside: Path, write: Callable[[Path], None], rename: Callable[[Path], Path]
 ) -> Path:
-    """Has a hidden folder filled, which is then renamed."""
+    """Fills a hidden folder, then renames it."""
     draft = beside / f".draft-{secrets.token_hex(8)}"
     try:
         draft.mkdir(parents=True)

@@ -244,7 +244,7 @@ class PEPEmbedding(TableLayer):
         return stored if groups is None else tf.gather(stored, groups)
 
     def _numbers(self, ids: tf.Tensor) -> tf.Tensor:
-        """The numbers of rows in the whole table, of those of this process."""
+        """The numbers in the whole table of rows of this process."""
         return self.table.row_table.numbers(ids)
 
     @property

@@ -11,7 +11,7 @@ from pep_tf.tables import RowTable
 
 
 def look_up_together(layers: Sequence[keras.layers.Layer], rows: tf.Tensor) -> list[tf.Tensor]:
-    """What each layer gives for the same rows, found only once for those that share a table.
+    """The output of each layer for the same rows; layers that share a table are looked up once.
 
     Args:
         layers: built layers; see `share_rows`.
@@ -42,7 +42,7 @@ def _is_shared(table: RowTable, layer: PEPEmbedding) -> bool:
 
 
 def share_rows(layers: Sequence[keras.layers.Layer]) -> None:
-    """Makes one table of those built layers that are always looked up with the same rows."""
+    """Joins the tables of built layers that are always looked up with the same rows."""
     own = [layer for layer in layers if isinstance(layer, PEPEmbedding)]
     own = [layer for layer in own if layer.input_dim == own[0].input_dim]
     if len(own) > 1:

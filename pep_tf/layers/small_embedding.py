@@ -1,4 +1,4 @@
-"""An embedding of few numbers that every feature has a row of: hashed, composed, or of mixed widths."""
+"""An embedding whose rows are made of few numbers: hashed, composed, or of mixed widths."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -72,7 +72,7 @@ class SmallEmbedding(TableLayer):
         self.built = True
 
     def begin(self, counts: np.ndarray) -> None:
-        """Tells the scheme how often each feature occurs in training rows [N], before it is trained."""
+        """Gives the scheme the number of times each feature occurs in training rows [N], before training."""
         for name, table in self.scheme.begin(counts).items():
             self.tables[name].assign(table)
 

@@ -108,7 +108,7 @@ class TableLayer(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} must define `look_up`.")
 
     def checked(self, rows: tf.Tensor) -> tf.Tensor:
-        """The same rows as int32; for lookups that would not fail at one outside the table."""
+        """The same rows as int32, for lookups that do not fail at a row outside the table."""
         whole_rows = wide(rows)  # int32 is compared on the host where there is a GPU
         inside = tf.reduce_all((whole_rows >= 0) & (whole_rows < self.input_dim))
         message = f"Ids of `{self.name}` must be in [0, {self.input_dim}). Received:"

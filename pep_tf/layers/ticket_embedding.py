@@ -281,7 +281,7 @@ def _filled(layer: TicketEmbedding, places: tf.Tensor, entries: Any) -> tf.Tenso
 
 
 def _for_each(numbers: tf.Tensor, splits: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """The number of each row at all of its entries, int32 [size]; no row is without an entry.
+    """The row number of each entry, int32 [size]; no row is without an entry.
 
     Sums of what changes where a row begins; `tf.repeat` would make a mask as wide as the longest row.
     """

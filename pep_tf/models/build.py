@@ -82,7 +82,7 @@ def _check(
     embedding: keras.layers.Layer | None,
     prune_linear: bool,
 ) -> None:
-    """Refuses what the model of that name has no use for."""
+    """Refuses arguments that the model of that name does not take."""
     known = options_of(name)
     if unknown := sorted(set(options) - set(known)):
         raise ValueError(f"Options of {name!r} must be among {list(known)}. Received: {unknown}")
@@ -102,7 +102,7 @@ def _check_effects(
     embedding: keras.layers.Layer | None,
     prune_linear: bool,
 ) -> None:
-    """Refuses values other than the defaults where nothing would come of them."""
+    """Refuses values other than the defaults where they would have no effect."""
     parameters = inspect.signature(build_model).parameters
     changed = [n for n, value in values.items() if value != parameters[n].default]
     if embedding is not None or name not in models_with("embedding"):

@@ -57,7 +57,7 @@ def options_of(name: str) -> tuple[str, ...]:
 
 
 def options_among(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of settings for any model those that this one takes, as `build_model` does."""
+    """Picks, from settings for any model, those that this one takes, as `build_model` does."""
     return {option: values[option] for option in options_of(name) if option in values}
 
 

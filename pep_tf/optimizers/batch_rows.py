@@ -1,4 +1,4 @@
-"""The rows of a batch as a GPU works on them: filled up, so that XLA meets few numbers of rows."""
+"""The rows of a batch for a GPU: padded, so that XLA compiles for few numbers of rows."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ class BatchRows(NamedTuple):
 
 
 def capacity(count: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
-    """How many rows to fill up to: the least of `most`, half of it, a quarter and an eighth that holds them.
+    """The padded number of rows: the least of `most`, its half, quarter and eighth that holds them.
 
     Args:
         count: number of rows, an integer.
@@ -50,7 +50,7 @@ def power_of_two(count: tf.Tensor) -> tf.Tensor:
 
 
 def filled(ids: tf.Tensor, most: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Distinct rows with the last one repeated, and how many they were, int64.
+    """Distinct rows, padded with the last one, and their number, int64.
 
     Args:
         ids: integers [U].

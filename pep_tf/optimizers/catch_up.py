@@ -218,13 +218,13 @@ def _gap(last: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
 
 
 def _gap_type() -> tf.DType:
-    """Where a GPU works op by op, int32 would be worked on on the host."""
+    """The host would do int32 operations where a GPU works op by op."""
     return tf.int64 if on_gpu() else tf.int32
 
 
 @functools.lru_cache(maxsize=64)
 def _at_once(columns: Columns) -> Callable:
-    """All rows at once, for a GPU; compiled for each number of rows that comes."""
+    """All rows at once, for a GPU; compiled for each number of rows."""
     advance = _compiled(columns, None, _advance_all)
 
     def at_once(
@@ -260,7 +260,7 @@ def _compiled(columns: Columns, rows: int | None, advance: Callable[..., State])
 
 
 def _advance_all(state: State, plan: Plan, hyper: Columns) -> State:
-    """All stages, most of them whether a row needs it or not: asking costs a GPU more."""
+    """All stages, most of them unconditionally: a condition costs a GPU more."""
     _, state = tf.while_loop(
         lambda i, _: i < hyper.stages.exact,
         lambda i, s: (i + 1, exact_step(s, plan, hyper, i)),

@@ -55,7 +55,7 @@ def _scales(hyper: Columns, t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def exact_step(state: State, plan: Plan, hyper: Columns, i: tf.Tensor | int) -> State:
-    """Step number i + 1 after `last`, as the recurrence has it."""
+    """Step number i + 1 after `last`, exactly by the recurrence."""
     a, b = _scales(hyper, plan.last + tf.cast(i + 1, tf.float32))
     # Rows that are done take weights of 1 and 0: one number per row, where a select needs one per entry.
     done = plan.gap <= tf.cast(i, plan.gap.dtype)
@@ -136,7 +136,7 @@ def _drifted(
     size: tf.Tensor,
     mids: Sequence[float],
 ) -> tf.Tensor:
-    """Where v will be at the middle of a stage: its decay drifts on, its momentum dies."""
+    """v at the middle of a stage: its decay goes on, its momentum dies out."""
     a, b = scales
     v, m, n = state
     b1, lam = hyper.beta_1, hyper.l2
@@ -151,7 +151,7 @@ def _drifted(
 
 
 def _held(n: tf.Tensor, hyper: Columns, t: tf.Tensor) -> tf.Tensor:
-    """n at step t, [R], as the oscillations hold it that no stage follows."""
+    """n at step t, [R], at least what the oscillations that no stage models keep it at."""
     if not np.any(hyper.least_n):
         return n
     least = _down(_one_minus_power(hyper.beta_2, t)) * hyper.least_n

@@ -58,37 +58,37 @@ class Columns:
 
     @property
     def beta_1(self) -> float:
-        """Of all columns."""
+        """The same for all columns."""
         return self.hypers[0].beta_1
 
     @property
     def beta_2(self) -> float:
-        """Of all columns."""
+        """The same for all columns."""
         return self.hypers[0].beta_2
 
     @property
     def epsilon(self) -> float:
-        """Of all columns."""
+        """The same for all columns."""
         return self.hypers[0].epsilon
 
     @property
     def count(self) -> int:
-        """C."""
+        """The number of columns, C."""
         return sum(self.dims)
 
     @functools.cached_property
     def learning_rate(self) -> np.ndarray | float:
-        """float64 [C], or a number if it is the same for all."""
+        """Learning rates, float64 [C], or a number if it is the same for all."""
         return self._by_column("learning_rate")
 
     @functools.cached_property
     def l2(self) -> np.ndarray | float:
-        """float64 [C], or a number if it is the same for all."""
+        """L2 strengths, float64 [C], or a number if it is the same for all."""
         return self._by_column("l2")
 
     @functools.cached_property
     def target(self) -> np.ndarray | float:
-        """float64 [C], or a number if it is the same for all."""
+        """Targets of L2, float64 [C], or a number if it is the same for all."""
         return self._by_column("target")
 
     @functools.cached_property

@@ -15,7 +15,7 @@ from pep_tf.tables import Found, Pull, RowVariable
 
 
 class WholeTable:
-    """Keeps a table of which every row is updated at each step: none is ever behind."""
+    """Keeps a table whose rows are all updated at each step: none is ever behind."""
 
     by_row = False
 
@@ -125,7 +125,7 @@ class CoupledAdam(keras.optimizers.Optimizer):
         )
 
     def _keep_tables(self, variables: list[keras.Variable]) -> None:
-        """Takes charge of tables, whose rows whoever had them before leaves up to date."""
+        """Takes charge of tables, whose previous optimizer first brings their rows up to date."""
         for table in {v.row_table: None for v in variables if isinstance(v, RowVariable)}:
             table.hand_over(WholeTable())
 
@@ -156,7 +156,7 @@ class CoupledAdam(keras.optimizers.Optimizer):
         super().apply(gradients, variables)
 
     def _summed(self, gradients: list[Any], variables: list[keras.Variable]) -> list[Any]:
-        """Gradients in which each id comes once: what clips or scales them is to see the sums."""
+        """Gradients with each id once, so that clipping and scaling apply to the sums."""
         return [_dense(gradient) for gradient in gradients]
 
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:

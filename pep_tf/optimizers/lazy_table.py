@@ -72,7 +72,7 @@ def _as_bits(steps: Any) -> tf.Tensor:
 
 
 class LazyTable:
-    """A table whose rows are updated when a batch holds them, and made up for when they are read.
+    """A table whose rows are updated when a batch holds them, and caught up when they are read.
 
     The stored row is that of the step at which a batch last held it (`last`, 0 before the first
     time). `find` brings rows up to date without storing them; `apply_gradient` stores them after the
@@ -139,7 +139,7 @@ class LazyTable:
         return self._found(tf.reshape(ids, [-1]), places, rows)
 
     def read(self, rows: tf.Tensor, distinct: bool = False) -> BatchRows:
-        """What a step on a GPU needs to find these rows, as it is stored."""
+        """The stored rows and state that a step on a GPU starts from."""
         ids, places = (rows, _numbers(rows)) if distinct else distinct_rows(rows)
         most = tf.size(rows, tf.int64)
         ids, count = filled(tf.reshape(ids, [-1]), power_of_two(most) if distinct else most)
@@ -154,7 +154,7 @@ class LazyTable:
         )
 
     def up_to_date(self, read: BatchRows, rows: tf.Tensor, order: Order | None = None) -> Found:
-        """What was read of `rows`, brought up to date; `order` of their places, if it is known."""
+        """The values read for `rows`, brought up to date; `order` of their places, if it is known."""
         p, moments = catch_up(read.p, read.moments, read.last, read.now, self.columns)
         values = tuple(tf.split(p, self.columns.dims, axis=1))
         state = Pending(read.ids, read.count, p, moments)
@@ -254,7 +254,7 @@ class LazyTable:
             return tf.concat(gradients, axis=1)
 
     def _owned(self) -> Any:
-        """What is done within fails where another optimizer has the table by now."""
+        """A context in which operations fail if another optimizer has taken the table."""
         message = f"{self.table.variables[0].path} is trained by another optimizer: compile again."
         check = tf.debugging.Assert(tf.logical_not(self._released), [message])
         return tf.control_dependencies([check])
@@ -265,7 +265,7 @@ class LazyTable:
         return stepped
 
     def write(self, read: BatchRows, p: tf.Tensor, moments: tf.Tensor) -> None:
-        """Stores the rows that were read for a step as they are after it, and nothing if that fails."""
+        """Stores the rows of a step after it, or nothing if the step fails."""
         with self._owned(), tf.control_dependencies([p]):
             self._write(read.ids, read.count, p, moments, read.now + 1)
 

@@ -101,7 +101,7 @@ class RowwiseAdam(CoupledAdam):
 
     @property
     def learning_rate(self) -> Any:
-        """The learning rate, which stays what it was at the start."""
+        """The learning rate, which cannot change."""
         return self._get_current_learning_rate()
 
     @learning_rate.setter
@@ -159,7 +159,7 @@ class RowwiseAdam(CoupledAdam):
         return Hyper(rate, l2, self.beta_1, self.beta_2, self.epsilon, target)
 
     def _summed(self, gradients: list[Any], variables: list[keras.Variable]) -> list[Any]:
-        """Of lazy tables the sums for distinct rows, as many as there are; else as before."""
+        """For lazy tables the sums by distinct row, unpadded; other gradients unchanged."""
         place, gradients = {id(v): i for i, v in enumerate(variables)}, list(gradients)
         self._found: dict[int, Pending] = {}  # until `_backend_update_step` comes for them
         for lazy in self._lazy:

@@ -29,7 +29,7 @@ class Order(NamedTuple):
 
     @classmethod
     def of(cls, places: tf.Tensor, count: tf.Tensor, size: tf.Tensor) -> "Order":
-        """Of places int64 in [0, count), each of which comes at least once, among `size`."""
+        """The order of `places`, int64 in [0, count), each at least once, in an array of `size`."""
         places = tf.reshape(places, [-1])
         at = tf.cast(tf.argsort(places, stable=True), tf.int64)
         sorted_places = tf.gather(places, at)
@@ -38,12 +38,12 @@ class Order(NamedTuple):
 
 
 def wide(rows: tf.Tensor) -> tf.Tensor:
-    """Numbers of rows as int64 for a GPU: what is int32 TensorFlow would work on on the host."""
+    """Row numbers as int64 on a GPU, since TensorFlow has int32 operations on the host only."""
     return tf.cast(rows, tf.int64) if on_gpu() else rows
 
 
 def distinct(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The distinct ones of `rows` in the order in which they come, and the place of each among them.
+    """The distinct rows in order of first appearance, and for each of `rows` its place among them.
 
     Returns:
         Integers [U] and the shape of `rows`.
@@ -115,7 +115,7 @@ def summed(values: tf.Tensor, places: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
 
 
 def summed_in_order(values: tf.Tensor, order: Order) -> tf.Tensor:
-    """The same within XLA: each row takes up those before it of the same place, twice as many each time.
+    """The same within XLA, by a segmented scan: each pass adds twice as many earlier rows of a place.
 
     Args:
         values: float32 [n, d].
@@ -141,10 +141,10 @@ def summed_in_order(values: tf.Tensor, order: Order) -> tf.Tensor:
 
 
 def _ones(places: tf.Tensor, parts: int) -> tf.Tensor:
-    """Where the matrix has its ones, int32 [n * parts, 2]: part k of row i at `places[i]`.
+    """Positions of the ones of the matrix, int32 [n * parts, 2]: part k of row i at `places[i]`.
 
-    Column and row are computed as the halves of one number: half the passes, and none to put them
-    side by side.
+    Each pair of column and row is computed as one int64: half as many passes over memory as two int32
+    arrays, and no pass to interleave them.
     """
     column = tf.constant(1 << 32, tf.int64)
     pairs = tf.cast(places, tf.int64) + column * tf.range(tf.size(places, tf.int64))
@@ -154,7 +154,7 @@ def _ones(places: tf.Tensor, parts: int) -> tf.Tensor:
 
 
 def _width(dim: int) -> int:
-    """Columns of the equal parts of a row: as many as a narrow product takes."""
+    """Columns of the equal parts that a row is split into, so that each product is narrow."""
     if dim < _NARROW:
         return dim
     widest = max(w for w in range(1, _NARROW) if dim % w == 0)

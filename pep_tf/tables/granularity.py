@@ -62,7 +62,7 @@ class Granularity:
         }[self.name]
 
     def groups(self, rows: tf.Tensor, field_sizes: Sequence[int] | None) -> tf.Tensor | None:
-        """The row of s that each of these rows of the table has, of their shape; None where s is broadcast."""
+        """For each of these table rows its row of s, in the same shape; None if s is broadcast."""
         if not self.by_field or field_sizes is None:
             return None
         ends = tf.constant(np.cumsum(field_sizes)[:-1], rows.dtype)

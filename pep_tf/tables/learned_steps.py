@@ -85,13 +85,13 @@ class LearnedSteps:
         return steps + tf.stop_gradient(stored - steps)
 
     def rounded(self, values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        """What is stored of the numbers [..., d] of these rows of the table [...]; see the class."""
+        """The numbers [..., d] of these table rows [...], rounded as they are stored; see the class."""
         groups = self._groups(rows)
         scale = tf.math.rsqrt(self.most * tf.convert_to_tensor(self.counts))
         return rounded(values, self.values(), scale, groups, self.most)
 
     def codes(self, block: np.ndarray, first_row: int) -> np.ndarray:
-        """The whole numbers that are stored of a block of rows [n, d], float32."""
+        """The whole numbers stored for a block of rows [n, d], float32."""
         rows = tf.range(first_row, first_row + len(block))
         steps = _of_rows(self.values(), self._groups(rows))
         return np.clip(np.rint(block / steps.numpy()), -self.most, self.most) + np.float32(0)

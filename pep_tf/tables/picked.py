@@ -1,4 +1,4 @@
-"""Entries of a table that is updated whole, within a step that XLA compiles: gathers there and back."""
+"""Entries of a wholly updated table, within a step that XLA compiles: gathers in both directions."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,11 +21,11 @@ class Picked(NamedTuple):
 
     @classmethod
     def of(cls, rows: tf.Tensor, places: tf.Tensor, size: tf.Tensor, num_rows: int) -> "Picked":
-        """Of distinct rows and their distinct places, int64 [m] each, among `size` places."""
+        """For distinct rows at distinct places, int64 [m] each, among `size` places."""
         return cls(_inverse(places, rows, size), _inverse(rows, places, num_rows))
 
     def of_table(self, table: tf.Tensor) -> tf.Tensor:
-        """What comes to each place, float32 [n, width], of a table [N, width]; differentiable."""
+        """The row of a table [N, width] at each place, float32 [n, width]; differentiable."""
 
         @tf.custom_gradient
         def picked(table: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:

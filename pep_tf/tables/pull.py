@@ -51,7 +51,7 @@ class Pull:
         return self._constants["learning_rate"]
 
     def change(self, **constants: float | None) -> None:
-        """Sets constants by name, which must be before the first step with them.
+        """Sets constants by name; only before the first step that uses them.
 
         Raises:
             ValueError: an optimizer was built with others.
@@ -65,7 +65,7 @@ class Pull:
         self._constants |= changed
 
     def fix(self) -> None:
-        """Holds the constants from here on: an optimizer has compiled them."""
+        """Fixes the constants from now on: an optimizer has compiled them."""
         self._fixed = True
 
     def switch(self, on: bool) -> None:
@@ -83,7 +83,7 @@ class Pull:
         return self._on * (strength * share) * (thresholds - self.target)
 
     def taken_from(self, gradient: tf.Tensor, thresholds: Any) -> tf.Tensor:
-        """A gradient, computed outside of a graph, without the pull if that is in it."""
+        """An eagerly computed gradient without the pull, if it contains it."""
         return gradient - self.of(thresholds) if self._in_a_gradient else gradient
 
     def on(self, thresholds: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Weights that share their rows: looked up together, and kept up to date by whoever trains them."""
+"""Weights that share their rows: looked up together, and kept up to date by their optimizer."""
 
 import contextlib
 import gc
@@ -68,15 +68,15 @@ class Keeper(Protocol):
         ...
 
     def changed(self) -> None:
-        """Hears that stored rows were replaced by those of another time."""
+        """Is called when stored rows were replaced by those of another step."""
         ...
 
     def loaded(self) -> None:
-        """Hears that all of its state and the stored rows have been replaced."""
+        """Is called when all of its state and the stored rows were replaced."""
         ...
 
     def release(self) -> None:
-        """Leaves every row up to date to whoever comes next."""
+        """Brings every row up to date for the next optimizer."""
         ...
 
 
@@ -107,7 +107,7 @@ class RowTable:
         return tables[0].like([variable for table in tables for variable in table.variables])
 
     def like(self, variables: Sequence[RowVariable]) -> "RowTable":
-        """A table of these variables, kept as this one's are."""
+        """A table of these variables, of the same kind as this one."""
         return RowTable(variables, self.single)
 
     @property
@@ -140,19 +140,19 @@ class RowTable:
         return self.own_lookup(rows, distinct)
 
     def numbers(self, rows: tf.Tensor) -> tf.Tensor:
-        """The numbers by which rows of this process are asked for."""
+        """The numbers in the whole table of rows of this process."""
         return rows
 
     def own(self, rows: np.ndarray) -> np.ndarray:
-        """Of rows that are asked for by these numbers, those of this process."""
+        """The rows of this process among these numbers."""
         return rows
 
     def part_of(self, whole: Any) -> Any:
-        """Of values of all rows those of this process's."""
+        """The values of this process's rows, from those of all rows."""
         return whole
 
     def own_lookup(self, rows: tf.Tensor, distinct: bool = False) -> Found:
-        """The same, of rows of this process."""
+        """The same for rows of this process."""
         if self.held is not None:
             return self.held
         rows = wide(rows)
@@ -185,7 +185,7 @@ class RowTable:
 
     @contextlib.contextmanager
     def holding(self, found: Found) -> Iterator[Found]:
-        """Has lookups give what was found before, whose values are then what gradients are for."""
+        """Makes lookups return what was found before, so that gradients are taken of those values."""
         self.held = found
         try:
             yield found
@@ -193,7 +193,7 @@ class RowTable:
             self.held = None
 
     def _scoped(self, rows: tf.Tensor) -> Found | None:
-        """Rows of values that a Keras scope gives in place of the variables; None without such."""
+        """Rows of the values that a Keras scope has in place of the variables; None outside of one."""
         values = [variable.scoped() for variable in self.variables]
         if all(value is None for value in values):
             return None
@@ -205,7 +205,7 @@ class RowTable:
         return Found(rows, tuple(tf.gather(v.raw, rows) for v in self.variables), rows)
 
     def read(self, rows: tf.Tensor) -> Found:
-        """Just these rows [n], up to date; reading them changes nothing."""
+        """These rows [n], up to date; reading them changes nothing."""
         if self.keeper is not None and self.keeper.by_row:
             found = self.keeper.find(rows, True)
             values = tuple(tf.gather(value, found.places) for value in found.values)
@@ -213,7 +213,7 @@ class RowTable:
         return self._stored(rows)
 
     def hand_over(self, keeper: Keeper | None) -> None:
-        """Has another optimizer keep the rows, which the one before leaves up to date."""
+        """Gives the rows to another optimizer, after the previous one has brought them up to date."""
         if self.keeper is not None:
             self.keeper.release()
         self.keeper = keeper
@@ -231,7 +231,7 @@ class RowTable:
             yield start, tf.range(start, min(start + size, self.num_rows))
 
     def current(self) -> list[np.ndarray]:
-        """All rows of each variable, up to date, in one walk; what is stored stays as it is."""
+        """All rows of each variable, up to date, in one walk; the stored rows do not change."""
         if self.keeper is not None and self.keeper.behind():
             return [value.numpy() for value in self.keeper.current(self.variables)]
         return [variable.raw.numpy() for variable in self.variables]

@@ -18,7 +18,7 @@ _KEY_OF_A_KERAS_OPTIMIZER = "_var_key"
 
 
 class Cut(NamedTuple):
-    """What thresholds do: entries of `table` within the values of `gate` are zero."""
+    """Marks thresholds: entries of `table` below the gate's values are zero."""
 
     table: "RowVariable"
     gate: Callable[[tf.Tensor], tf.Tensor]
@@ -94,7 +94,7 @@ class RowVariable(keras.Variable):
         return self.current() if tf.executing_eagerly() else self.row_table.whole(self)
 
     def current(self) -> tf.Tensor:
-        """All rows up to date, [N, d]; what is stored stays as it is."""
+        """All rows up to date, [N, d]; the stored rows do not change."""
         keeper = self._keeper
         if keeper and keeper.behind():
             return keeper.current([self])[0]
@@ -112,7 +112,7 @@ class RowVariable(keras.Variable):
         super()._direct_assign(value)
 
     def assign_raw(self, value: Any) -> None:
-        """Sets the stored rows to those of another time, which the optimizer's state goes with."""
+        """Sets the stored rows to those of another step, to be followed by the optimizer's state."""
         self._value.assign(value)
         if keeper := self._keeper:
             keeper.changed()
@@ -135,7 +135,7 @@ class RowVariable(keras.Variable):
         return self._flushed(super()._copy_trackable_to_cpu, *args)
 
     def _flushed(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """A call of Keras's that takes `value` for a `tf.Variable`, which it is with no row behind."""
+        """Calls Keras with `value` as a `tf.Variable` whose rows are all up to date."""
         if keeper := self._keeper:
             # TensorFlow is within a graph of its own here, which a thread of its own is not.
             thread = threading.Thread(target=keeper.flush)

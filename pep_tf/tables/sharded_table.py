@@ -1,4 +1,4 @@
-"""A table of which each of several workers has a part: row i is on worker i mod W."""
+"""A table sharded over W workers: row i is on worker i mod W."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ _NOBODY = -1  # where a part is filled up
 
 
 class Route:
-    """How rows that a batch asks for come from the workers that have them, and gradients go back.
+    """The exchange of rows: from the workers that have them to those that ask, gradients back.
 
     Each worker asks each other one for distinct rows. What is asked of different workers is filled up
     to one size, which is as large as the largest part needs.
@@ -106,17 +106,17 @@ class ShardedTable(RowTable):
 
 
 def rows_of(group: Group, total_rows: int) -> int:
-    """How many rows of so many a worker has."""
+    """The number of rows of a table that a worker has."""
     return len(range(group.rank, total_rows, group.size))
 
 
 def is_sharded(variable: object) -> bool:
-    """Whether each worker holds a part of a variable: of a table, or of an optimizer's state of it."""
+    """Whether a variable is sharded: a table's, or an optimizer's state of it."""
     return isinstance(getattr(variable, "_row_table", None), ShardedTable)
 
 
 def whole_shape(value: Any) -> list[int]:
-    """The shape of a variable or array, of all workers' rows where each has a part."""
+    """The shape of a variable or array, with the rows of all workers if it is sharded."""
     shape = list(value.shape)
     return [value._row_table.total_rows, *shape[1:]] if is_sharded(value) else shape
 

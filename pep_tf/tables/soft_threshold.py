@@ -32,7 +32,7 @@ def soft_threshold(
 def threshold_gradient(
     table: tf.Tensor, thresholds: tf.Tensor, gate: Gate, of_table: tf.Tensor
 ) -> tf.Tensor:
-    """The gradient of s that goes with a gradient of V, where both have come through `soft_threshold`.
+    """The gradient of s that belongs to a gradient of V, both through `soft_threshold`.
 
     Args:
         table: V, float32 [..., d].

@@ -118,7 +118,7 @@ class Backup(keras.callbacks.Callback):
 
     @property
     def _folder(self) -> pathlib.Path:
-        """Of a pruning that was given no folder."""
+        """The state of a pruning that was given no folder."""
         return self.path.parent / "pruning"
 
     def _variables(self) -> dict[str, keras.Variable]:
@@ -131,7 +131,7 @@ class Backup(keras.callbacks.Callback):
         return {f"{_METRIC}{i}": v for i, v in enumerate(self.model.metrics_variables)}
 
     def _call(self) -> dict[str, Any]:
-        """What must be the same where an epoch is taken up in the middle."""
+        """What must be unchanged to resume in the middle of an epoch."""
         steps = (self.params or {}).get("steps")
         return {"steps": steps, "steps_per_execution": self.model.steps_per_execution}
 
@@ -187,7 +187,7 @@ class Backup(keras.callbacks.Callback):
             )
 
     def _passed_over(self, train: Any, batches: Any) -> dict[str, Any]:
-        """Takes the batches of a step, as `model.train_function`, without training on them."""
+        """Consumes the batches of a step, like `model.train_function`, without training on them."""
         self.model.train_function = train
         for _ in range(self.model.steps_per_execution):
             batch = next(batches)

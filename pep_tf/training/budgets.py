@@ -22,7 +22,7 @@ class ByteBudget(NamedTuple):
 
 
 class Storage(Protocol):
-    """What knows how many bytes tables take; see `StoredSize`."""
+    """Counts the bytes of tables; see `StoredSize`."""
 
     def budget(self, size: Number, given: Any) -> ByteBudget: ...
 
@@ -55,7 +55,7 @@ def resolve_budgets(budgets: Sequence[Budget], entries: int) -> list[int]:
 def resolve_table_budgets(
     budgets: Any, entries: Mapping[str, int], storage: Storage | None = None
 ) -> list[int | dict[str, int] | ByteBudget]:
-    """Turns budgets of one or more tables into counts of entries, those that keep most first.
+    """Turns budgets of one or more tables into counts of entries, largest first.
 
     Args:
         budgets: what `resolve_budgets` takes, of the entries of all tables together; or
@@ -98,7 +98,7 @@ def resolve_table_budgets(
 
 
 def total(budget: int | dict[str, int] | ByteBudget) -> int:
-    """Entries that a budget keeps of all tables together, of bytes about as many."""
+    """Entries that a budget keeps in all tables together; an estimate for a budget in bytes."""
     if isinstance(budget, ByteBudget):
         return budget.entries
     return budget if isinstance(budget, int) else sum(budget.values())
@@ -117,7 +117,7 @@ def check_budgets(budgets: Sequence[Budget]) -> None:
 
 
 class _AnyStorage:
-    """Tables of which nothing is known: only what no table can be cut to is refused."""
+    """Tables of unknown size: refuses only what no table can be cut to."""
 
     def budget(self, size: Number, given: Any) -> ByteBudget:
         if size.value <= 0 or (size.form == "percent" and size.value > 1):

@@ -1,4 +1,4 @@
-"""Models that are made by a function, with what it is to use in place of keras.layers.Embedding."""
+"""Models made by a function that uses another layer in place of keras.layers.Embedding."""
 
 import weakref
 from collections.abc import Callable
@@ -55,5 +55,5 @@ def build_with(
 
 
 def build_fn_of(model: keras.Model) -> BuildFn | None:
-    """The function that made a model by `build_with`; None for another model."""
+    """The function by which `build_with` made a model; None for other models."""
     return _MADE_BY.get(model)

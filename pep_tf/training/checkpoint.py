@@ -57,7 +57,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: pathlib.Path, sharded: Collection[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and facts of a checkpoint; of `sharded` arrays the rows of this worker.
+    """Arrays and facts of a checkpoint; `sharded` arrays have the rows of this worker only.
 
     Raises:
         RunError: a file that is missing or damaged.

@@ -1,4 +1,4 @@
-"""The exact cut: masks that keep just as many entries of some tables as a budget allows."""
+"""The exact cut: masks that keep exactly the budget's number of entries of some tables."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class Part(NamedTuple):
     every: int
 
     def counts(self, name: str) -> bool:
-        """Whether it is this process that counts the entries of a table."""
+        """Whether this process is the one that counts the entries of a table."""
         return name in self.sharded or self.first == 0
 
     def number(self, name: str, row: int) -> int:
@@ -91,7 +91,7 @@ def cut_masks(
 def _masks_of_part(
     scores: Tables, key: int, ties: int, rows: int, among: Part
 ) -> dict[str, np.ndarray]:
-    """The masks of these rows; of equal scores those with the lowest number among all processes."""
+    """The masks of these rows; ties go to the lowest row number among all processes."""
     width, column = sum(score.shape[1] for score in scores.values()), 0
     masks: dict[str, np.ndarray] = {}
     equal: dict[str, np.ndarray] = {}
@@ -138,7 +138,7 @@ def _place_at(
 
 
 def _side_by_side(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """The same rows of several tables as one; 0, which is below every key, where one has ended."""
+    """The same rows of several tables side by side; 0, below every key, past the end of a table."""
     parts = list(blocks)
     rows = max(map(len, parts))
     if all(len(part) == rows for part in parts):
@@ -147,7 +147,7 @@ def _side_by_side(blocks: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _ordered(score: np.ndarray) -> np.ndarray:
-    """uint32 keys in the order of the float32 values (-0.0 just as 0.0)."""
+    """uint32 keys that sort as the float32 values do (-0.0 equals 0.0)."""
     raw = (np.asarray(score, np.float32) + np.float32(0)).view(np.uint32)
     negative = raw >> 31 == 1
     return np.where(negative, ~raw, raw | np.uint32(1 << 31))

@@ -88,7 +88,7 @@ def cut_tickets(
 
 
 def _entries(kept: KeptTable, layer: PEPEmbedding, values: np.ndarray) -> np.ndarray:
-    """The entries that are kept, in order, [nnz]; of a sharded table those of all workers."""
+    """The entries that are kept, in order, [nnz]; from all workers if the table is sharded."""
     table = layer.table.row_table
     if not isinstance(table, ShardedTable):
         return kept.entries(values)
@@ -111,7 +111,7 @@ def config_of(layer: keras.layers.Layer) -> dict[str, Any]:
 
 
 def check_tickets(model: keras.Model, tables: Mapping[str, PEPEmbedding]) -> None:
-    """Makes the model of a ticket that keeps nothing, so that what cannot be is known early.
+    """Makes the model of an empty ticket, so that a model that cannot be made is refused early.
 
     Raises:
         ModelError: a model that cannot be made anew.

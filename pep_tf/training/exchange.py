@@ -63,7 +63,7 @@ def _rows_of_table(
     variables: Sequence[RowVariable],
     gradients: Sequence[tf.IndexedSlices],
 ) -> list[tf.IndexedSlices]:
-    """Of variables that were looked up together: one message, and the rows of all workers found."""
+    """Exchanges the rows of variables that were looked up together, in one message."""
     sent = [i for i, variable in enumerate(variables) if variable.cut is None]
     count = found.state.count
     values = tf.concat([gradients[i].values for i in sent], 1)[:count]
@@ -90,7 +90,7 @@ def _rows_of_table(
 
 
 def _rows(group: Group, gradient: tf.IndexedSlices) -> tf.IndexedSlices:
-    """Of a variable that is updated whole: the sums of this worker's distinct rows, of all workers."""
+    """Sums the gradients of a variable that is updated whole, by its distinct rows, over all workers."""
     width = gradient.values.shape[-1]
     ids, places = distinct(tf.reshape(gradient.indices, [-1]))
     sums = summed(tf.reshape(gradient.values, [-1, width]), places, tf.size(ids))

@@ -1,4 +1,4 @@
-"""Models that are built by the first batch of `fit`: built a moment earlier, from what it will be like."""
+"""Models that the first batch of `fit` would build: built before it, from its shapes and types."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from pep_tf.errors import ModelError
 
 
 def before_first_step(model: keras.Model, act: Callable[[], None]) -> None:
-    """Has something done when a model is built, and before it is trained on its first batch.
+    """Calls a function once a model is built, before it is trained on its first batch.
 
     Args:
         model: in `fit`, with layers that are not built.
@@ -33,7 +33,7 @@ def before_first_step(model: keras.Model, act: Callable[[], None]) -> None:
 
 
 def is_built(model: keras.Model) -> bool:
-    """Whether all layers of a model are built that can have weights."""
+    """Whether every layer that can have weights is built."""
     return not _unbuilt(model)
 
 

@@ -18,7 +18,7 @@ from pep_tf.training.threshold_plan import mean_rate
 
 
 class Forecast:
-    """Says, once, which budgets the thresholds will not reach by themselves.
+    """Warns, once, about budgets that the thresholds will not reach by themselves.
 
     Args:
         tables: by key.
@@ -108,7 +108,7 @@ class Forecast:
             return steps
 
     def _entries_left(self, seen: Mapping[str, Seen], rise: Mapping[str, float]) -> dict[str, int]:
-        """Non-zeros of each table if its thresholds rise by so much and its weights stay."""
+        """Non-zeros of each table if its thresholds rise by `rise` and its weights stay."""
         left = {}
         for name, layer in self._tables.items():
             table, thresholds = seen[name].table, seen[name].thresholds
@@ -121,7 +121,7 @@ class Forecast:
 def passed_by_far(
     budgets: Sequence[Budget], nnz: Mapping[str, int], step: int, advice: str
 ) -> str | None:
-    """What is to be said where a ticket is cut with many more entries than thresholds have left.
+    """The warning for a ticket that is cut with many more entries than thresholds have left.
 
     Args:
         budgets: those that are reached.

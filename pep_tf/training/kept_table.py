@@ -60,13 +60,13 @@ class KeptTable:
         return ticket_layer(self.config, self.bits, self.dim)
 
     def random_entries(self) -> np.ndarray:
-        """What a new table would hold where this one's entries are kept, float32 [nnz]."""
+        """Newly initialised values at the kept entries, float32 [nnz]."""
         initializer = keras.initializers.get(self.config["embeddings_initializer"])
         return initializer((len(self.bits), self.dim)).numpy()[self.mask()]
 
     @staticmethod
     def load(layer: TicketEmbedding, like: TicketEmbedding, entries: np.ndarray) -> None:
-        """Gives a new layer these entries, and the places of another one made by `layer`."""
+        """Gives a new layer these entries, at the places of a layer made by `layer`."""
         for own, other in zip(layer.non_trainable_weights, like.non_trainable_weights, strict=True):
             own.assign(other)
         (values,) = layer.trainable_weights

@@ -11,7 +11,7 @@ import numpy as np
 
 
 def own_weights(layer: keras.layers.Layer) -> dict[str, Any]:
-    """`{name: variable or array}` of a layer without those below it, as the layer saves them."""
+    """`{name: variable or array}` of a layer without its sublayers, as the layer saves them."""
     store: dict[str, Any] = {}
     layer.save_own_variables(store)
     named: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def own_files(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
 
 
 def load_own_files(layer: keras.layers.Layer, files: Mapping[str, np.ndarray]) -> None:
-    """Gives a layer what `own_files` found in another one."""
+    """Loads into a layer the files that `own_files` read from another."""
     if not files:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +92,7 @@ def walk(
 
 
 def _steady_names(layers: list[keras.layers.Layer]) -> list[str]:
-    """Names of layers, those that Keras has numbered counted from the first of them."""
+    """Names of layers; numbers that Keras appended are counted from the first of each name."""
     numbered: dict[str, list[bool]] = {}
     kinds = [_snake(type(layer).__name__) for layer in layers]
     for layer, kind in zip(layers, kinds, strict=True):

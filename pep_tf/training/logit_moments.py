@@ -1,4 +1,4 @@
-"""How strongly a model's logit answers to the numbers that its tables give it."""
+"""How strongly a model's logit depends on the numbers of its tables."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The training loop: steps over shuffled epochs, which can be left and taken up at any step."""
+"""The training loop: steps over shuffled epochs, which can stop and resume at any step."""
 
 import math
 import pathlib
@@ -131,7 +131,7 @@ class Loop:
         return self._batches
 
     def _go_on_without_xla(self, error: Exception) -> None:
-        """Has all that comes done op by op, if it is XLA that could not compile the steps."""
+        """Runs all later steps op by op, if XLA could not compile them."""
         if not (on_gpu() and uses_xla() and _SAYS_XLA.search(str(error))):
             raise error
         warnings.warn(
@@ -218,7 +218,7 @@ class Loop:
         return stored_variables(self.model, self.optimizer)
 
     def _sharded(self) -> set[str]:
-        """Names in a checkpoint of what each worker has a part of."""
+        """Names of the checkpoint's arrays that are sharded."""
         if distributed.current() is None:
             return set()
         extra = {f"extra/{name}": v for name, v in named_weights(self.model).items()}
@@ -226,7 +226,7 @@ class Loop:
 
 
 def _refuse_float16(model: keras.Model) -> None:
-    """Refuses what would need a scaled loss: small gradients are 0 in float16, without a word."""
+    """Refuses float16, which would need a scaled loss: small gradients silently become 0 in it."""
     layers = [x for x in model._flatten_layers() if x.weights and x.compute_dtype == "float16"]
     if layers:
         raise RunError(

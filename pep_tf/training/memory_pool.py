@@ -14,7 +14,7 @@ _LEAST = 1 << 16  # TensorFlow's own limit: 64 GiB, whatever the machine has
 
 
 def use_memory_pool() -> None:
-    """Has TensorFlow keep freed memory of the CPU; call it before the first tensor of the process.
+    """Makes TensorFlow keep freed CPU memory; call it before the first tensor of the process.
 
     A step allocates tens of megabytes and frees them again. By default they come from the C library,
     which gives much of it back to the system; the same pages are then cleared and mapped anew at
@@ -30,7 +30,7 @@ def use_memory_pool() -> None:
 
 
 def machine_memory() -> int:
-    """Bytes of memory that the machine has, or the container where one sets a limit."""
+    """Bytes of memory of the machine, or the limit of its container."""
     if not hasattr(os, "sysconf"):  # Windows: nothing is refused for want of memory
         return sys.maxsize
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

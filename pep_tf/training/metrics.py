@@ -82,7 +82,7 @@ class Evaluator:
         self._logits = tf.function(self._own_logits, reduce_retracing=True, autograph=False)
 
     def _own_logits(self, ids: tf.Tensor) -> tf.Tensor:
-        """Logits of a batch, of this worker's share of it where there are several."""
+        """Logits of a batch, or of this worker's share of it."""
         if self._group is not None:
             ids = Share.of(self._group, tf.shape(ids)[0]).cut(ids)
         return self._model(ids, training=False)[:, 0]
@@ -100,7 +100,7 @@ class Evaluator:
 
 
 def _of_all(group: Group, own: list[np.ndarray], rows: list[int]) -> list[np.ndarray]:
-    """The logits of all workers in the order of the rows: of each batch one share after the other."""
+    """The logits of all workers in the order of the rows: each batch's shares one after the other."""
     parts = group.gather_arrays(np.concatenate(own))
     found, starts = [], [0] * group.size
     for count in rows:

@@ -1,4 +1,4 @@
-"""The configuration of a model, taken from it, changed, and made into a model again."""
+"""The configuration of a model: read, changed, and made into a model again."""
 
 import builtins
 import copy
@@ -51,7 +51,7 @@ def serialized(model: keras.Model) -> Node:
 def replaced(
     config: Node, places: Mapping[str, list[str]], replace: Callable[[str, Node], Node]
 ) -> Node:
-    """The configuration with other nodes at these places.
+    """The configuration with the nodes at these places replaced.
 
     Raises:
         ModelError: a place that the configuration does not have.

@@ -52,7 +52,7 @@ class Nonzeros:
         self._look: Any = None
 
     def __call__(self) -> Seen:
-        """One look at the table as it stands."""
+        """Reads the table and counts."""
         if self._look is None:  # called itself, it warns of many tables
             self._look = tf.function(self._looked_at, autograph=False).get_concrete_function()
         count, table, thresholds = self._look()

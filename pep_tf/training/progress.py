@@ -42,7 +42,7 @@ class Silent:
 
 
 class Printed(Silent):
-    """Prints what a person should read, below the line that Keras is at."""
+    """Prints notes on lines of their own, below Keras's progress bar."""
 
     def note(self, message: str) -> None:
         print(f"\n{message}", flush=True)

@@ -1,4 +1,4 @@
-"""What holds for models of which each worker has one."""
+"""Checks of models that every worker has a copy of."""
 
 import hashlib
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def check_replicas(group: Group, variables: Mapping[str, keras.Variable], stage:
 
 
 def refuse_what_cannot_be_shared(model: keras.Model, rows: int, group: Group) -> None:
-    """Refuses what would train otherwise than on one worker, and nobody would notice.
+    """Refuses layers that would silently train differently than on one worker.
 
     Args:
         model: that is to be trained.

@@ -1,4 +1,4 @@
-"""A model whose tables are looked up as they will be stored, and its training."""
+"""Training of a model whose tables are looked up as they will be stored."""
 
 import dataclasses
 import pathlib
@@ -65,7 +65,7 @@ def fit_as_stored(
 
 
 def rounded_checkpoint(checkpoint: pathlib.Path, part: str) -> pathlib.Path:
-    """Where a part keeps its own checkpoint: by the epochs before it, since more may be asked for."""
+    """A part's checkpoint; its name holds the epochs before it, since a later call may ask for more."""
     return checkpoint.with_name(f"{checkpoint.stem}.rounded{part}{checkpoint.suffix}")
 
 

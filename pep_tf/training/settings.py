@@ -101,11 +101,11 @@ class Settings:
         return optimizer
 
     def is_cut_short(self, best_epoch: int, epochs: int) -> bool:
-        """Whether a training ended with its `epochs` before its `patience` was at an end."""
+        """Whether a training used up its `epochs` before its `patience`."""
         return epochs >= self.epochs and epochs - best_epoch < self.patience
 
     def get_config(self) -> dict[str, Any]:
-        """The settings as JSON-ready values, those that depend on the device as they are on this one."""
+        """The settings as JSON-ready values; those that depend on the device have this device's values."""
         own = dataclasses.asdict(self)
         if self.updates == "rowwise" and self.dense_below is None:
             own["dense_below"] = dense_below()
@@ -125,7 +125,7 @@ class Settings:
 
 
 def refuse_idle(given: Collection[str], idle: Collection[str], what: str) -> None:
-    """Refuses settings, by name, that have no effect on something.
+    """Refuses, by name, settings that have no effect here.
 
     Args:
         given: names of the settings that were given for it.

@@ -1,4 +1,4 @@
-"""Layers that a model uses in several places, marked so that Keras makes each of them once."""
+"""Layers that a model uses in several places, marked so that Keras makes each one once."""
 
 from collections.abc import Iterator
 from typing import Any

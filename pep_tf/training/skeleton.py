@@ -1,4 +1,4 @@
-"""What a model is made of, layer by layer, so that another one can be matched with it."""
+"""The structure of a model, layer by layer, to match another model with it."""
 
 import dataclasses
 import json
@@ -163,7 +163,7 @@ def _shapes(config: Any) -> Any:
 
 
 def _compare(own: Skeleton, layer: keras.layers.Layer, where: str, differences: list[str]) -> None:
-    """Notes what the layer's own weights have otherwise."""
+    """Notes where the layer's own weights differ."""
     shapes = {name: whole_shape(value) for name, value in own_weights(layer).items()}
     if list(shapes.values()) != list(own.weights.values()):
         differences.append(f"{where} has weights {own.weights}, {layer.name!r} has {shapes}")

@@ -1,4 +1,4 @@
-"""Arrays and facts in one file, written whole or not at all: tickets and checkpoints are kept so."""
+"""Arrays and facts in one file, written whole or not at all: for tickets and checkpoints."""
 
 import contextlib
 import json
@@ -54,7 +54,7 @@ def _check_sums(arrays: Mapping[str, np.ndarray], told: Mapping[str, str]) -> No
 
 
 def save_text(path: pathlib.Path, text: str) -> None:
-    """Writes a text file whole or not at all; who writes, and errors, are as of `save_state`."""
+    """Writes a text file whole or not at all; see `save_state` for who writes, and for errors."""
     if not is_leader():
         return
     with replacing(path) as neighbour:
@@ -99,7 +99,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def remove_unfinished(path: pathlib.Path) -> None:
-    """Removes what processes that were killed while they wrote a file have left beside it."""
+    """Removes temporary files that killed processes left beside a file."""
     for neighbour in path.parent.glob(_NEIGHBOUR.format(path.name, "*")):
         neighbour.unlink(missing_ok=True)
 

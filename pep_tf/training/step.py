@@ -81,7 +81,7 @@ def _step(model: keras.Model, optimizer: CoupledAdam, batch: Batch) -> tf.Tensor
 def _shared_step(
     group: Group, model: keras.Model, optimizer: CoupledAdam, batch: Batch
 ) -> tf.Tensor:
-    """The step of a batch of which each worker takes its share; all end with the same numbers."""
+    """The step of a batch shared by workers; all end with the same numbers."""
     ids, labels, weights = batch
     rows, variables = tf.shape(ids)[0], model.trainable_variables
     count = tf.cast(rows, tf.float32) if weights is None else tf.reduce_sum(weights)
@@ -116,7 +116,7 @@ def _losses(model: keras.Model, batch: Batch) -> tf.Tensor:
 
 
 class _Tables(NamedTuple):
-    """The tables that a step looks up and changes, all with the ids of its batch.
+    """The tables that a step looks up and changes with the ids of its batch.
 
     Attributes:
         by_row: those of which only the rows of the batch are updated.
@@ -128,7 +128,7 @@ class _Tables(NamedTuple):
 
     @classmethod
     def of(cls, model: keras.Model, optimizer: CoupledAdam) -> "_Tables | None":
-        """None where rows may be looked up that are not those of the ids, or off the GPU."""
+        """None if other rows than those of the ids may be looked up, or without a GPU."""
         if not isinstance(model, CTRModel):
             return None
         pickers: dict[RowTable, Callable[[tf.Tensor, tf.Tensor], Picked]] = {}

@@ -12,7 +12,7 @@ from pep_tf.tables import RowVariable
 def stored_variables(
     model: keras.Model, optimizer: Any, others: Sequence[keras.Variable] = ()
 ) -> dict[str, keras.Variable]:
-    """Those of a model, of its optimizer and others, by names for a file of arrays."""
+    """Variables of a model, its optimizer and others, by name for a file of arrays."""
     # `model.variables` holds the state of each dropout's seed generator, `model.weights` not.
     named = [(v.name, v) for v in model.variables]
     # Names in the optimizer contain the model's, which Keras numbers through a session.
@@ -21,7 +21,7 @@ def stored_variables(
 
 
 def stored_values(variables: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
-    """Their values; rows that are updated lazily stay behind as they are."""
+    """Their values; rows that are updated lazily are not brought up to date."""
     return {name: v._value.numpy() for name, v in variables.items()}
 
 
@@ -30,7 +30,7 @@ def fits(
     arrays: Mapping[str, np.ndarray],
     prefix: str = "variable/",
 ) -> bool:
-    """Whether the arrays whose names begin so are values of just these variables."""
+    """Whether the arrays with this prefix are values of exactly these variables."""
     # A scalar is stored with shape [1].
     own = {name: tuple(v.shape) or (1,) for name, v in variables.items()}
     return own == {n: array.shape for n, array in arrays.items() if n.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""What the tables of a model take when they are stored, and the largest cut that fits into bytes."""
+"""The bytes of a model's stored tables, and the largest cut that fits into a number of bytes."""
 
 import dataclasses
 import math
@@ -53,12 +53,12 @@ class StoredSize:
     paired: bool = False
 
     def __post_init__(self) -> None:
-        """Raises RunError for an unknown dtype, or one of a table that is not there."""
+        """Raises RunError for an unknown dtype or an unknown table."""
         check_stored_as(self.dtype, self.shapes)
 
     @classmethod
     def of_model(cls, model: keras.Model, cut: Sequence[str], dtype: StoredAs) -> Self:
-        """Of a built model, whose tables go by `keyed`."""
+        """For a built model, whose tables are named as by `keyed`."""
         layers = keyed({path: x for path, x in walk(model) if isinstance(x, TableLayer)})
         paired = isinstance(model, CTRModel)
         if paired:
@@ -87,7 +87,7 @@ class StoredSize:
 
     @property
     def smallest(self) -> int:
-        """Bytes with a single entry left of the tables that are cut."""
+        """Bytes if a single entry is left in the tables that are cut."""
         masks = {key: _no_mask(*self.shapes[key]) for key in self.cut}
         masks[self.cut[0]][0, 0] = 128
         return self.bytes_of(masks)
@@ -97,7 +97,7 @@ class StoredSize:
         return sum(form.nbytes for form in self._forms(masks).values())
 
     def _forms(self, masks: Masks) -> dict[str, StoredTable]:
-        """Each table under masks as it would be stored, its numbers being 1."""
+        """Each table under masks as it would be stored, with all numbers 1."""
         found = {key: Entries.of(_ones(x, masks.get(key))) for key, x in self.shapes.items()}
         if not self.paired or self.rounds:
             return {key: self._form(key, own) for key, own in found.items()}
@@ -108,7 +108,7 @@ class StoredSize:
         return {main: form} if beside is None else {main: form, key: beside}
 
     def _form(self, key: str, entries: Entries) -> StoredTable:
-        """A table by itself."""
+        """A table stored by itself."""
         dtype, sizes = self._dtype(key), self.field_sizes.get(key)
         if dtype in LEARNED:
             steps = np.ones((len(sizes or [0]), entries.dim), np.float32)
@@ -121,7 +121,7 @@ class StoredSize:
         return dtype_of(self.dtype, key)
 
     def without(self, left_out: Collection[str]) -> int:
-        """Bytes of the other tables, whole, each stored by itself."""
+        """Bytes of the other tables, unpruned, each stored by itself."""
         return sum(
             pack(
                 _ones(x, None), dtype=self._dtype(key), field_sizes=self.field_sizes.get(key)
@@ -131,7 +131,7 @@ class StoredSize:
         )
 
     def budget(self, size: Number, given: Any) -> ByteBudget:
-        """A number of bytes, or of shares of `base`, as a budget.
+        """A budget of so many bytes, or of a share of `base`.
 
         Raises:
             NumberError: more bytes than the tables have, or fewer than they can have.
@@ -175,7 +175,7 @@ class StoredSize:
     def cut_within(
         self, cut: Callable[[int], dict[str, np.ndarray]], budget: ByteBudget
     ) -> dict[str, np.ndarray]:
-        """Of the masks that keep more and more entries the last that fit into a budget.
+        """The largest of masks with growing numbers of entries that fit into a budget.
 
         Args:
             cut: a count to the masks that keep so many.
@@ -186,7 +186,7 @@ class StoredSize:
         return self._filled(cut(count))[0]
 
     def _filled(self, masks: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
-        """The masks with the entries that are stored in any case, since rows have few widths; and bytes."""
+        """The masks with all entries that are stored anyway, as rows have few widths; and the bytes."""
         forms, filled = self._forms(masks), dict(masks)
         for key, form in forms.items():
             if key in masks and (widths := form.stored_widths()) is not None:
@@ -197,7 +197,7 @@ class StoredSize:
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """The largest number from 1 to `most` that fits; 1 is taken to do so."""
+    """The largest number from 1 to `most` that fits; 1 is assumed to fit."""
     low, high = 1, most + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -210,7 +210,7 @@ def _no_mask(rows: int, dim: int) -> np.ndarray:
 
 
 def _ones(shape: tuple[int, int], bits: np.ndarray | None) -> Iterator[np.ndarray]:
-    """Row blocks float32 of 1 where a mask keeps an entry and of 0 elsewhere; without one, of 1."""
+    """Row blocks float32: 1 where a mask keeps an entry, else 0; all 1 without a mask."""
     rows, dim = shape
     size = max(1, BLOCK_ENTRIES // dim)
     for start in range(0, rows, size):

@@ -25,7 +25,7 @@ Layers = Mapping[str, keras.layers.Layer]
 
 @dataclasses.dataclass
 class Blueprint:
-    """How a model is made again, with other layers in place of some.
+    """How to make a model again with some layers replaced.
 
     Attributes:
         skeleton: what the model is made of; None where that was not kept.

@@ -38,7 +38,7 @@ class ThresholdPlan:
     strength: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises NumberError for what is no number."""
+        """Raises NumberError for anything but a number."""
         read_fields(self, {})
 
 
@@ -93,7 +93,7 @@ def own_optimizer(model: keras.Model) -> keras.optimizers.Optimizer | None:
 def check_prunable(
     tables: Mapping[str, PEPEmbedding], optimizer: keras.optimizers.Optimizer | None
 ) -> None:
-    """Refuses tables and optimizers of which nothing could be pruned.
+    """Refuses tables that cannot be pruned and optimizers that cannot prune.
 
     Raises:
         ModelError: a table of zeros, through which no gradient passes.
@@ -154,7 +154,7 @@ def typical_weight(layer: PEPEmbedding) -> float:
 
 
 def mean_rate(optimizer: keras.optimizers.Optimizer, first: int, steps: int) -> float:
-    """The learning rate, of a schedule its mean over `steps` from the `first` after those made.
+    """The learning rate; for a schedule its mean over `steps`, from the `first` after those done.
 
     Raises:
         RunError: an optimizer without a learning rate.

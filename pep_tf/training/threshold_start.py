@@ -1,4 +1,4 @@
-"""Where thresholds start and how fast they climb, so that the steps that there are suffice to prune."""
+"""Where thresholds start and how fast they climb, so that they prune within the given steps."""
 
 import math
 

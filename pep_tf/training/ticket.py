@@ -119,7 +119,7 @@ class Ticket:
     def _start(
         self, found: Mapping[str, keras.layers.Layer], layers: Mapping[str, Any], init: str
     ) -> None:
-        """Gives a model's layers, by path, their weights."""
+        """Sets the weights of a model's layers, given by path."""
         values = self.trained if init == "trained" else self.initial
         tables = {table.path: key for key, table in self.tables.items()}
         for path, layer in found.items():
@@ -134,7 +134,7 @@ class Ticket:
     def _made(
         self, layers: Mapping[str, keras.layers.Layer], build_fn: BuildFn | None
     ) -> tuple[keras.Model, Mapping[str, keras.layers.Layer]]:
-        """A new model with layers like these, and its layers by path."""
+        """A new model with copies of these layers, and its layers by path."""
         unbuilt = {key: type(x).from_config(x.get_config()) for key, x in layers.items()}
         blueprint = self.blueprint
         if build_fn is not None:
@@ -147,7 +147,7 @@ class Ticket:
     def _load(
         self, path: str, layer: keras.layers.Layer, values: Mapping[str, Any], only_fixed: bool
     ) -> None:
-        """Sets the weights of a layer that is no pruned table."""
+        """Sets the weights of a layer other than a pruned table."""
         own = own_weights(layer)
         names = self.blueprint.weights_of(path) or list(own)
         given = {}
@@ -201,7 +201,7 @@ class Ticket:
 
     @property
     def _fields(self) -> Any:
-        """The fields of its model, where that has any."""
+        """The fields of its model, if it has any."""
         return ((self.blueprint.config or {}).get("config") or {}).get("fields")
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -121,7 +121,7 @@ def _check_masks(tables: dict[str, KeptTable]) -> None:
 
 
 def _check(arguments: dict[str, Any]) -> None:
-    """Refuses a ticket that contradicts itself."""
+    """Refuses a ticket whose parts do not fit together."""
     tables: dict[str, KeptTable] = arguments["tables"]
     _check_masks(tables)
     sizes = {sum(table.nnz for table in tables.values())}
@@ -146,7 +146,7 @@ def _check(arguments: dict[str, Any]) -> None:
 def _from_format_1(
     arrays: dict[str, np.ndarray], facts: dict[str, Any]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and facts of the format with one table, and perhaps first-order weights beside it."""
+    """The arrays and facts of the format with one table and optional first-order weights."""
     facts = dict(facts)
     config = facts["model_config"]["config"]
     masks = {"embedding": arrays["mask_bits"]}

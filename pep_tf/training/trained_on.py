@@ -1,4 +1,4 @@
-"""Which data a model was trained on: it stays with the model, and is compared with what it meets next."""
+"""Which data a model was trained on: kept with the model, and compared with later data."""
 
 import json
 
@@ -10,7 +10,7 @@ from pep_tf.errors import PepError, RunError
 
 
 def trained_on(model: keras.Model) -> Identity | None:
-    """The identity of the data that a model was last trained on; None where that is not known."""
+    """The identity of the data that a model was last trained on; None if unknown."""
     noted = getattr(model, "trained_on", None)
     return Identity.from_config(json.loads(noted)) if isinstance(noted, str) else None
 
@@ -31,7 +31,7 @@ def refuse_other_data(
     then: str,
     error: type[PepError] = RunError,
 ) -> None:
-    """Refuses data under whose ids or split something that was trained means something else.
+    """Refuses data whose ids or split differ from those of training.
 
     Args:
         known: the identity of the data that it was trained on; nothing is compared with None.

@@ -1,4 +1,4 @@
-"""Weights of a model by name, apart from how often a model of its class was made before."""
+"""Weights of a model by name, the same however many models of its class were made before."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -52,7 +52,7 @@ def snapshot(
 def whole_values(
     values: Mapping[str, np.ndarray], weights: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Values with all rows of those weights of which each worker has a part.
+    """Values with all rows of the weights that are sharded.
 
     Args:
         values: by name.

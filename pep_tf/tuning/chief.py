@@ -26,7 +26,7 @@ def address() -> str:
 
 
 class _Servicer(OracleServicer):
-    """KerasTuner's servicer, which also takes signs of life and refuses whoever lost a trial."""
+    """KerasTuner's servicer, which also takes signs of life and refuses workers that lost a trial."""
 
     error: PepError | None = None  # what ended a call, and ends the chief
 

@@ -234,7 +234,7 @@ class SearchRun:
             return self._finish()
 
     def used_up(self) -> str:
-        """That the search has ended before `max_trials` and why; empty if it has not."""
+        """Why the search ended before `max_trials`; empty if it did not."""
         tried, most = len(self.oracle.trials), self.options.max_trials
         if tried >= most:
             return ""
@@ -257,7 +257,7 @@ class SearchRun:
         return tuner
 
     def _asked(self) -> dict[str, Any]:
-        """What must be the same when a search is resumed, the data apart."""
+        """What must be unchanged to resume a search, besides the data."""
         options = dataclasses.asdict(self.options)
         return {
             **dataclasses.asdict(self.config),
@@ -328,7 +328,7 @@ class SearchRun:
 
 
 def _line(search: Search, trial_id: str, max_trials: int) -> str:
-    """What a person wants to know after a trial."""
+    """The line that is printed after a trial."""
     trial = search.trial(trial_id)
     values = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"

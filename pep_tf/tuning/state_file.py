@@ -1,4 +1,4 @@
-"""A JSON file that outlives what happens to it: written whole, and the one before it is kept."""
+"""A JSON file that survives kills and damage: written whole, with the previous one kept."""
 
 import json
 import pathlib
@@ -9,7 +9,7 @@ from pep_tf.training.state import save_text
 
 
 def write(path: pathlib.Path, state: Any) -> None:
-    """Writes `path`; what it held goes to its neighbour `<stem>.previous.json`.
+    """Writes `path`; its previous content goes to `<stem>.previous.json` beside it.
 
     Raises:
         RunError: the folder cannot be written, or the disk is full; the earlier file stays.

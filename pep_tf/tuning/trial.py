@@ -35,7 +35,7 @@ _HALF = "half.json"
 
 @dataclasses.dataclass(frozen=True)
 class TrialResult:
-    """What a trial left in its folder.
+    """The result that a trial left in its folder.
 
     Attributes:
         values_hash: of the values it was made with.

@@ -98,7 +98,7 @@ class Tuner(BaseTuner):
             raise RunError(f"The search has stopped: {self.oracle.failure}")
 
     def _try_run_and_update_trial(self, trial: Trial, *_: Any, **__: Any) -> None:
-        """KerasTuner takes every exception for the trial's fault; here most are the search's."""
+        """Runs a trial; KerasTuner treats every exception as the trial's failure, here most end the search."""
         try:
             with self._alive(trial.trial_id) as lost:
                 outcome = self._work(self._task(trial, lost))
@@ -139,7 +139,7 @@ class Tuner(BaseTuner):
             yield lost
 
     def _get_tuner_fname(self) -> str:
-        """A name that no file has: the tuner's state is the oracle's, which is read apart."""
+        """A name that no file has: the only state is the oracle's, which is read separately."""
         return os.path.join(self.project_dir, "no tuner state")
 
     def save(self) -> None:

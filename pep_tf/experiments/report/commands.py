@@ -109,10 +109,10 @@ def absolute(path: pathlib.Path) -> str:
 
 
 def _line(command_line: str) -> str:
-    """Without characters that a terminal acts on; the length stays, a shortened command would be wrong."""
+    """Replaces control characters, but does not shorten: a shortened command would be wrong."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in command_line)
 
 
 def _listed(value: object) -> object:
-    """As JSON gives it back."""
+    """The value as JSON returns it."""
     return list(value) if isinstance(value, tuple) else value

@@ -60,7 +60,7 @@ def css_variables(dark: bool) -> str:
 
 
 def colour(name: str) -> str:
-    """What to give matplotlib for a colour of the theme."""
+    """A colour of the theme, for matplotlib."""
     return _THEME[name][0]
 
 
@@ -119,7 +119,7 @@ class Picture:
     svg: str = ""
 
     def numbers(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Gives it a table of what it shows."""
+        """Adds a table of its numbers."""
         self.table = Table(f"Numbers of: {self.title}", columns, rows)
 
 
