@@ -34,17 +34,19 @@ class Counter:
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
         """Sorted values [k] and their counts, int64 [k]."""
-        self._compact()
-        order = np.argsort(self._values)
-        return self._values[order], self._counts[order]
+        if self._pending:
+            self._compact()
+        return self._values, self._counts
 
     def _compact(self) -> None:
         values = np.concatenate([self._values, *(v for v, _ in self._pending)])
         counts = np.concatenate([self._counts, *(c for _, c in self._pending)])
         self._pending, self._waiting = [], 0
-        places, self._values = pd.factorize(values)
-        self._counts = np.zeros(len(self._values), np.int64)
-        np.add.at(self._counts, places, counts)
+        places, distinct = pd.factorize(values)
+        total = np.zeros(len(distinct), np.int64)
+        np.add.at(total, places, counts)
+        order = np.argsort(distinct)
+        self._values, self._counts = distinct[order], total[order]
 
 
 def count_block(keys: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -9,7 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from pep_tf.data.columns.encoder import Encoder, Seen
-from pep_tf.data.columns.texts import Texts, plain
+from pep_tf.data.columns.texts import Texts, plain, plain_of
 from pep_tf.data.field_keys import hash_encoding, texts_of
 from pep_tf.data.hashing import WORD, buckets_of, mix, salts
 from pep_tf.data.lookup import NumberLookup, TextLookup
@@ -91,9 +91,10 @@ class Vocabulary(Known, _Category):
     @classmethod
     def fit(cls, seen: Seen, argument: Any) -> Self:
         limits = argument or Limits()
-        texts = plain(tf.constant(seen.texts, tf.string)).numpy()
-        values, places = np.unique(texts, return_inverse=True)
-        rows = np.bincount(places, weights=seen.counts)
+        values, rows = np.array(texts := plain_of(seen.texts), object), seen.counts
+        if texts is not seen.texts:  # which are sorted, each once
+            values, places = np.unique(values, return_inverse=True)
+            rows = np.bincount(places, weights=rows)
         kept = np.flatnonzero(rows >= limits.min)
         kept = np.sort(kept[np.argsort(-rows[kept], kind="stable")[: limits.max]])
         if not len(kept):

@@ -57,7 +57,7 @@ class Learner:
         texts = [self._widest, *seen.texts]
         return {
             "texts": np.frombuffer(b"".join(texts), np.uint8),
-            "lengths": np.array([len(text) for text in texts], np.int64),
+            "lengths": np.fromiter(map(len, texts), np.int64, len(texts)),
             "counts": seen.counts,
         }
 

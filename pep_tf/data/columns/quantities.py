@@ -25,7 +25,7 @@ class LogInteger(Known):
 
     @classmethod
     def fit(cls, seen: Seen, argument: Any) -> Self:
-        return cls(np.unique(log_buckets(tf.constant(seen.texts, tf.string))), seen.field)
+        return cls(np.unique(_refused_and_bucket(seen.texts)[:, 1]), seen.field)
 
     @classmethod
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:

@@ -74,16 +74,8 @@ class Texts:
 
     @functools.cached_property
     def plain(self) -> list[bytes]:
-        """The distinct texts by `plain`, which is asked only where it may change one."""
-        joined = b"".join(self.distinct)
-        if b"." not in joined and b"-0" not in joined:
-            return self.distinct
-        places = [i for i, t in enumerate(self.distinct) if b"." in t or t == b"-0"]
-        found = list(self.distinct)
-        made = through(plain, [found[place] for place in places]).tolist()
-        for place, text in zip(places, made, strict=True):
-            found[place] = text
-        return found
+        """`plain_of` the distinct texts."""
+        return plain_of(self.distinct)
 
     @functools.cached_property
     def keys(self) -> np.ndarray:
@@ -239,3 +231,16 @@ def plain(texts: tf.Tensor) -> tf.Tensor:
     """Texts string [B] with whole numbers as integers are written: 5.0 is 5, -0.0 is 0."""
     texts = tf.strings.regex_replace(texts, r"^(-?[0-9]{1,19})\.0*$", r"\1", replace_global=False)
     return tf.strings.regex_replace(texts, "^-0$", "0", replace_global=False)
+
+
+def plain_of(texts: list[bytes]) -> list[bytes]:
+    """`plain` of texts, which is asked only where it may change one; the same list where none is changed."""
+    joined = b"".join(texts)
+    if b"." not in joined and b"-0" not in joined:
+        return texts
+    places = [i for i, text in enumerate(texts) if b"." in text or text == b"-0"]
+    made = through(plain, [texts[place] for place in places]).tolist()
+    found = list(texts)
+    for place, text in zip(places, made, strict=True):
+        found[place] = text
+    return texts if found == texts else found
