@@ -25,6 +25,7 @@ from pep_tf.data.columns.labels import Drop
 from pep_tf.data.columns.learn import Learner
 from pep_tf.data.columns.splits import split_places, split_values
 from pep_tf.data.columns.table_files import TableFiles, frame_of
+from pep_tf.data.columns.texts import row_of_frame
 from pep_tf.data.columns.transform import ColumnTransform
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
@@ -88,7 +89,7 @@ class StoredTable:
         self.stamps = {_stamped(path): stamp(path) for path in self._table.paths}
         values, labels = [], []
         for _, _, rows in self._read(drop=drop):
-            values.append(split_values(rows.frame, declared.split, declared.seed, _nowhere))
+            values.append(split_values(rows.frame, declared.split, declared.seed, row_of_frame))
             counts = True if rows.weights is None else rows.weights > 0
             labels.append(np.where(counts, rows.labels, 2).astype(np.uint8))
         drop.check()
@@ -173,8 +174,9 @@ class StoredTable:
         """Writes what the transform is made of again: declaration, and what the training rows showed."""
         arrays = {
             f"{place}.{name}": array
-            for place, learner in enumerate(self._learners.values())
-            for name, array in learner.arrays().items()
+            for place, field in enumerate(self._declared.features)
+            if field.encoder.learns
+            for name, array in self._learners[field.name].arrays().items()
         }
         np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
         examples = {n: [t.decode("latin-1") for t in two] for n, two in self._examples.items()}
@@ -291,6 +293,8 @@ def _transform_of(folder: pathlib.Path, config: dict[str, Any]) -> ColumnTransfo
             field.name: Learner.of(
                 field, {name: stored[f"{place}.{name}"] for name in ("texts", "lengths", "counts")}
             )
+            if field.encoder.learns
+            else Learner(field)
             for place, field in enumerate(declared.features)
         }
     return declared.fit(learners)
@@ -303,7 +307,3 @@ def _stamped(path: pathlib.Path) -> str:
 def _file_digest(path: pathlib.Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _nowhere(row: int) -> str:
-    return f"row {row}"
