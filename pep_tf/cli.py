@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pep_tf.extras import MissingExtra
+from pep_tf.version import __version__
 
 _PREPARE = {
     "criteo": ("pep_tf.prepare.criteo", "Criteo's click log (Kaggle, 2014)"),
@@ -25,7 +26,11 @@ COMMANDS: dict[str, tuple[str | dict[str, tuple[str, str]], str]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Hands the rest of a command line to the command that it names; returns its exit code."""
-    return _hand_over("pep-tf", COMMANDS, sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if [*given] == ["--version"]:
+        print(__version__)
+        return 0
+    return _hand_over("pep-tf", COMMANDS, given)
 
 
 def _hand_over(

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import pathlib
+import re
 import shutil
 import sys
 import textwrap
@@ -229,6 +230,8 @@ class Command:
         """
         for name in self.values:
             self.values[name].unparse()
+        if any(re.fullmatch("--?undefok(=.*)?", argument) for argument in _flags(arguments)):
+            raise UsageError("Unknown command line flag 'undefok' (--help lists the flags)")
         try:
             _, *rest = self.values([self.module, *arguments])
         except flags.IllegalFlagValueError as error:
@@ -263,8 +266,7 @@ class Command:
             The exit code.
         """
         arguments = sys.argv[1:] if arguments is None else list(arguments)
-        own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-        if any(argument in _HELP for argument in own):
+        if any(argument in _HELP for argument in _flags(arguments)):
             print(self.help())
             return 0
         if not flags.FLAGS.is_parsed():  # those of libraries: absl's log waits for it
@@ -299,6 +301,11 @@ class Command:
         for title, shown in self._groups.items():
             lines += ["", f"{title}:", *(line for flag in shown for line in _lines(flag, width))]
         return "\n".join(lines)
+
+
+def _flags(arguments: Sequence[str]) -> Sequence[str]:
+    """What may be flags: all before `--`."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
 class _Parser(flags.ArgumentParser):

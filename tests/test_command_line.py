@@ -88,6 +88,7 @@ def test_reads_anew_each_time(command):
         (["--row=5"], "Unknown command line flag 'row'. Did you mean: rows ? (--help lists"),
         (["--seeds=3"], "`seeds` has no effect here: there is one."),
         (["--v=1"], "Unknown command line flag 'v'"),
+        (["--undefok=row", "--row=5"], "Unknown command line flag 'undefok'"),
         (["--out=a\0"], "--out: The path 'a\\x00' cannot be used"),
         (["--out="], "--out: A path must not be empty"),
         (["--raw=none.txt"], "none.txt: there is no such file or folder."),

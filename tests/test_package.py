@@ -105,7 +105,7 @@ def test_without_extras_it_trains_and_cuts_and_names_what_is_missing(tmp_path):
 
 def test_every_command_has_a_name(capsys):
     assert PROJECT["project"]["scripts"] == {"pep-tf": "pep_tf.cli:main"}
-    assert run_command([]) == 0
+    assert run_command(["--version"]) == run_command([]) == 0
     assert run_command(["trian"]) == 1
     told = capsys.readouterr()
     assert "no such command: trian" in told.err

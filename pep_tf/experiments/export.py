@@ -6,6 +6,8 @@ The command line: `python -m pep_tf.experiments.export model.keras --out=served/
 
 import pathlib
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
 
 import keras
@@ -82,7 +84,7 @@ def _model(path: pathlib.Path) -> keras.Model:
         return Ticket.load(path).model("trained")
     try:
         return keras.saving.load_model(path, compile=False)
-    except (OSError, TypeError, ValueError) as error:
+    except Exception as error:  # of a damaged file or a folder, Keras raises of every kind
         reason = str(error).strip().split("\n")[0]
         raise RunError(f"{path} cannot be read as a Keras model: {reason}") from error
 
@@ -108,10 +110,11 @@ def _retrained(run: pathlib.Path, ticket: str | None) -> keras.Model:
 
 def _batch(path: pathlib.Path) -> object:
     try:
-        found = np.load(path)
-    except (OSError, ValueError) as error:
+        with path.open("rb") as file:
+            found = np.load(file)
+            return dict(found) if path.suffix == ".npz" else found
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise RunError(f"--examples={path} cannot be read: {error}") from error
-    return dict(found) if path.suffix == ".npz" else found
 
 
 if __name__ == "__main__":

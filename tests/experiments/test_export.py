@@ -39,6 +39,9 @@ def test_a_saved_model_answers_as_it_did(model, tmp_path, capsys):
     np.testing.assert_allclose(answer, made(batch["item"]), atol=1e-3)
     assert main([str(path), *flags]) == 0  # the next version
     assert (tmp_path / "served" / "2").exists()
+    (tmp_path / "bad.npz").write_bytes(b"PK\3\4")
+    assert main([str(path), flags[0], f"--examples={tmp_path / 'bad.npz'}"]) == 1
+    assert "bad.npz cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -46,6 +49,7 @@ def test_a_saved_model_answers_as_it_did(model, tmp_path, capsys):
     [
         ("model.keras", None, "there is no such file"),
         ("model.keras", b"PK", "cannot be read as a Keras model"),
+        ("model.keras", b"PK\5\6" + bytes(18), "cannot be read as a Keras model"),
         ("ticket.safetensors", b"PK", "damaged"),
     ],
 )

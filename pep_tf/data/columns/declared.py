@@ -119,9 +119,10 @@ def _pairs(name: str, text: str) -> Mapping[str, Any]:
     for item in split_list(name, text):
         key, equals, value = item.partition("=")
         if not equals or (name == "features" and key in pairs):
+            kinds = "user=vocabulary,item=hash:1000, each name once"
+            such_as = kinds if name == "features" else "rating=3,rating=4"
             raise DataError(
-                f"`{name}` must be pairs such as user=vocabulary,item=hash:1000, each name once. "
-                f"Received: {item!r} in {text!r}"
+                f"`{name}` must be pairs such as {such_as}. Received: {item!r} in {text!r}"
             )
         pairs[key] = value if name == "features" else [*pairs.get(key, []), value]
     return pairs

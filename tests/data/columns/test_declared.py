@@ -50,6 +50,11 @@ BAD = {
         {"label": "clicked", "features": "user"},
         "`features` must be pairs such as user=vocabulary.*Received: 'user'",
     ),
+    "no pairs to drop": (
+        "clicks.csv",
+        {"label": "clicked", "features": "user=hash:5", "drop": "user"},
+        "`drop` must be pairs such as rating=3,rating=4. Received: 'user'",
+    ),
     "a field twice": (
         "clicks.csv",
         {"label": "clicked", "features": "user=vocabulary,user=hash:5"},
