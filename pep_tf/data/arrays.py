@@ -25,8 +25,9 @@ def from_arrays(
         data: `(features, labels)` or `(features, labels, weights)`, arrays of n rows or a finite
             `tf.data.Dataset` of them, in batches or row by row, which is split 80/10/10 at random; or
             `{"train": ..., "validation": ..., "test": ...}` of these. Features are ids [n, C], in the
-            order of the columns, or `{field: ids [n]}`; of a bag [n, values at most], 0 where there is
-            no more, or ragged; of a number the number itself, standardised, 0 where it is missing.
+            order of the columns, or `{field: ids [n]}`, such as a DataFrame; of a bag [n, values at
+            most], 0 where there is no more, or ragged; of a number the number itself, standardised, 0
+            where it is missing.
         fields: `{field: vocabulary size}`, as a model's `fields`; see `FeatureSchema.of`.
         seed: of the split.
         name: of the data set, in results.
@@ -89,6 +90,9 @@ def _rows_of(data: Any, schema: FeatureSchema, what: str) -> tuple[np.ndarray, .
             )
         features, labels, *weights = batch
         try:
+            features = _by_name(features)
+            parts = features.values() if isinstance(features, Mapping) else (features,)
+            _refuse_other_index((*parts, labels, *weights))
             ids = _packed(features, schema, row)
             block = [ids, checks.binary_labels(_numpy(labels), len(ids), row)]
             block += [checks.row_weights(_numpy(part), len(ids)) for part in weights]
@@ -123,6 +127,22 @@ def _refuse_shuffled(data: tf.data.Dataset) -> None:
         raise DataError(
             "`data` must give its rows in one order, or its split would change: leave `shuffle` out, "
             "training does it. Received: a Dataset that begins with other rows each time"
+        )
+
+
+def _by_name(features: Any) -> Any:
+    """`{column: values}` of a DataFrame whose columns have names; anything else as it is."""
+    names = list(getattr(features, "columns", ()))
+    return {name: features[name] for name in names} if names != [*range(len(names))] else features
+
+
+def _refuse_other_index(parts: Iterable[Any]) -> None:
+    """Refuses pandas objects whose rows are not the same by their index: arrays go by position."""
+    found = [part.index for part in parts if hasattr(getattr(part, "index", None), "equals")]
+    if not all(found[0].equals(index) for index in found):
+        raise DataError(
+            "Features, labels and weights must have one index where they have one: reindex them, or "
+            "give `.to_numpy()` of what is in the same order."
         )
 
 
@@ -176,9 +196,5 @@ def _column(values: Any, field: Field, first_row: int) -> np.ndarray:
 
 
 def _numpy(values: Any) -> np.ndarray:
-    if isinstance(values, tf.RaggedTensor):
-        values = values.to_tensor()
-    try:
-        return np.asarray(values)
-    except ValueError as error:  # lists of different lengths
-        raise DataError(f"Features and labels must be arrays of numbers: {error}") from None
+    values = values.to_tensor() if isinstance(values, tf.RaggedTensor) else values
+    return checks.array("Features and labels", values)

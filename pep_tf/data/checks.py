@@ -23,7 +23,7 @@ def whole_ids(ids: Any, first_row: int = 0, is_float: np.ndarray | None = None) 
     Raises:
         DataError: another shape or type; an id that is not a whole number from 0 to 2^31 - 1.
     """
-    ids = _array("ids", ids)
+    ids = array("`ids`", ids)
     if ids.ndim != 2 or ids.dtype.kind not in "biuf":
         raise DataError(
             "`ids` must be whole numbers, one row a sample and one column a field. "
@@ -56,7 +56,7 @@ def binary_labels(labels: Any, num_rows: int, first_row: int = 0, of: str = "ids
     Raises:
         DataError: another shape, type or length; a label that is neither 0 nor 1.
     """
-    labels = _array("labels", labels)
+    labels = array("`labels`", labels)
     if labels.ndim != 1 or labels.dtype.kind not in "biuf":
         raise DataError(
             "`labels` must be one number a row, 0 or 1. "
@@ -78,7 +78,7 @@ def row_weights(weights: Any, num_rows: int) -> np.ndarray:
     Raises:
         DataError: another shape, type or length; a weight below 0 or not finite.
     """
-    weights = np.asarray(weights)
+    weights = array("`weights`", weights)
     if weights.ndim != 1 or weights.dtype.kind not in "biuf":
         raise DataError(
             "`weights` must be one number a row. "
@@ -101,7 +101,7 @@ def row_numbers(rows: Any, num_rows: int) -> np.ndarray:
     Raises:
         DataError: another shape, type or length.
     """
-    rows = _array("rows", rows)
+    rows = array("`rows`", rows)
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
         raise DataError(
             f"`rows` must be one integer a row. Received: shape={rows.shape}, dtype={rows.dtype}"
@@ -190,11 +190,19 @@ def read_classes(
     return tuple(sorted(found))
 
 
-def _array(name: str, values: Any) -> np.ndarray:
+def array(name: str, values: Any) -> np.ndarray:
+    """What is an array of numbers.
+
+    Raises:
+        DataError: lists of different lengths, or a masked array, whose mask would be lost.
+    """
     try:
-        return np.asarray(values)
-    except ValueError as error:  # lists of different lengths
-        raise DataError(f"`{name}` must be an array of numbers: {error}") from None
+        if not np.ma.is_masked(values):
+            return np.asarray(values)
+        error = "some are masked"
+    except ValueError as caught:  # lists of different lengths
+        error = str(caught)
+    raise DataError(f"{name} must be an array of numbers: {error}")
 
 
 def _same_length(of: str, num_rows: int, name: str, values: np.ndarray) -> None:

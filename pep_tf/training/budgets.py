@@ -94,6 +94,8 @@ def resolve_table_budgets(
             raise RunError(f"`budgets` must name a table. Received: {given!r}")
         counts = {name: _count(value, entries[name]) for name, value in budget.items()}
         resolved.append({name: counts.get(name, size) for name, size in entries.items()})
+    if all(found == dict(entries) for found in resolved):
+        raise RunError(f"`budgets` must leave something out of a table. Received: {given!r}")
     return sorted(resolved, key=total, reverse=True)
 
 

@@ -1,6 +1,7 @@
 """Arrays and `tf.data.Dataset`s train as a data set does; what is wrong in them is told at the first batch."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -37,6 +38,23 @@ def test_features_by_name_become_the_ids_that_models_take():
         data.train.ids[:, 4:].copy().view(np.float32)[:, 0], FEATURES["price"][rows]
     )
     np.testing.assert_array_equal(data.train.weights, WEIGHTS[rows].astype(np.float32))
+
+
+def test_a_table_is_read_by_the_names_of_its_columns():
+    frame = pd.DataFrame({"b": FEATURES["user"], "a": FEATURES["user"][::-1]})
+    arrays = (frame[["a", "b"]].to_numpy(), LABELS)
+    expected = from_arrays(arrays, {"a": 5, "b": 5}).train.ids
+    for features in (frame, pd.DataFrame(arrays[0])):
+        own = from_arrays((features, pd.Series(LABELS)), {"a": 5, "b": 5})
+        np.testing.assert_array_equal(own.train.ids, expected)
+    for features, labels, told in (
+        (frame.set_axis(["a", "c"], axis=1), LABELS, "must have the fields a, b. Received: a, c"),
+        (frame, pd.Series(LABELS)[::-1], "must have one index"),
+        ({"a": frame["a"], "b": frame["b"][::-1]}, LABELS, "must have one index"),
+        (np.ma.masked_greater(arrays[0], 3), LABELS, "some are masked"),
+    ):
+        with pytest.raises(DataError, match=told):
+            from_arrays((features, labels), {"a": 5, "b": 5})
 
 
 def test_arrays_of_splits_that_are_given_are_not_copied():

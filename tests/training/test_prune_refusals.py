@@ -37,6 +37,7 @@ def test_a_table_that_is_not_there():
     for budgets in (20, None, "5%"):
         refused(start(), f"`budgets` must be a list .* Received: {budgets!r}", budgets)
     refused(start(), "must keep at most all of the table's 60 entries", {"item_table": 61})
+    refused(start(), "must leave something out of a table", {"item_table": "100%"})
 
 
 def test_a_training_that_diverges():
