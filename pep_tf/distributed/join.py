@@ -1,7 +1,9 @@
 """How a process joins its cluster, and how it ends when another one is gone."""
 
 import contextlib
+import faulthandler
 import os
+import select
 import sys
 import threading
 import time
@@ -32,8 +34,7 @@ def join(cluster: Cluster, timeout: float, tables: str = AUTO) -> Group:
 
     Args:
         cluster: see `Cluster.from_environment`.
-        timeout: seconds to wait. A process that has waited so long tells who is missing and ends,
-            as nothing interrupts TensorFlow's own wait.
+        timeout: seconds to wait. A process that has waited so long tells who is missing and ends.
         tables: see `Group`.
 
     Raises:
@@ -86,21 +87,34 @@ def _leave_out_proxies(cluster: Cluster) -> None:
 
 @contextlib.contextmanager
 def _ends_after(seconds: float, cluster: Cluster) -> Iterator[None]:
-    def give_up() -> None:
-        missing = ", ".join(cluster.silent()) or "none of them, but they do not join"
-        leave(
-            1,
-            f"error: The cluster of {cluster.size} workers is not complete after {seconds:g} s "
-            f"(--start_timeout). Not reached: {missing}.",
-        )
+    """Ends this process, with code 1 and a line that says who is missing, unless left before.
 
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    TensorFlow's wait lets no thread of Python's run: another process tells, and faulthandler ends.
+    """
+    wait, done = os.pipe()
+    if (teller := os.fork()) == 0:
+        os.close(done)
+        if not select.select([wait], [], [], seconds)[0]:
+            print(f"error: {_incomplete(seconds, cluster)}", file=sys.stderr, flush=True)
+        os._exit(0)
+    os.close(wait)
+    with open(os.devnull, "w") as nowhere:
+        probed = seconds + cluster.size  # a second for each of the others
+        faulthandler.dump_traceback_later(probed + 1, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            os.close(done)
+            os.waitpid(teller, 0)
+
+
+def _incomplete(seconds: float, cluster: Cluster) -> str:
+    missing = ", ".join(cluster.silent()) or "none of them, but they do not join"
+    return (
+        f"The cluster of {cluster.size} workers is not complete after {seconds:g} s "
+        f"(--start_timeout). Not reached: {missing}."
+    )
 
 
 @contextlib.contextmanager
