@@ -73,7 +73,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "prefix": {"method": "prefix", "ticket_init": "trained"},
     "magnitude": {"method": "magnitude"},
     "pep": {"method": "pep"},
-    **{name: {"method": name} for name in ("random", "hash", "qr", "mde", "magnitude_rounds")},
+    "pep_field_dim": {"method": "pep", "granularity": "field_dim"},
+    **{name: {"method": name} for name in ("random", "magnitude_rounds", "darts", *SCHEMES)},
 }
 DIMS = (2, 4, 8, 16, 32)
 
