@@ -11,6 +11,7 @@ from pep_tf.data import CTRData
 from pep_tf.errors import ModelError
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.tables.packed.values import LEARNED, StoredAs, check_stored_as, dtype_of
+from pep_tf.tables.sharded_table import is_sharded
 from pep_tf.training.fit import FitResult, fit
 from pep_tf.training.layer_state import own_weights, walk
 from pep_tf.training.progress import Reporter
@@ -95,6 +96,11 @@ def _layers_to_round(
     layers = {key: x for key, x in tables.items() if dtype_of(dtype, key) in LEARNED}
     new = {}
     for key, layer in layers.items():
+        if any(map(is_sharded, layer.weights)):
+            raise ModelError(
+                f"The table {key!r}, of which each process has a part, cannot be in {dtype_of(dtype, key)}: "
+                "make the model within pep_tf.distributed.whole_tables()."
+            )
         config = {**layer.get_config(), "stored_dtype": dtype_of(dtype, key)}
         try:
             new[key] = type(layer).from_config(config)

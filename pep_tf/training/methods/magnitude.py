@@ -51,7 +51,7 @@ def magnitude(
     """
     kept = None if folder is None else PruneFolder(folder)
     name = "magnitude_rounds" if rounds else "magnitude"
-    pruning = unpruned(model, data, budgets, name, kept, reporter, dtype)
+    pruning = unpruned(model, data, budgets, name, kept, reporter, dtype, by_scores=False)
     trained, epochs, seconds = model, 0, 0.0
     for number, budget in enumerate(list(pruning.budgets)):
         if number and not rounds:

@@ -8,6 +8,7 @@ from pep_tf.data import CTRData
 from pep_tf.distributed import agreed, wait
 from pep_tf.errors import RunError
 from pep_tf.tables.packed.values import StoredAs
+from pep_tf.tables.sharded_table import is_sharded
 from pep_tf.training.inputs import check_inputs
 from pep_tf.training.progress import Reporter, Silent
 from pep_tf.training.prune import facts_of
@@ -29,6 +30,8 @@ def unpruned(
     folder: PruneFolder | None,
     reporter: Reporter | None,
     dtype: StoredAs,
+    *,
+    by_scores: bool = True,
 ) -> Pruning:
     """The pruning of a model whose thresholds are so low that E is V, bit for bit, whatever is trained.
 
@@ -37,9 +40,11 @@ def unpruned(
         data, budgets, reporter, dtype: see `prune`.
         method: name of the method, for the tickets.
         folder: keeps the weights that tickets start from, of a training that goes on.
+        by_scores: whether tickets will be cut by scores of the method's own, which takes whole tables.
 
     Raises:
-        RunError: thresholds with another gate than a sigmoid, which is 0 nowhere for sure.
+        RunError: thresholds with another gate than a sigmoid, which is 0 nowhere for sure; a table of
+            which each of several processes has a part, by scores.
     """
     check_inputs(model, data)
     note_trained_on(model, data)
@@ -48,6 +53,11 @@ def unpruned(
     facts = {**facts_of(data), "identity": data.identity.get_config(), "method": method}
     pruning = Pruning(model, budgets, reporter or Silent(), folder, facts, dtype)
     for name, layer in pruning.tables.items():
+        if by_scores and is_sharded(layer.table):
+            raise RunError(
+                f"`method` {method!r} needs whole tables on each worker (--tables=replicated). Received: "
+                f"table {name!r}, of which each has a part"
+            )
         if layer.gate is not keras.activations.sigmoid:
             raise RunError(
                 f"`method` must be 'pep' for a gate of one's own. Received: {method!r} and table "

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import pep_tf
-from pep_tf.errors import RunError
-from pep_tf.training import METHODS, Evaluator, fit, prune
+from pep_tf.errors import ModelError, RunError
+from pep_tf.training import METHODS, Evaluator, fit, prune, rounded
+from pep_tf.training.methods import unpruned
 from pep_tf.training.weights import snapshot
 from tests import tiny
 from tests.training.interrupted import Diary, Interrupt, assert_same
@@ -83,6 +84,17 @@ def test_a_folder_of_another_method_is_refused(tmp_path):
     cut("magnitude", tmp_path, checkpoint_every=4, check_every=4)
     with pytest.raises(RunError, match="checkpoint of another model or stage"):
         prune(tiny.model("fm"), tiny.DATA, tiny.settings(), COUNTS, folder=tmp_path)
+
+
+def test_what_takes_whole_tables_refuses_others_before_it_trains(monkeypatch):
+    for module in (unpruned, rounded):
+        monkeypatch.setattr(module, "is_sharded", lambda weight: True)
+    with pytest.raises(RunError, match="'darts' needs whole tables on each worker"):
+        cut("darts")
+    with pytest.raises(
+        ModelError, match="each process has a part, cannot be in lsq4: make the mod"
+    ):
+        rounded.rounded_model(tiny.model("fm", pruning="none"), "lsq4")
 
 
 def test_the_public_call_retrains_and_refuses_what_has_no_effect():
