@@ -62,6 +62,14 @@ def prune(
     Raises:
         DataError: data that cannot be trained on or scored, before the first step.
         RunError: a model without thresholds, a bad budget, a loss that is not finite.
+
+    Example:
+        >>> ids = np.random.default_rng(0).integers(0, 9, (200, 2))
+        >>> model = build_model("fm", {"user": 9, "item": 9}, embedding_dim=4)
+        >>> data = (ids, ids.sum(axis=1) % 2)
+        >>> [ticket] = prune(model, data, budgets=[10], method="magnitude", epochs=1)
+        >>> ticket.retrain(data, epochs=1).epochs, ticket.nnz
+        (1, 10)
     """
     if method in SCHEMES:
         raise RunError(

@@ -69,6 +69,10 @@ class CoupledAdam(keras.optimizers.Optimizer):
     Raises:
         ValueError: something that is no number, a negative rate, or a beta outside [0, 1).
 
+    Example:
+        >>> model = build_model("fm", {"user": 100, "item": 1000})
+        >>> model.compile(CoupledAdam(1e-3), keras.losses.BinaryCrossentropy(from_logits=True))
+
     Reference:
         Kingma and Ba, "Adam", ICLR 2015; the coupled form is that of `torch.optim.Adam`.
     """

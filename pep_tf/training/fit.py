@@ -86,6 +86,13 @@ def fit(
         DataError: data that cannot be trained on or scored, before the first step.
         RunError: a loss that is not finite, a checkpoint that does not belong to the model or to the
             data, or a model that was trained under another mapping or on another split.
+
+    Example:
+        >>> ids = np.random.default_rng(0).integers(0, 9, (200, 1))
+        >>> model = build_model("linear", {"item": 9})
+        >>> found = fit(model, (ids, ids[:, 0] % 2), Settings(learning_rate=0.1, epochs=5, l2=0))
+        >>> found.test.auc > 0.9
+        True
     """
     data = as_data(data, getattr(model, "fields", None), settings.seed)
     check_inputs(model, data)

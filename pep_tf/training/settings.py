@@ -43,6 +43,10 @@ class Settings:
 
     Raises:
         RunError: a value out of its range.
+
+    Example:
+        >>> dataclasses.replace(Settings(), epochs=3).epochs
+        3
     """
 
     # Lower bounds.

@@ -54,6 +54,17 @@ class Ticket:
         retrained: the model that `retrain` has trained, None before.
         result: metrics and epochs of the retraining, None before it.
         data: what it was retrained on, None before; gives the export its raw features.
+
+    Example:
+        >>> layers = [keras.layers.Embedding(20, 4, name="item"), keras.layers.Dense(1)]
+        >>> model = pep_tf.prunable(keras.Sequential([keras.Input((), dtype="int32"), *layers]))
+        >>> model.compile(CoupledAdam(0.1), "mse")
+        >>> cut = PruneCallback([8], reporter=pep_tf.training.Silent())
+        >>> history = model.fit(np.arange(20), np.ones(20), callbacks=[cut], verbose=0)
+        >>> cut.tickets[0].save("ticket_8.safetensors")
+        >>> ticket = Ticket.load("ticket_8.safetensors")
+        >>> ticket.nnz, ticket.mask().shape, ticket.model()(np.array([3])).shape
+        (8, (20, 4), TensorShape([1, 1]))
     """
 
     budget: int

@@ -20,6 +20,17 @@ def note_trained_on(model: keras.Model, data: CTRData) -> None:
 
     A model of `pep_tf.models` takes it along in its configuration, so in a `.keras` file and in a
     ticket as well.
+
+    Args:
+        model: any Keras model.
+        data: what it was trained on.
+
+    Example:
+        >>> data = pep_tf.data.from_arrays((np.arange(20)[:, None] % 4, np.arange(20) % 2), {"item": 4})
+        >>> model = build_model("linear", data.schema.size_by_name)
+        >>> note_trained_on(model, data)
+        >>> trained_on(model) == data.identity
+        True
     """
     model.trained_on = json.dumps(data.identity.get_config())  # text: Keras would wrap a dict
 
