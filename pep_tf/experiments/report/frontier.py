@@ -13,6 +13,8 @@ from pep_tf.experiments.summary import Line
 
 Runs = Sequence[tuple[str, Sequence[Line]]]
 
+_UNIFORM = drawing.series_colour(1)
+
 
 class _Cost(NamedTuple):
     """What a frontier is drawn against: an attribute of `Row`, how it is shown, and the axis's label."""
@@ -61,18 +63,16 @@ def _plot(
             tickets = _points([line for line in lines if not line.uniform], cost)
             as_cut = bool(tickets) and all(t.line.rows[0].stage == "pruned" for t in tickets)
             kind = "tickets as cut" if as_cut else "tickets"
-            own, other = drawing.series_colour(index), drawing.series_colour(1)
-            if several:
-                before = f"{text.shorter(run, 28)}: "
-                marker = drawing.MARKERS[index % len(drawing.MARKERS)]
-                _series(axes, uniform, own, "s", f"{before}uniform tables", drawing.colour("paper"))
-                _series(axes, tickets, own, marker, before + kind)
-            else:
-                _series(axes, uniform, other, "s", "uniform tables")
-                _series(axes, tickets, own, "o", kind)
-                for point in uniform:
-                    if point.line.baseline:  # below the labels, which have a ground of their own
-                        axes.axhline(point.y, color=other, linestyle=":", linewidth=1, zorder=1.2)
+            own = drawing.series_colour(index)
+            other, face = (own, drawing.colour("paper")) if several else (_UNIFORM, "")
+            before = f"{text.shorter(run, 28)}: " if several else ""
+            marker = drawing.MARKERS[index % len(drawing.MARKERS)]
+            _series(axes, uniform, other, "s", f"{before}uniform tables", face)
+            _series(axes, tickets, own, marker, before + kind)
+            for point in uniform:
+                if point.line.baseline and not several:
+                    # Below the labels, which have a ground of their own.
+                    axes.axhline(point.y, color=other, linestyle=":", linewidth=1, zorder=1.2)
             words += [
                 f"{run}, {line.label}: {text.auc(y)} at {cost.form(x)}"
                 for line, x, y in (*uniform, *tickets)
@@ -164,7 +164,7 @@ def _name_points(axes: Any, tickets: Sequence[_Point], uniform: Sequence[_Point]
             xytext=sides[side],
             ha="right" if sides[side][0] < 0 else "left",
             fontsize=8.5,
-            color=drawing.series_colour(1) if line.uniform else drawing.colour("ink"),
+            color=_UNIFORM if line.uniform else drawing.colour("ink"),
             bbox={"facecolor": drawing.colour("paper"), "edgecolor": "none", "pad": 0.3},
             zorder=1.5,
         )
