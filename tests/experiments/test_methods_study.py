@@ -5,6 +5,8 @@ import json
 import pytest
 
 from experiments import methods_movielens_1m as study
+from experiments.starts_movielens_small import by_epoch, epochs_to
+from pep_tf.training import fit
 from pep_tf.training.metrics import metrics_of
 from tests import tiny
 
@@ -70,5 +72,13 @@ def test_the_auc_is_that_of_what_is_stored(monkeypatch):
 
 
 def test_an_unknown_method_is_refused(tmp_path, capsys):
-    assert study.main([f"--out={tmp_path}", "--methods=mgqe"]) == 1
+    assert study.main([f"--out={tmp_path}", "--methods=sha"]) == 1
     assert "`methods` must be some of full, uniform, prefix" in capsys.readouterr().err
+
+
+def test_epochs_to_an_auc_are_counted_from_the_first():
+    result = fit(tiny.model("fm"), tiny.DATA, tiny.settings(epochs=2, checkpoint_every=3))
+    aucs = by_epoch(result)
+    assert len(aucs) == 2
+    assert max(aucs) == result.validation.auc
+    assert epochs_to(max(aucs), aucs) == result.best_epoch
