@@ -3,9 +3,19 @@ r"""MovieLens, 100,004 ratings: from which weights a ticket is best retrained; a
 Claim (PEP, section 5.3, after the lottery ticket hypothesis): retrained from the start of the pruned table, a ticket
 learns faster, and at least as well, as from random weights. Here beside both: from the weights as they were cut.
 
-Command:
+Command (2.2 minutes of processor time; one seed):
     python -m experiments.starts_movielens_small --out=runs/starts
-Kept in OUT: `results.json`: of each seed, budget and start the validation AUC by epoch, and the test AUC.
+Kept in OUT: `results.json`: of each seed, budget and start the validation AUC by epoch, and the test AUC
+(results/starts_movielens_small/).
+
+Epochs to the validation AUC that all three starts of a ticket reach, and test AUC:
+              original     trained     random
+    20 %      12  .8328     8  .8332   21  .8334
+     5 %      22  .8263    17  .8264   34  .8251
+     1 %      49  .8233    30  .8244   60  .8229
+
+The original start is faster than a random one, and the weights as they were cut are the fastest. In test AUC, of 7,994
+rows and one seed, no start is better for sure. At 1 % two of them were still rising at the cap of 60 epochs.
 """
 
 import json
