@@ -47,8 +47,3 @@ class Counter:
         np.add.at(total, places, counts)
         order = np.argsort(distinct)
         self._values, self._counts = distinct[order], total[order]
-
-
-def count_block(keys: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Distinct keys and counts of each column of uint64 [n, F]."""
-    return [np.unique(column, return_counts=True) for column in np.ascontiguousarray(keys.T)]

@@ -13,7 +13,7 @@ from pep_tf.data.clicklogs.parse import ParsedBlock
 from pep_tf.data.clicklogs.process import ON_BAD_ROW, LineCounts, RawFile
 from pep_tf.data.clicklogs.text import TextBlock, is_gzip, read_blocks
 from pep_tf.data.clicklogs.transform import Transform
-from pep_tf.data.counting import Counter, count_block
+from pep_tf.data.counting import Counter
 from pep_tf.data.identity import Identity
 from pep_tf.data.store.assign import assign_rows
 from pep_tf.errors import DataError
@@ -163,7 +163,7 @@ def count_keys(
     keys = block.keys
     if options.count_on == "train":
         keys = keys[assign_rows(rows, options.seed)[0] == 0]
-    return count_block(keys)
+    return [np.unique(column, return_counts=True) for column in np.ascontiguousarray(keys.T)]
 
 
 def frequent(keys: np.ndarray, counts: np.ndarray, options: ClickLogOptions) -> np.ndarray:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pep_tf.data.clicklogs import CRITEO, keys
 from pep_tf.data.clicklogs.column_rules import HOUR_RULE, rule_of
 from pep_tf.data.clicklogs.feature_keys import NumberKeys
+from pep_tf.data.columns.categories import text_keys
 from pep_tf.data.hashing import mix
-from pep_tf.data.tokens import MAX_TOKEN_BYTES, Tokens, tokens_of_buffer
+from pep_tf.data.tokens import MAX_TOKEN_BYTES, Tokens, text_keys_of, tokens_of_buffer
 
 INTEGER_BASE = 1 << 32
 WRONG = [b"1x", b"-", b"--1", b"1-", b"+1", b" 1", b"9" * 16, b".0", b"5.1", b"5e0", b"5.0"]
@@ -110,3 +111,9 @@ def test_mix_is_fmix64():
     x = (x ^ x >> 33) * 0xC4CEB9FE1A85EC53 & mask
     assert mix(np.array([1], np.uint64))[0] == x ^ x >> 33
     assert mix(tf.constant([1], tf.uint64)).numpy()[0] == x ^ x >> 33
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.binary(max_size=40), min_size=1))
+def test_texts_of_any_bytes_have_the_keys_of_the_graph(texts):
+    np.testing.assert_array_equal(text_keys_of(texts), text_keys(tf.constant(texts)))
