@@ -33,7 +33,7 @@ from pep_tf.training import FitResult, Reporter
 from pep_tf.training.methods import PEP
 from pep_tf.training.prune import facts_of
 from pep_tf.training.rounded import fit_as_stored
-from pep_tf.training.state import reading_object, replacing, save_text
+from pep_tf.training.state import reading_object, save_text
 from pep_tf.training.threshold_start import threshold_schedule
 from pep_tf.training.weights import whole_model
 
@@ -254,10 +254,7 @@ class Run:
         init = kind if self.config.no_retrain else self.config.ticket_init
         self.folder.note_history(stage, ticket.result.history)
         row = self._row(kind, init, ticket.budget, ticket.retrained, ticket.result)
-        if distributed.is_leader():
-            with replacing(self.folder.models / f"{stage}.keras") as neighbour:
-                ticket.retrained.save(saved := neighbour.with_suffix(".keras"))
-                saved.rename(neighbour)
+        self.folder.keep_model(stage, ticket.retrained)
         if self.config.export_keys and distributed.is_leader():
             folder = self.folder.path / "keys" / stage
             shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import keras
+
 from pep_tf.data import CTRData, Identity
 from pep_tf.differences import differences, one_line
 from pep_tf.distributed import is_leader
@@ -17,7 +19,7 @@ from pep_tf.files import LOCK, lock
 from pep_tf.training import refuse_to_resume
 from pep_tf.training.checkpoint import remove_checkpoint
 from pep_tf.training.rounded import rounded_checkpoint
-from pep_tf.training.state import reading_object, save_text
+from pep_tf.training.state import reading_object, replacing, save_text
 
 _PLACES = {"data_dir", "source", "fallback", "tool"}  # of a data set's details: not what it holds
 
@@ -174,6 +176,15 @@ class RunFolder:
             with reading_object(path, "delete it to go on without what it told") as found:
                 history = found
         save_text(path, json.dumps({**history, stage: checks}) + "\n")
+
+    def keep_model(self, stage: str, model: keras.Model) -> None:
+        """Keeps the model of a retrained ticket, for Keras and for later exports."""
+        if is_leader():
+            with replacing(self.models / f"{stage}.keras") as neighbour:
+                model.save(
+                    saved := neighbour.with_suffix(".keras")
+                )  # an ending that Keras asks for
+                saved.rename(neighbour)
 
     def finish(self, stage: str, row: Row) -> None:
         """Keeps a stage's row; its checkpoint is no longer needed, unless more epochs may be asked for."""
