@@ -67,6 +67,7 @@ def test_bad_lines_are_named_and_the_others_kept(name: str):
     ("column", "token", "reason"),
     [
         (2, b"14103024", "YYMMDDHH"),
+        (2, b"14022900", "YYMMDDHH"),
         (2, b"", "YYMMDDHH"),
         (2, b"14103023.5", "YYMMDDHH"),
         (2, b"4103023.0", "YYMMDDHH"),
