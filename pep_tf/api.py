@@ -145,6 +145,11 @@ def export(
         >>> export(model, "served/model", examples=np.array([3, 999]))
         PosixPath('.../served/model/1')
     """
+    if not isinstance(model, keras.Model):
+        raise ModelError(
+            "`model` must be a Keras model, such as a ticket's `model()` after `fit`. "
+            f"Received: {type(model).__name__}"
+        )
     if data is not None:
         require_data(data)
     if format not in FORMATS:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.errors import RunError
+from pep_tf.errors import ModelError, RunError
 from pep_tf.export.check import litert_answers, require_close
 from pep_tf.export.litert import MODEL, convert
 from pep_tf.export.model_card import describe, tensor_bytes, versions, write_card
@@ -42,7 +42,7 @@ def export_any(
         small = packed(model, dtype)
         inputs = ModelInputs.of(model, examples)
         module = ModelModule(small, inputs)
-        live = _flat(_by_name(model(inputs.restored(inputs.batch), training=False)))
+        live = _live(model, inputs)
     if not np.isfinite(live).all():
         raise RunError("`model` must answer with finite numbers. Received: NaN or infinity.")
     rows = len(next(iter(inputs.batch.values())))
@@ -74,6 +74,18 @@ def export_any(
         write_card(card, draft)
 
     return publish_version(folder, write)
+
+
+def _live(model: keras.Model, inputs: ModelInputs) -> np.ndarray:
+    """What the model itself answers to the examples."""
+    if not any(len(value) for value in _arrays(inputs.batch).values()):
+        raise ModelError("`examples` must have a row or more, to check the answers on. Received: 0")
+    try:
+        return _flat(_by_name(model(inputs.restored(inputs.batch), training=False)))
+    except (tf.errors.InvalidArgumentError, TypeError, ValueError) as error:
+        told = str(error).split("Arguments received")[0]
+        told = " ".join(told.replace("\x1b[1m", "").replace("\x1b[0m", "").split())
+        raise ModelError(f"`examples` must be inputs that the model takes: {told}") from error
 
 
 class ModelModule(tf.Module):

@@ -2,7 +2,7 @@
 
 import keras
 
-from pep_tf.errors import ModelError
+from pep_tf.errors import ModelError, RunError
 from pep_tf.layers import PackedEmbedding
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.tables.packed.pack import graph_bytes, pack
@@ -36,7 +36,9 @@ def packed(model: keras.Model, dtype: StoredAs = "float32") -> keras.Model:
     tables = tables_of(model)
     layers = {key: x for key, x in tables.items() if not isinstance(x, PackedEmbedding)}
     if not layers and tables:
-        return model  # packed before
+        if dtype != "float32":
+            raise RunError("`dtype` has no effect on a model that is packed: give it to `packed`.")
+        return model
     check_stored_as(dtype, layers)
     for key, layer in layers.items():
         refuse_more(key, layer)

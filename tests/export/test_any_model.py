@@ -180,6 +180,18 @@ def test_what_cannot_be_exported_is_refused_in_a_line(tmp_path):
         pep_tf.export(model, where, examples={"user": np.array([1])})
     with pytest.raises(ModelError, match="must be a batch .* Received: object"):
         pep_tf.export(closed, where, examples=[[object()]])
+    for batch, told in (
+        (np.zeros((0,)), "a row or more"),
+        (np.array([10**6]), "model takes: .* 1000000 is not in"),
+    ):
+        with pytest.raises(ModelError, match=f"`examples` must .*{told}"):
+            pep_tf.export(model, where, examples={"user": batch, "item": batch})
+    with pytest.raises(RunError, match="`dtype` has no effect on a model that is packed"):
+        pep_tf.packed(pep_tf.packed(model), "int8")
+    with pytest.raises(RunError, match="`dtype` must be one of .* Received: None"):
+        pep_tf.export(model, where, dtype=None)
+    with pytest.raises(ModelError, match="`model` must be a Keras model.* Received: str"):
+        pep_tf.export("model.keras", where)
     ctr = build_model("fm", tiny.FIELDS, embedding_dim=2)
     with pytest.raises(RunError, match="`examples` has no effect for a model of pep_tf.models"):
         pep_tf.export(ctr, where, examples=np.zeros((1, 2)))

@@ -34,8 +34,8 @@ def rounds(dtype: StoredAs) -> bool:
 
 def check_stored_as(dtype: StoredAs, tables: Collection[str]) -> None:
     """Raises RunError for an unknown dtype, or that of a table which is not there."""
-    by_table = {} if isinstance(dtype, str) else dtype
-    for own in (dtype,) if isinstance(dtype, str) else by_table.values():
+    by_table = dtype if isinstance(dtype, Mapping) else {}
+    for own in by_table.values() if isinstance(dtype, Mapping) else (dtype,):
         if own not in DTYPES:
             raise RunError(f"`dtype` must be one of {list(DTYPES)}. Received: {own!r}")
     if unknown := sorted(set(by_table) - set(tables)):
