@@ -33,6 +33,7 @@ from pep_tf.data import CTRData
 from pep_tf.data.dataset import Split
 from pep_tf.device import settle_arithmetic
 from pep_tf.errors import NumberError, PepError
+from pep_tf.experiments import text
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.load_data import load_for_seed
 from pep_tf.experiments.report import drawing
@@ -300,8 +301,8 @@ def draw(lines: Sequence[dict[str, Any]], folder: pathlib.Path) -> None:
     with sheet.picture("frontier", title, 4.2, columns=2) as (picture, axes):
         picture.alt = title
         ways = (
-            ("table_bytes", "bytes", drawing.short_bytes),
-            ("numbers", "numbers", drawing.short),
+            ("table_bytes", "bytes", text.short_bytes),
+            ("numbers", "numbers", text.short),
         )
         for axis, (name, label, form) in zip(np.ravel(axes), ways, strict=True):
             axis.set_xscale("log")
