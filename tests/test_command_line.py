@@ -23,7 +23,8 @@ COMMANDS = [
         for name in ("input_wait", "memory", "scaling", "serving", "step_time", "sum_rows")
     ),
     *(f"experiments.{name}" for name in ("methods_movielens_1m", "rowwise_outcome")),
-    *(f"experiments.{name}" for name in ("synthetic_criteo", "tuning_report")),
+    *(f"experiments.{name}" for name in ("starts_movielens_small", "synthetic_criteo")),
+    "experiments.tuning_report",
 ]
 FLAGS = {
     "pep_tf.experiments.main": "dataset data_dir seeds budgets mlp_widths config run_dir tensorboard",

@@ -174,6 +174,10 @@ class TableLayer(keras.layers.Layer):
         if in_stateless_scope():  # where no variable can be made
             return
         model = self._get_call_context().entry_layer
+        if (
+            model is self
+        ):  # no model calls it; Keras would keep the context that was made for the question
+            self._maybe_reset_call_context()
         own = _own_optimizer(model)
         if own is None or own.built or not model.built:
             return

@@ -23,3 +23,12 @@ def test_moments_are_those_of_the_formula(name):
         others = embedded.sum(axis=1, keepdims=True) - embedded
         expected = np.einsum("bfc,bfe,b->ce", others, others, weight) / rows.size
         np.testing.assert_allclose(moments[model.embedding], expected, rtol=1e-4)
+
+
+def test_later_calls_do_not_train():
+    """A lookup outside a call of the model leaves no context of a call behind."""
+    model = tiny.model("deepfm", dropout=0.5)
+    logit_moments(model, tiny.DATA)
+    ids = tiny.DATA.test.ids
+    model(ids, training=True)
+    np.testing.assert_array_equal(model(ids), model(ids, training=False))
