@@ -57,10 +57,8 @@ def without_mask(
     """
     found = _by_fields(entries, dtype, field_sizes, most + room)
     most = most if found is None else min(most, found.nbytes - room)
-    if entries.dim > 1 and PrefixTable.least_bytes(entries, dtype) <= most:
-        prefixes = PrefixTable.of(entries, dtype)
-        return prefixes if prefixes.nbytes <= most else found
-    return found
+    prefixes = PrefixTable.within(entries, dtype, most) if entries.dim > 1 else None
+    return prefixes or found
 
 
 def _by_fields(

@@ -1,7 +1,7 @@
 """A table whose rows keep their first numbers, stored one row behind the other with a width each."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import tensorflow as tf
@@ -46,32 +46,37 @@ class PrefixTable(StoredTable):
     @classmethod
     def of(cls, entries: Entries, dtype: str) -> Self:
         """Stores a table; its arrays are NumPy's. See `Values` for `dtype`."""
-        widths, levels, there = _rounded(entries, dtype)
+        return cls._in_widths(entries, dtype, _rounded(entries, dtype))
+
+    @classmethod
+    def within(cls, entries: Entries, dtype: str, most: int) -> Self | None:
+        """The same in at most so many bytes, or None.
+
+        None also where rows keep others than their first numbers, or positions would be too large.
+        """
+        rows = _rounded(entries, dtype)
+        stored = int(rows.widths.sum())
+        if stored > _FILLED * entries.nnz or stored >= 2**31 - 1 or rows.bytes > most:
+            return None  # known before anything is encoded
+        table = cls._in_widths(entries, dtype, rows)
+        return table if table.nbytes <= most else None
+
+    @classmethod
+    def _in_widths(cls, entries: Entries, dtype: str, rows: "_Rows") -> Self:
+        widths, levels = rows.widths, rows.levels
         kept, start = [np.zeros(0, np.float32)], 0
         for block in entries.blocks(max(1, BLOCK_ENTRIES // entries.dim)):
             own = widths[start : start + len(block)]
             kept.append(block[np.arange(entries.dim) < own[:, None]])
             start += len(block)
         arrays, unit = Values.encode(np.concatenate(kept), dtype, "values", widths)
-        blocks = _whole_blocks(widths[there])
+        blocks = _whole_blocks(widths[rows.there])
         codes = np.searchsorted(levels, blocks).astype(np.uint8)
         arrays["widths"] = codes[:, ::2] | codes[:, 1::2] << 4
         starts = 1 + np.cumsum(blocks.sum(axis=1)) - blocks.sum(axis=1)
         arrays["starts"] = starts.astype(np.int16 if starts[-1] < 2**15 else np.int32)
-        arrays |= RowIndex.encode(there)
+        arrays |= rows.arrays
         return cls(arrays, {**facts_of(entries), "levels": levels.tolist(), "unit": unit})
-
-    @staticmethod
-    def least_bytes(entries: Entries, dtype: str) -> float:
-        """Less than such a table takes; infinite where rows keep others than their first numbers.
-
-        So it is where positions would be too large for it.
-        """
-        widths, _, there = _rounded(entries, dtype)
-        stored = int(widths.sum())
-        if stored > _FILLED * entries.nnz or stored >= 2**31 - 1:
-            return float("inf")
-        return _bytes_of(stored, there, dtype)
 
     def parts(self) -> dict[str, int]:
         values = self._bytes("values", "values_scales")
@@ -106,11 +111,21 @@ class PrefixTable(StoredTable):
         return tf.pad(self._values.at(numbers, first), [[0, 0], [0, self.dim - most]])
 
 
-def _rounded(entries: Entries, dtype: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers to store of each row int64 [N]; the at most 16 that there are, in order; and which rows have a width.
+class _Rows(NamedTuple):
+    """How rows are stored: numbers of each, int64 [N]; those that there are; which rows have a width, bool [N].
 
-    The last, bool [N], are all rows or those that are not empty: whichever takes fewer bytes.
+    `arrays` say so, and `bytes` are those of all but positions and scales.
     """
+
+    widths: np.ndarray
+    levels: np.ndarray
+    there: np.ndarray
+    arrays: dict[str, np.ndarray]
+    bytes: float
+
+
+def _rounded(entries: Entries, dtype: str) -> _Rows:
+    """At most 16 widths, for all rows or for those that are not empty: whichever takes fewer bytes."""
     bits = np.unpackbits(entries.masks(), axis=1, count=entries.dim, bitorder="little")
     last = entries.dim - np.argmax(bits[:, ::-1], axis=1)
     widths = np.zeros(entries.num_rows, np.int64)
@@ -120,14 +135,11 @@ def _rounded(entries: Entries, dtype: str) -> tuple[np.ndarray, np.ndarray, np.n
         if there.any():
             levels = _levels(np.bincount(widths[there], minlength=entries.dim + 1))
             stored = np.where(there, levels[np.searchsorted(levels, widths)], 0)
-            ways.append((stored, levels, there))
-    return min(ways, key=lambda way: _bytes_of(int(way[0].sum()), way[2], dtype))
-
-
-def _bytes_of(stored: int, there: np.ndarray, dtype: str) -> float:
-    """Bytes of so many numbers and of what tells the rows apart, less those of positions and of scales."""
-    index = RowIndex(RowIndex.encode(there)).nbytes
-    return ITEM_BYTES[dtype] * stored + np.count_nonzero(there) / 2 + index
+            index = RowIndex.encode(there)
+            size = ITEM_BYTES[dtype] * int(stored.sum()) + np.count_nonzero(there) / 2
+            size += RowIndex(index).nbytes
+            ways.append(_Rows(stored, levels, there, index, size))
+    return min(ways, key=lambda way: way.bytes)
 
 
 def _levels(counts: np.ndarray) -> np.ndarray:
