@@ -18,15 +18,12 @@ import tensorflow as tf
 from pep_tf.data.clicklogs.formats import Format
 from pep_tf.data.columns.quantities import INTEGER_WORDS
 from pep_tf.data.columns.texts import DIGITS, ZEROS, without_zeros
+from pep_tf.data.columns.times import month_and_day
 from pep_tf.data.raw import RawColumn
 from pep_tf.data.tokens import MAX_TOKEN_BYTES
 
-_MONTH_AND_DAY = (
-    "(?:(?:0[13578]|1[02])(?:0[1-9]|[12][0-9]|3[01])"
-    "|(?:0[469]|11)(?:0[1-9]|[12][0-9]|30)|02(?:0[1-9]|1[0-9]|2[0-8]))"
-)
 _LEAP_DAY = "(?:[02468][048]|[13579][26])0229"
-HOUR = f"(?:[0-9]{{2}}{_MONTH_AND_DAY}|{_LEAP_DAY})(?:[01][0-9]|2[0-3])"
+HOUR = f"(?:[0-9]{{2}}{month_and_day('')}|{_LEAP_DAY})(?:[01][0-9]|2[0-3])"
 HOUR_WORDS = "a date and hour YYMMDDHH"
 _DELIMITERS = {b"\t": "tab", b",": "comma"}
 

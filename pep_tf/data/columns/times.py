@@ -8,12 +8,18 @@ from pep_tf.data.columns.encoder import Encoder, Seen
 from pep_tf.data.field_keys import texts_of
 
 _SECONDS = r"-?[0-9]{1,10}(?:\.[0-9]*)?"
-_MONTH_AND_DAY = (
-    "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
-    "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-)
+
+
+def month_and_day(mark: str) -> str:
+    """A pattern of the days that each year has, with a mark between month and day."""
+    return (
+        f"(?:(?:0[13578]|1[02]){mark}(?:0[1-9]|[12][0-9]|3[01])"
+        f"|(?:0[469]|11){mark}(?:0[1-9]|[12][0-9]|30)|02{mark}(?:0[1-9]|1[0-9]|2[0-8]))"
+    )
+
+
 _LEAP_YEAR = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
-_DATE = f"(?:[0-9]{{4}}-{_MONTH_AND_DAY}|{_LEAP_YEAR}-02-29)"
+_DATE = f"(?:[0-9]{{4}}-{month_and_day('-')}|{_LEAP_YEAR}-02-29)"
 _TIME = r"(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:\.[0-9]*)?)?)?"
 _ZONE = "(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
 _WRITTEN = f"{_DATE}(?:[ T]{_TIME}{_ZONE})?"
