@@ -144,7 +144,9 @@ def assignment(splits: Iterable[Split]) -> str:
 def _content(known: Identity, splits: Mapping[str, Split]) -> dict[str, Any]:
     """What the reader knows of the content, and what splits in memory hold."""
     held = {
-        name: split.row_digest for name, split in splits.items() if isinstance(split, ArraySplit)
+        name: split.row_digest
+        for name, split in splits.items()
+        if isinstance(split, ArraySplit) and not split.is_known
     }
     if len(held) == len(splits):
         return {**known.content, **sum(held.values(), RowDigest()).digests()}
@@ -190,6 +192,8 @@ class ArraySplit:
         DataError: arrays of different lengths, a label other than 0 and 1, an id that is no whole
             number from 0 to 2^31 - 1 (none is cut or wrapped), or a weight below 0 or not finite.
     """
+
+    is_known = False  # whether the identity of the data set tells what the rows hold
 
     def __init__(
         self,

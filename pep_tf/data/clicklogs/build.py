@@ -19,7 +19,6 @@ from pep_tf.data.store.assign import assign_rows
 from pep_tf.errors import DataError
 from pep_tf.numbers import read_fields, whole
 
-RAW = "raw text"  # what rows are read from, as `STORE` is; they come in another order
 ENCODINGS = ("hash", "vocabulary")
 COUNT_ON = ("train", "all")
 _ONLY_WITH = {"buckets": "hash", "min_count": "vocabulary", "count_on": "vocabulary"}
@@ -109,7 +108,7 @@ class ClickLogOptions:
         else:
             mapping |= {"min_count": self.min_count, "count_on": self.count_on}
         mapping |= {"hour": self.hour} if fmt.hours else {}
-        return mapping, {"split seed": self.seed}, {"read from": RAW, "on_bad_row": self.on_bad_row}
+        return mapping, {"split seed": self.seed}, {"on_bad_row": self.on_bad_row}
 
 
 def check_effects(encoding: str, given: Collection[str]) -> None:

@@ -5,18 +5,20 @@ import os
 import pathlib
 from typing import Any
 
+import numpy as np
 from absl import logging
 
-from pep_tf.data.clicklogs.build import ClickLogOptions, make_transform
+from pep_tf.data.clicklogs.build import ClickLogOptions
 from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, FORMATS, Format, click_log_defaults
+from pep_tf.data.clicklogs.prepare import ClickLog
 from pep_tf.data.clicklogs.process import RawFile
-from pep_tf.data.clicklogs.raw import RawSplit, index_raw
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.data_set import DataSet
-from pep_tf.data.dataset import CTRData
+from pep_tf.data.dataset import ArraySplit, CTRData
 from pep_tf.data.identity import Identity
 from pep_tf.data.store.arrays import read_store, stored, with_transform
 from pep_tf.data.store.assign import SPLITS
+from pep_tf.data.store.deal import RowBlock, refuse_empty_split
 from pep_tf.data.store.manifest import reading_manifest
 from pep_tf.data.store.place import find_store
 from pep_tf.errors import DataError
@@ -31,8 +33,8 @@ def load_criteo(data_dir: PathLike, *, verify: bool = False, **options: Any) -> 
     A store has the options that it was prepared with; what is given here beside it must be the same.
 
     Args:
-        data_dir: what `pep-tf prepare criteo` wrote, or the raw `train.txt` itself, whose rows are
-            then mapped to ids while they are read.
+        data_dir: what `pep-tf prepare criteo` wrote, or the raw `train.txt` itself, plain or gzip, whose
+            rows are then held in memory, about 170 bytes each.
         verify: hashes every file of a store, even where size, times and inode are what they were; a
             raw file is read and hashed each time.
         **options: see `ClickLogOptions`, which has the defaults for a raw file; None where they are not given.
@@ -93,32 +95,37 @@ def _refuse_other_options(
 
 def _load_raw(fmt: Format, path: pathlib.Path, options: ClickLogOptions) -> CTRData:
     raw = RawFile(path, fmt, options.features(fmt), options.on_bad_row)
-    transform = make_transform(raw, options)
-    index = index_raw(raw, options.seed)
-    if index.counts.bad:
+    log = ClickLog(raw, options)
+
+    def parts(block: RowBlock) -> list[list[np.ndarray]]:
+        masks = (block.split == place for place in range(len(SPLITS)))
+        return [[part[own] for part in (block.ids, block.labels, block.rows)] for own in masks]
+
+    splits = []
+    for blocks in zip(*log.read(parts), strict=True):
+        splits.append(ArraySplit(*map(np.concatenate, zip(*blocks, strict=True))))
+        splits[-1].is_known = True
+    refuse_empty_split([split.num_rows for split in splits], path)
+    counts = log.counts
+    if counts.bad:
         logging.warning(
             "%s: %d of %d lines are bad and left out: %s. First: line %d, %s.",
             path,
-            index.counts.bad,
-            index.counts.lines,
-            ", ".join(f"{n} x {reason}" for reason, n in index.counts.bad_by_reason.items()),
-            index.counts.examples[0].line,
-            index.counts.examples[0].reason,
+            counts.bad,
+            counts.lines,
+            ", ".join(f"{n} x {reason}" for reason, n in counts.bad_by_reason.items()),
+            counts.examples[0].line,
+            counts.examples[0].reason,
         )
-    train, validation, test = (
-        RawSplit(raw, transform, index, s, options.seed) for s in range(len(SPLITS))
-    )
     details = {
         "data_dir": str(path),
         "source": fmt.source,
-        "lines": index.counts.to_dict(),
-        "transform_md5": transform.fingerprint,
+        "lines": counts.to_dict(),
+        "transform_md5": log.transform.fingerprint,
     }
-    examples = raw.examples(list(transform.raw_columns()))
-    known = options.identity(raw, index.content)
-    return CTRData(
-        fmt.name, transform.schema, train, validation, test, details, transform, examples, known
-    )
+    examples = raw.examples(list(log.transform.raw_columns()))
+    schema, own = log.transform.schema, (log.transform, examples, log.identity)
+    return CTRData(fmt.name, schema, *splits, details, *own)
 
 
 DATA_SETS = {

@@ -3,7 +3,8 @@
 import dataclasses
 import os
 import pathlib
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from pep_tf.data.clicklogs.build import ClickLogOptions, estimate_rows, make_transform
 from pep_tf.data.clicklogs.collisions import BucketUse
@@ -12,9 +13,10 @@ from pep_tf.data.clicklogs.encoding import HashEncoding
 from pep_tf.data.clicklogs.formats import FORMATS
 from pep_tf.data.clicklogs.parse import ParsedBlock
 from pep_tf.data.clicklogs.process import LineCounts, RawFile
+from pep_tf.data.identity import Identity
 from pep_tf.data.store.arrays import identity_of, stored
 from pep_tf.data.store.assign import assign_rows
-from pep_tf.data.store.deal import DealtRows, Grouped, RowBlock
+from pep_tf.data.store.deal import DealtRows, RowBlock
 from pep_tf.data.store.manifest import (
     RAW_FILE,
     STORE_VERSION,
@@ -27,6 +29,8 @@ from pep_tf.data.store.place import refuse_other
 from pep_tf.data.store.write import Shards, write
 from pep_tf.errors import DataError
 from pep_tf.paths import resolve
+
+Result = TypeVar("Result")
 
 
 class ClickLog:
@@ -47,31 +51,44 @@ class ClickLog:
         self.bytes_needed = self._num_rows * (4 * self.num_columns + 32)
         self.stamps: dict[str, Stamp] = {}
 
-    def shards(self, folder: pathlib.Path) -> Shards:
+    def read(self, function: Callable[[RowBlock], Result]) -> Iterator[Result]:
+        """What a function makes of each block of rows, in file order; threads call it.
+
+        Raises:
+            DataError: see `RawFile.map`; a file that has changed at the end.
+        """
         raw, seed = self._raw, self._options.seed
         self.stamps = {RAW_FILE: stamp(raw.path)}
-        self._transform = transform = make_transform(raw, self._options)
-        self._counts, content = LineCounts(raw.format), ContentDigest()
+        self.transform = transform = make_transform(raw, self._options)
+        self.counts, content = LineCounts(raw.format), ContentDigest()
         hashed = isinstance(transform.encoding, HashEncoding)
         use = BucketUse(transform.schema) if hashed else None
-        self._dealt = dealt = DealtRows(
-            folder, self._num_rows, self.num_columns, progress=raw.progress
-        )
 
-        def work(block: ParsedBlock) -> Grouped:
+        def work(block: ParsedBlock) -> Result:
             rows = raw.rows_of(block)
             ids = transform.ids(block.keys)
             if use is not None:
                 use.add(ids)
-            return dealt.group(RowBlock(rows, *assign_rows(rows, seed), block.labels, ids))
+            return function(RowBlock(rows, *assign_rows(rows, seed), block.labels, ids))
 
-        mapped = raw.map(work, self._counts, "writing rows", content)
-        dealt.fill((grouped for _, grouped in mapped), raw.path)
+        for _, made in raw.map(work, self.counts, "reading rows", content):
+            yield made
         self._content = content.digests()
         self._collisions = use.report() if use is not None else []
         refuse_change(raw.path, raw.format, self._content["features"], self.stamps[RAW_FILE])
-        transform.save(folder)
-        return dealt.shards()
+
+    def shards(self, folder: pathlib.Path) -> Shards:
+        self._dealt = DealtRows(
+            folder, self._num_rows, self.num_columns, progress=self._raw.progress
+        )
+        self._dealt.fill(self.read(self._dealt.group), self._raw.path)
+        self.transform.save(folder)
+        return self._dealt.shards()
+
+    @property
+    def identity(self) -> Identity:
+        """Which rows they are, once they are read."""
+        return self._options.identity(self._raw, self._content)
 
     def facts(self) -> dict[str, Any]:
         raw = self._raw
@@ -80,11 +97,11 @@ class ClickLog:
             "version": STORE_VERSION,
             "raw": {"name": raw.path.name, "bytes": self._raw_bytes()},
             "options": dataclasses.asdict(self._options),
-            "identity": stored(self._options.identity(raw, self._content)).get_config(),
+            "identity": stored(self.identity).get_config(),
             "source": raw.format.source,
-            "schema": self._transform.schema.get_config(),
-            "transform_md5": self._transform.fingerprint,
-            "lines": self._counts.to_dict(),
+            "schema": self.transform.schema.get_config(),
+            "transform_md5": self.transform.fingerprint,
+            "lines": self.counts.to_dict(),
             "collisions": self._collisions,
             "splits": self._split_facts(),
         }

@@ -1,4 +1,4 @@
-"""The order and the resuming of streams, from a store and from raw text."""
+"""The order and the resuming of streams, from a store and from raw text in memory."""
 
 import pathlib
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.data.clicklogs import load_criteo, process, raw
+from pep_tf.data.clicklogs import load_criteo, process
 from pep_tf.data.clicklogs.formats import CRITEO, default_features
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.dataset import Split, check_data
@@ -26,7 +26,7 @@ def train(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bins_lib, "ROWS_PER_BIN", 300)
         patch.setattr(deal, "BLOCK_ROWS", 20)
-        for module in (windows, raw, __import__("pep_tf.data.store.splits", fromlist=["store"])):
+        for module in (windows, __import__("pep_tf.data.store.splits", fromlist=["store"])):
             patch.setattr(module, "WINDOW_BLOCKS", 3)
         patch.setattr(process.RawFile, "block_bytes", 8000)
         patch.setattr(process.RawFile.__init__, "__defaults__", ("error", 2, False, 8000))
@@ -78,14 +78,6 @@ def test_resume_at_every_batch(train: Split, seed: int | None):
             np.testing.assert_array_equal(ids, expected_ids)
             np.testing.assert_array_equal(labels, expected_labels)
     assert stream(train, seed=seed, epoch=2, start=len(whole)) == []
-
-
-def test_a_raw_file_that_changes_is_noticed(tmp_path: pathlib.Path):
-    text = write(tmp_path / "train.txt", criteo_lines(100))
-    split = load_criteo(text).train
-    write(text, criteo_lines(101))
-    with pytest.raises(DataError, match="has changed"):
-        split.batches(BATCH)
 
 
 @pytest.mark.parametrize("prepared", [False, True])

@@ -149,8 +149,8 @@ class BeamLog(ClickLog):
         with _work_folder(self._pipelines.temp_location, folder) as work:
             self._count_lines(work)
             job = steps.Job(self._path, self._raw.format.name, self._options, work, self.num_bins)
-            self._transform = self._make_transform(job)
-            steps.save_transform(self._transform, work)
+            self.transform = self._make_transform(job)
+            steps.save_transform(self.transform, work)
             shards = self._deal(job)
             for facts in itertools.chain(*shards):
                 target = folder / name_of(facts.split, facts.bin)
@@ -160,7 +160,7 @@ class BeamLog(ClickLog):
             refuse_change(
                 self._raw.path, self._raw.format, self._content["features"], self.stamps[RAW_FILE]
             )
-        self._transform.save(folder)
+        self.transform.save(folder)
         return dict(zip(SPLITS, shards, strict=True))
 
     @property
@@ -223,18 +223,18 @@ class BeamLog(ClickLog):
         found = self._pipelines.run(job.work, make)
         of_ranges = [one for one in found if isinstance(one, steps.RangeFacts)]
         of_shards = [one for one in found if isinstance(one, steps.ShardFacts)]
-        self._counts, content = LineCounts(self._raw.format), ContentDigest()
+        self.counts, content = LineCounts(self._raw.format), ContentDigest()
         for facts in sorted(of_ranges, key=lambda facts: facts.number):
-            self._counts.add_later(facts.counts)
+            self.counts.add_later(facts.counts)
             content.add_labels(np.unpackbits(facts.labels, count=facts.counts.rows))
-        self._counts.require_rows(self._path)
+        self.counts.require_rows(self._path)
         self._content = {**content.digests(), "features": self._text}
         shards: list[list[steps.ShardFacts]] = [[] for _ in SPLITS]
         for shard in sorted(of_shards, key=lambda facts: (facts.split, facts.bin)):
             shards[shard.split].append(shard)
         refuse_empty_split([sum(sum(s.block_rows) for s in own) for own in shards], self._path)
-        schema, self._collisions = self._transform.schema, []
-        if isinstance(self._transform.encoding, HashEncoding):
+        schema, self._collisions = self.transform.schema, []
+        if isinstance(self.transform.encoding, HashEncoding):
             [used] = [one for one in found if isinstance(one, np.ndarray)]
             use = BucketUse(schema)
             use.add_used(np.unpackbits(used, count=schema.num_features).view(bool))
