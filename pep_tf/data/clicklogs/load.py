@@ -5,7 +5,6 @@ import os
 import pathlib
 from typing import Any
 
-import numpy as np
 from absl import logging
 
 from pep_tf.data.clicklogs.build import ClickLogOptions
@@ -14,11 +13,11 @@ from pep_tf.data.clicklogs.prepare import ClickLog
 from pep_tf.data.clicklogs.process import RawFile
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.data_set import DataSet
-from pep_tf.data.dataset import ArraySplit, CTRData
+from pep_tf.data.dataset import CTRData
+from pep_tf.data.held import held
 from pep_tf.data.identity import Identity
 from pep_tf.data.store.arrays import read_store, stored, with_transform
-from pep_tf.data.store.assign import SPLITS
-from pep_tf.data.store.deal import RowBlock, refuse_empty_split
+from pep_tf.data.store.deal import refuse_empty_split
 from pep_tf.data.store.manifest import reading_manifest
 from pep_tf.data.store.place import find_store
 from pep_tf.errors import DataError
@@ -97,15 +96,8 @@ def _load_raw(fmt: Format, path: pathlib.Path, options: ClickLogOptions) -> CTRD
     raw = RawFile(path, fmt, options.features(fmt), options.on_bad_row)
     log = ClickLog(raw, options)
 
-    def parts(block: RowBlock) -> list[list[np.ndarray]]:
-        masks = (block.split == place for place in range(len(SPLITS)))
-        return [[part[own] for part in (block.ids, block.labels, block.rows)] for own in masks]
-
-    splits = []
-    for blocks in zip(*log.read(parts), strict=True):
-        splits.append(ArraySplit(*map(np.concatenate, zip(*blocks, strict=True))))
-        splits[-1].is_known = True
-    refuse_empty_split([split.num_rows for split in splits], path)
+    train, validation, test = held(log.read(lambda block: block))
+    refuse_empty_split([split.num_rows for split in (train, validation, test)], path)
     counts = log.counts
     if counts.bad:
         logging.warning(
@@ -124,8 +116,8 @@ def _load_raw(fmt: Format, path: pathlib.Path, options: ClickLogOptions) -> CTRD
         "transform_md5": log.transform.fingerprint,
     }
     examples = raw.examples(list(log.transform.raw_columns()))
-    schema, own = log.transform.schema, (log.transform, examples, log.identity)
-    return CTRData(fmt.name, schema, *splits, details, *own)
+    own = (details, log.transform, examples, log.identity)
+    return CTRData(fmt.name, log.transform.schema, train, validation, test, *own)
 
 
 DATA_SETS = {

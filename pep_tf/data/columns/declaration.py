@@ -33,6 +33,7 @@ class TableRows:
         labels: float32 [n].
         weights: float32 [n], or None.
         columns: the texts of each column that a feature reads.
+        place: tells where a row is.
     """
 
     frame: pd.DataFrame
@@ -40,13 +41,15 @@ class TableRows:
     labels: np.ndarray
     weights: np.ndarray | None
     columns: dict[str, Texts]
+    place: Place
 
     def content(self) -> np.ndarray:
-        """int32 [n, 2], a 64-bit hash of the texts of each row, whatever becomes of them."""
+        """int32 [n, 2 or 3], a 64-bit hash of the texts of each row, whatever becomes of them, and its weight."""
         hashes: Any = np.uint64(0)
         for texts in self.columns.values():
             hashes = mix(hashes ^ texts.keys[texts.codes])
-        return hashes[:, None].view(np.int32)
+        parts = [hashes] if self.weights is None else [hashes, self.weights]
+        return np.concatenate([part[:, None].view(np.int32) for part in parts], axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +125,7 @@ class Declaration:
         weights = None if self.weight is None else read_weights(frame, self.weight, at)
         fields = list(features)
         columns = {field.column: _read(frame, field.column, fields, at) for field in fields}
-        return TableRows(frame, numbers, labels, weights, columns)
+        return TableRows(frame, numbers, labels, weights, columns, at)
 
     def fit(self, learners: Mapping[str, Learner]) -> ColumnTransform:
         """The transform, of what its fields have learned from the training rows."""
@@ -130,6 +133,8 @@ class Declaration:
         with tf.device("CPU"):
             for place, field in enumerate(self.features):
                 seen = learners[field.name].seen(place)
+                if field.encoder.learns and not seen.texts:
+                    raise constant(field.name, learners[field.name].rows)
                 encoders[field.name] = field.encoder.fit(seen, field.argument)
         return ColumnTransform(encoders, {field.name: field.column for field in self.features})
 
@@ -171,12 +176,6 @@ class Declaration:
 def encode(encoder: Encoder, texts: Texts) -> np.ndarray:
     """The ids int32 [n, columns of the field] of a column."""
     return encoder.ids_of(texts).reshape(len(texts.distinct), -1)[texts.codes]
-
-
-def refuse_constant(values: np.ndarray, field: str) -> None:
-    """Refuses a field from which nothing can be learned: `values`, one a training row, are all equal."""
-    if (values == values[0]).all():
-        raise constant(field, len(values))
 
 
 def constant(field: str, rows: int) -> DataError:

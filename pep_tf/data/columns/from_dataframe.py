@@ -1,20 +1,14 @@
 """`from_dataframe`: a table in memory as `CTRData`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from pep_tf.data.columns.declaration import Declaration, TableRows, encode, refuse_constant
-from pep_tf.data.columns.labels import Drop, label_column
-from pep_tf.data.columns.learn import Learner
-from pep_tf.data.columns.splits import split_rows
+from pep_tf.data.columns.declaration import Declaration
+from pep_tf.data.columns.table import Frame, Table
 from pep_tf.data.columns.texts import Place, row_of_frame
-from pep_tf.data.columns.transform import ColumnTransform, column_of
-from pep_tf.data.dataset import ArraySplit, CTRData, assignment
-from pep_tf.data.identity import Identity
-from pep_tf.data.store.assign import SPLITS
+from pep_tf.data.dataset import CTRData
 from pep_tf.errors import DataError
 
 
@@ -49,7 +43,7 @@ def from_dataframe(
         label: a column of 0 and 1, or a column and a threshold, such as `"rating > 3"`.
         features: `{field: kind}`, in the order of the fields. The field's column is the one of its
             name; `"hour:time"` reads the column `time`.
-        split: see `split_rows`.
+        split: see `split_values`.
         weight: a column of how much each row counts in loss and metrics, 0 or more: a row of weight 2
             as the row twice. None: all alike.
         drop: `{column: value or values}`: rows to leave out, such as `{"rating": 3}`.
@@ -82,69 +76,4 @@ def build(
             f"`frame` must be a pandas DataFrame. Received: {type(frame).__name__}; "
             "pd.DataFrame({column: values}) makes one"
         )
-    label = label_column(declared.label, list(frame.columns))
-    for column in (label, *(f.column for f in declared.features)):
-        column_of(frame, column)
-    declared.check_names(list(frame.columns))
-    leaves = Drop(declared.drop)
-    kept = declared.read(frame, place, leaves, declared.features)
-    leaves.check()
-    if not len(kept.labels):
-        raise DataError(f"{source} must have rows. Received: none, of {len(frame)} before `drop`")
-    rows = split_rows(
-        kept.frame, declared.split, declared.seed, lambda row: place(int(kept.numbers[row]))
-    )
-    _check_classes(declared, kept, rows)
-    transform, ids = _encode(declared, kept, rows[0])
-    content, weights = kept.content(), kept.weights
-    train, validation, test = (
-        ArraySplit(
-            *(ids[own], kept.labels[own], kept.numbers[own], content[own]),
-            weights=None if weights is None else weights[own],
-            is_float=transform.schema.is_float,
-        )
-        for own in rows
-    )
-    rate = float(kept.labels.mean(dtype=np.float64))
-    return CTRData(
-        name,
-        transform.schema,
-        train,
-        validation,
-        test,
-        details=declared.details(source, len(frame), len(ids), rate),
-        transform=transform,
-        examples={column: texts.of_rows(np.arange(2)) for column, texts in kept.columns.items()},
-        known=Identity(
-            mapping={"kinds": declared.kinds},
-            split={**declared.split_by, "assignment": assignment((train, validation, test))},
-            source=source,
-        ),
-    )
-
-
-def _encode(
-    declared: Declaration, rows: TableRows, train: np.ndarray
-) -> tuple[ColumnTransform, np.ndarray]:
-    """The transform, fitted to the training rows, and the ids int32 [n, C] of all rows."""
-    learners = {field.name: Learner(field) for field in declared.features}
-    for field in declared.features:
-        texts = rows.columns[field.column]
-        refuse_constant(texts.codes[train], field.name)
-        if field.encoder.learns:
-            learners[field.name].add(texts, train)
-    transform = declared.fit(learners)
-    ids = []
-    for field in declared.features:
-        ids.append(encode(transform.encoders[field.name], rows.columns[field.column]))
-        refuse_constant(ids[-1][train], field.name)
-    return transform, np.concatenate(ids, axis=1)
-
-
-def _check_classes(declared: Declaration, kept: TableRows, rows: Sequence[np.ndarray]) -> None:
-    counts = kept.labels == kept.labels if kept.weights is None else kept.weights > 0
-    labels = [kept.labels[own][counts[own]] for own in rows]
-    declared.check_classes(
-        {name: len(own) for name, own in zip(SPLITS, labels, strict=True)},
-        {name: int(own.sum()) for name, own in zip(SPLITS, labels, strict=True)},
-    )
+    return Table(Frame(frame, place, source), declared, name).held()

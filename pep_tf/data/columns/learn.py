@@ -16,7 +16,12 @@ class Learner:
 
     Args:
         feature: the field.
+
+    Attributes:
+        rows: how many training rows were added.
     """
+
+    rows = 0
 
     def __init__(self, feature: Feature) -> None:
         self._feature = feature
@@ -30,6 +35,7 @@ class Learner:
         Raises:
             DataError: more different texts than are kept.
         """
+        self.rows += len(texts.codes[train])
         own = np.flatnonzero(rows := np.bincount(texts.codes[train], minlength=len(texts.distinct)))
         found = [texts.distinct[place] for place in own.tolist()]
         if (mark := self._mark) is not None:

@@ -1,6 +1,5 @@
 """The kind `multi`: several values in a column, which become one field, a bag of their ids."""
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any, Self
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from pep_tf.data.columns.categories import MAX_BYTES, Vocabulary
 from pep_tf.data.columns.encoder import Encoder, Seen
-from pep_tf.data.columns.texts import MISSING, Place, Texts, refuse_rounded, row_of_frame, texts_of
+from pep_tf.data.columns.texts import Place, Texts, refuse_rounded, row_of_frame, texts_of
 from pep_tf.errors import DataError
 
 
@@ -41,9 +40,7 @@ class Multi(Encoder):
         separator, combiner, kind, of_values = argument
         mark = separator.encode()
         width = 1 + max((text.count(mark) for text in seen.everywhere), default=0)
-        # Of nothing but separators there are no values.
-        own = seen if seen.texts else dataclasses.replace(seen, texts=[MISSING], counts=np.ones(1))
-        return cls(kind.fit(own, of_values), separator, width, combiner)
+        return cls(kind.fit(seen, of_values), separator, width, combiner)
 
     @classmethod
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:

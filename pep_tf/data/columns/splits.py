@@ -20,8 +20,8 @@ _KNOWN = (
 _OF_COLUMN = ("hash", "time", "column")
 
 
-def split_rows(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> list[np.ndarray]:
-    """Rows of train, validation and test, int64 each.
+def split_values(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> np.ndarray:
+    """What `split_places` needs of the rows of a table, [n], or nothing, [0]; tables may be joined.
 
     Args:
         frame: n rows.
@@ -34,19 +34,10 @@ def split_rows(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> list
         place: tells where a row is.
 
     Raises:
-        DataError: no such split or column; a value that is no time or no split; a split without a row.
+        DataError: no such split or column; a value that is no time or no split.
     """
-    if isinstance(split, str) and split == "random":  # in the order in which they were drawn
-        return list(random_split(len(frame), seed))
     if isinstance(split, pd.Series) and len(split) == len(frame):
         _refuse_other_rows(split, frame)
-    values = split_values(frame, split, seed, place)
-    places = split_places(split, values, len(frame), seed, place)
-    return [np.flatnonzero(places == s) for s in range(len(SPLITS))]
-
-
-def split_values(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> np.ndarray:
-    """What `split_places` needs of the rows of a table, [n], or nothing, [0]; tables may be joined."""
     if not isinstance(split, str) or split in ("random", "hash"):
         return np.empty(0)
     if (column := split_column(split)) is None:

@@ -74,6 +74,10 @@ class TableFiles:
                 yield batch, functools.partial(_place_in, file, start)
                 start += batch.num_rows
 
+    def frames(self, columns: Sequence[str]) -> Iterator[tuple[pd.DataFrame, Place]]:
+        """The same with the rows in pandas."""
+        return ((frame_of(batch), place) for batch, place in self.batches(columns))
+
     def read(self, columns: Sequence[str]) -> tuple[pd.DataFrame, Place]:
         """All rows, and what tells where a row is; see `batches`."""
         batches, places = zip(*self.batches(columns), strict=True)

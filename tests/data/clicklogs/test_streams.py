@@ -1,7 +1,5 @@
 """The order and the resuming of streams, from a store and from raw text in memory."""
 
-import pathlib
-
 import numpy as np
 import pytest
 import tensorflow as tf

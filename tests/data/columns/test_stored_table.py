@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pep_tf.data import from_files, load
-from pep_tf.data.columns import stored_table, table_files
+from pep_tf.data.columns import table, table_files
 from pep_tf.data.store.manifest import read_manifest
 from pep_tf.data.store.place import find_store
 from pep_tf.errors import DataError
@@ -67,7 +67,7 @@ def test_a_store_is_found_again_by_its_declaration_and_by_its_folder(tmp_path, m
     files = files_of(tmp_path, "csv")
     options = {"label": "clicked", "features": FEATURES, "split": "column:part"}
     made = from_files(files, **options, store=tmp_path / "store")
-    monkeypatch.setattr(stored_table.StoredTable, "shards", None)  # it is not made again
+    monkeypatch.setattr(table.Table, "shards", None)  # it is not made again
     again = from_files(files, **options, store=tmp_path / "store")
     loaded = load(str(tmp_path / "store"), verify=True)
     for data in (again, loaded):
@@ -111,7 +111,7 @@ def test_every_file_is_looked_at_before_a_row_is_read(tmp_path, monkeypatch):
 
 
 def test_a_kind_may_learn_from_a_sample(tmp_path, monkeypatch):
-    monkeypatch.setattr(stored_table, "SAMPLE", 80)
+    monkeypatch.setattr(table, "SAMPLE", 80)
     options = {"label": "clicked", "features": {"user": "vocabulary", "price": "bins:4"}}
     files = files_of(tmp_path, "csv")
     memory = from_files(files, **options)

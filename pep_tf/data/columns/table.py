@@ -1,19 +1,21 @@
-"""Tables in files, larger than memory perhaps, prepared once into a store and read from it.
+"""Tables by a declaration: held in memory, or in files, larger than memory perhaps, prepared into a store.
 
-The files are read three times, batch by batch: for labels and splits; for what the training rows show to
+Files are read three times, batch by batch: for labels and splits; for what the training rows show to
 the kinds that learn from them; and for the ids, which are dealt into the store. What is kept of a row is a
 byte (8 more for the moment while rows are split by time or at random), and of a column its vocabulary.
 """
 
+import dataclasses
 import functools
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pep_tf.data.columns.declaration import (
     Declaration,
@@ -24,12 +26,14 @@ from pep_tf.data.columns.declaration import (
 from pep_tf.data.columns.labels import Drop
 from pep_tf.data.columns.learn import Learner
 from pep_tf.data.columns.splits import split_places, split_values
-from pep_tf.data.columns.table_files import TableFiles, frame_of
-from pep_tf.data.columns.texts import row_of_frame
-from pep_tf.data.columns.transform import ColumnTransform
-from pep_tf.data.dataset import CTRData
+from pep_tf.data.columns.table_files import TableFiles
+from pep_tf.data.columns.texts import Place, row_of_frame
+from pep_tf.data.columns.transform import ColumnTransform, column_of
+from pep_tf.data.dataset import CTRData, assignment
+from pep_tf.data.held import held
 from pep_tf.data.identity import Identity
 from pep_tf.data.row_digest import RowDigest
+from pep_tf.data.split import random_split
 from pep_tf.data.store.arrays import read_store, with_transform
 from pep_tf.data.store.assign import SPLITS, assign_rows
 from pep_tf.data.store.deal import DealtRows, RowBlock
@@ -51,11 +55,40 @@ FILE, ARRAYS = "transform.json", "transform.npz"
 SAMPLE = 1_000_000  # training rows that a kind with `by_sample` learns from
 
 
-class StoredTable:
-    """The rows of files, by a declaration; see `Source`."""
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """A table in memory, with the members of `TableFiles` that it needs.
 
-    def __init__(self, table: TableFiles, declared: Declaration, name: str) -> None:
+    Attributes:
+        frame: the rows.
+        place: tells where a row is.
+        source: what the table is, for messages.
+    """
+
+    frame: pd.DataFrame
+    place: Place
+    source: str
+    paths: Sequence[pathlib.Path] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.frame.columns)
+
+    def check(self, columns: Sequence[str]) -> None:
+        for name in columns:
+            column_of(self.frame, name)
+
+    def frames(self, columns: Sequence[str]) -> Iterator[tuple[pd.DataFrame, Place]]:
+        del columns
+        yield self.frame, self.place
+
+
+class Table:
+    """The rows of a table, by a declaration; see `Source`."""
+
+    def __init__(self, table: TableFiles | Frame, declared: Declaration, name: str) -> None:
         self._table, self._declared, self._name = table, declared, name
+        self._in_memory: TableRows | None = None
         self.weighted = declared.weight is not None
         self.stamps: dict[str, Stamp] = {}
         self.bytes_needed = 2 * sum(path.stat().st_size for path in table.paths)
@@ -68,16 +101,22 @@ class StoredTable:
         self, features: bool = False, learning: bool = False, drop: Drop | None = None
     ) -> Iterator[tuple[int, int, TableRows]]:
         """Yields rows read before, rows kept before, and the next rows that are kept."""
-        declared, names = self._declared, self._table.names
-        fields = [f for f in declared.features if features or (learning and f.encoder.learns)]
+        if self._in_memory:
+            yield 0, 0, self._in_memory
+            return
+        at_once = isinstance(self._table, Frame)
+        declared, names, drop = self._declared, self._table.names, drop or Drop(self._declared.drop)
+        fields = [
+            f for f in declared.features if features or at_once or (learning and f.encoder.learns)
+        ]
         columns = [*declared.others(names), *(field.column for field in fields)]
-        drop = drop or Drop(declared.drop)
         read = kept = 0
-        for batch, place in self._table.batches(list(dict.fromkeys(columns))):
-            rows = declared.read(frame_of(batch), place, drop, fields)
+        for frame, place in self._table.frames(list(dict.fromkeys(columns))):
+            rows = declared.read(frame, place, drop, fields)
+            self._in_memory = rows if at_once else None
             if len(rows.numbers):
                 yield read, kept, rows
-            read, kept = read + batch.num_rows, kept + len(rows.numbers)
+            read, kept = read + len(frame), kept + len(rows.numbers)
         self._rows_read = read
 
     @functools.cached_property
@@ -87,9 +126,10 @@ class StoredTable:
         declared.check_names(self._table.names)
         self._table.check(declared.columns(self._table.names))  # before a row is read
         self.stamps = {_stamped(path): stamp(path) for path in self._table.paths}
-        values, labels = [], []
+        values, labels, places = [], [], []
         for _, _, rows in self._read(drop=drop):
-            values.append(split_values(rows.frame, declared.split, declared.seed, row_of_frame))
+            values.append(split_values(rows.frame, declared.split, declared.seed, rows.place))
+            places.append(rows.place)
             counts = True if rows.weights is None else rows.weights > 0
             labels.append(np.where(counts, rows.labels, 2).astype(np.uint8))
         drop.check()
@@ -98,18 +138,20 @@ class StoredTable:
                 f"{self._table.source} must have rows. Received: none, of {self._rows_read} before `drop`"
             )
         joined = np.concatenate(labels)
-        places = split_places(declared.split, np.concatenate(values), len(joined), declared.seed)
-        table = np.bincount(places * np.uint8(3) + joined, minlength=9).reshape(3, 3)
-        found = {name: int(table[s, :2].sum()) for s, name in enumerate(SPLITS)}
-        declared.check_classes(found, {name: int(table[s, 1]) for s, name in enumerate(SPLITS)})
-        return places
+        own = (declared.split, np.concatenate(values), len(joined), declared.seed)
+        found = split_places(*own, places[0] if len(places) == 1 else row_of_frame)
+        table = np.bincount(found * np.uint8(3) + joined, minlength=9).reshape(3, 3)
+        counted = {name: int(table[s, :2].sum()) for s, name in enumerate(SPLITS)}
+        declared.check_classes(counted, {name: int(table[s, 1]) for s, name in enumerate(SPLITS)})
+        return found
 
     @functools.cached_property
     def _learners(self) -> dict[str, Learner]:
         learning = [field for field in self._declared.features if field.encoder.learns]
         learners = {field.name: Learner(field) for field in self._declared.features}
         places = self._places
-        share = min(1.0, SAMPLE / int(np.count_nonzero(places == 0)))
+        sample = len(places) if isinstance(self._table, Frame) else SAMPLE
+        share = min(1.0, sample / int(np.count_nonzero(places == 0)))
         for _, kept, rows in self._read(learning=True) if learning else ():
             train = places[kept : kept + len(rows.numbers)] == 0
             order = assign_rows(kept + np.arange(len(train)), self._declared.seed)[1]
@@ -123,52 +165,75 @@ class StoredTable:
     def _transform(self) -> ColumnTransform:
         return self._declared.fit(self._learners)
 
-    def shards(self, folder: pathlib.Path) -> Shards:
-        """See `Source.shards`: the third pass."""
+    def _blocks(self) -> Iterator[RowBlock]:
+        """The third pass.
+
+        Raises:
+            DataError: a field that is the same in all training rows; a file that has changed.
+        """
         declared, places, transform = self._declared, self._places, self._transform
-        self._dealt = DealtRows(folder, len(places), self.num_columns, weighted=self.weighted)
-        self._digest = RowDigest()
-        self._examples: dict[str, list[bytes]] = {}
+        self._digest, self._clicks = RowDigest(), 0
+        self._examples: dict[str, np.ndarray] = {}
         one_value: dict[str, np.ndarray] = {}
         varied: set[str] = set()
-
-        def grouped() -> Iterator[Any]:
-            for read, kept, rows in self._read(features=True):
-                split = places[kept : kept + len(rows.numbers)]
-                ids = []
-                for field in declared.features:
-                    ids.append(encode(transform.encoders[field.name], rows.columns[field.column]))
-                    own = ids[-1][split == 0]
-                    if len(own) and field.name not in varied:
-                        first = one_value.setdefault(field.name, own[0])
-                        varied.update({field.name} if (own != first).any() else ())
-                self._note(read, rows, first=not kept)
-                order = assign_rows(kept + np.arange(len(split)), declared.seed)[1]
-                labels = rows.labels.astype(np.uint8)
-                joined = np.concatenate(ids, axis=1)
-                numbers = read + rows.numbers
-                yield self._dealt.group(
-                    RowBlock(numbers, split, order, labels, joined, rows.weights)
-                )
-
-        self._dealt.fill(grouped(), self._table.source)
+        for read, kept, rows in self._read(features=True):
+            split = places[kept : kept + len(rows.numbers)]
+            ids = []
+            for field in declared.features:
+                ids.append(encode(transform.encoders[field.name], rows.columns[field.column]))
+                own = ids[-1][split == 0]
+                if len(own) and field.name not in varied:
+                    first = one_value.setdefault(field.name, own[0])
+                    varied.update({field.name} if (own != first).any() else ())
+            if not kept:
+                two = np.arange(min(2, len(rows.numbers)))
+                self._examples = {name: t.of_rows(two) for name, t in rows.columns.items()}
+            numbers, order = read + rows.numbers, kept + np.arange(len(split))
+            self._digest += RowDigest.of(numbers, rows.content(), rows.labels)
+            self._clicks += int(rows.labels.sum())
+            order = assign_rows(order, declared.seed)[1]
+            labels = rows.labels.astype(np.uint8)
+            yield RowBlock(numbers, split, order, labels, np.concatenate(ids, axis=1), rows.weights)
         for field in declared.features:
             if field.name not in varied:
-                raise constant(field.name, self._dealt.rows[0])
+                raise constant(field.name, int(np.count_nonzero(places == 0)))
         for path in self._table.paths:
             if stamp(path) != self.stamps[_stamped(path)]:
                 raise DataError(f"{path}: has changed since it was read; start again.")
+
+    def held(self) -> CTRData:
+        """All rows in memory."""
+        places, declared = self._places, self._declared
+        rows = [np.flatnonzero(places == s) for s in range(len(SPLITS))]
+        if isinstance(declared.split, str) and declared.split == "random":  # as they were drawn
+            rows = list(random_split(len(places), declared.seed))
+        schema = self._transform.schema
+        splits = held(self._blocks(), rows, schema.is_float)
+        own = (self._details, self._transform, self._examples)
+        known = self._identity(split={**declared.split_by, "assignment": assignment(splits)})
+        return CTRData(self._name, schema, *splits, *own, known)
+
+    def shards(self, folder: pathlib.Path) -> Shards:
+        """See `Source.shards`."""
+        self._dealt = DealtRows(folder, len(self._places), self.num_columns, weighted=self.weighted)
+        self._dealt.fill(map(self._dealt.group, self._blocks()), self._table.source)
         self._save(folder)
         return self._dealt.shards()
 
-    def _note(self, read: int, rows: TableRows, first: bool) -> None:
-        content = rows.content()
-        if rows.weights is not None:
-            content = np.concatenate([content, rows.weights[:, None].view(np.int32)], axis=1)
-        self._digest += RowDigest.of(read + rows.numbers, content, rows.labels)
-        if first:
-            two = np.arange(min(2, len(rows.numbers)))
-            self._examples = {name: t.of_rows(two).tolist() for name, t in rows.columns.items()}
+    @property
+    def _details(self) -> dict[str, Any]:
+        rows = len(self._places)
+        return self._declared.details(
+            self._table.source, self._rows_read, rows, self._clicks / rows
+        )
+
+    def _identity(self, **parts: Any) -> Identity:
+        return Identity(
+            content=self._digest.digests(),
+            mapping={"kinds": self._declared.kinds},
+            source=self._table.source,
+            **parts,
+        )
 
     def _save(self, folder: pathlib.Path) -> None:
         """Writes what the transform is made of again: declaration, and what the training rows showed."""
@@ -179,7 +244,7 @@ class StoredTable:
             for name, array in self._learners[field.name].arrays().items()
         }
         np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
-        examples = {n: [t.decode("latin-1") for t in two] for n, two in self._examples.items()}
+        examples = {n: [t.decode("latin-1") for t in ts] for n, ts in self._examples.items()}
         config = {
             "fields": {f.name: f.declared for f in self._declared.features},
             "examples": examples,
@@ -189,26 +254,17 @@ class StoredTable:
 
     def facts(self) -> dict[str, Any]:
         """See `Source.facts`."""
-        splits = self._dealt.facts()
-        rows, clicks = sum(self._dealt.rows), sum(self._dealt.clicks)
-        declared = self._declared
-        identity = Identity(
-            content=self._digest.digests(),
-            mapping={"kinds": declared.kinds},
-            split=declared.split_by,
-            options={"read from": STORE},
-            source=self._table.source,
-        )
+        identity = self._identity(split=self._declared.split_by, options={"read from": STORE})
         return {
             "dataset": self._name,
             "version": STORE_VERSION,
             "weighted": self.weighted,
             "declaration": self._asked(),
             "raw": {str(path): _file_digest(path) for path in self._table.paths},
-            "details": declared.details(self._table.source, self._rows_read, rows, clicks / rows),
+            "details": self._details,
             "identity": identity.get_config(),
             "schema": self._transform.schema.get_config(),
-            "splits": splits,
+            "splits": self._dealt.facts(),
         }
 
     def _asked(self) -> dict[str, Any]:
@@ -263,7 +319,7 @@ def write_table_store(
     Raises:
         DataError: as `from_files`.
     """
-    source = StoredTable(table, declared, name)
+    source = Table(table, declared, name)
     # Of one name, so that a folder has one store.
     return write(source, resolve(out), "table blocks", overwrite=overwrite, verify=verify)
 
