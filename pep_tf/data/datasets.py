@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pep_tf.data.clicklogs.formats import click_log_defaults
 from pep_tf.data.clicklogs.load import DATA_SETS as CLICK_LOGS
 from pep_tf.data.columns import ENDINGS, is_own, load_own, name_of, own_store
-from pep_tf.data.columns.table import read_table_store
+from pep_tf.data.columns.stored_table import read_table_store
 from pep_tf.data.data_set import DataSet
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity

@@ -11,7 +11,7 @@ from typing import Any
 
 from pep_tf.data.columns.declaration import Declaration
 from pep_tf.data.columns.from_dataframe import build
-from pep_tf.data.columns.table import read_table_store, write_table_store
+from pep_tf.data.columns.stored_table import read_table_store, write_table_store
 from pep_tf.data.columns.table_files import Files, TableFiles, stem_of
 from pep_tf.data.dataset import CTRData
 

@@ -1,15 +1,12 @@
-"""Tables by a declaration: held in memory, or in files, larger than memory perhaps, prepared into a store.
+"""The rows of a table, by a declaration: a table in memory, or files, larger than memory perhaps.
 
 Files are read three times, batch by batch: for labels and splits; for what the training rows show to
-the kinds that learn from them; and for the ids, which are dealt into the store. What is kept of a row is a
-byte (8 more for the moment while rows are split by time or at random), and of a column its vocabulary.
+the kinds that learn from them; and for the ids. What is kept of a row is a byte (8 more for the moment
+while rows are split by time or at random), and of a column its vocabulary.
 """
 
 import dataclasses
 import functools
-import hashlib
-import json
-import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,12 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pep_tf.data.columns.declaration import (
-    Declaration,
-    TableRows,
-    constant,
-    encode,
-)
+from pep_tf.data.columns.declaration import Declaration, TableRows, constant, encode
 from pep_tf.data.columns.labels import Drop
 from pep_tf.data.columns.learn import Learner
 from pep_tf.data.columns.splits import split_places, split_values
@@ -34,25 +26,12 @@ from pep_tf.data.held import held
 from pep_tf.data.identity import Identity
 from pep_tf.data.row_digest import RowDigest
 from pep_tf.data.split import random_split
-from pep_tf.data.store.arrays import read_store, with_transform
 from pep_tf.data.store.assign import SPLITS, assign_rows
-from pep_tf.data.store.deal import DealtRows, RowBlock
-from pep_tf.data.store.manifest import (
-    STORE,
-    STORE_VERSION,
-    Stamp,
-    note_stamps,
-    read_stamps,
-    reading_manifest,
-    stamp,
-)
-from pep_tf.data.store.place import refuse_other
-from pep_tf.data.store.write import Shards, write
-from pep_tf.errors import DataError, reading
-from pep_tf.paths import resolve
+from pep_tf.data.store.deal import RowBlock
+from pep_tf.data.store.manifest import Stamp, stamp
+from pep_tf.errors import DataError
 
-FILE, ARRAYS = "transform.json", "transform.npz"
-SAMPLE = 1_000_000  # training rows that a kind with `by_sample` learns from
+SAMPLE = 1_000_000  # training rows of files that a kind with `by_sample` learns from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,18 +63,12 @@ class Frame:
 
 
 class Table:
-    """The rows of a table, by a declaration; see `Source`."""
+    """The rows of a table, by a declaration."""
 
     def __init__(self, table: TableFiles | Frame, declared: Declaration, name: str) -> None:
         self._table, self._declared, self._name = table, declared, name
         self._in_memory: TableRows | None = None
-        self.weighted = declared.weight is not None
         self.stamps: dict[str, Stamp] = {}
-        self.bytes_needed = 2 * sum(path.stat().st_size for path in table.paths)
-
-    @property
-    def num_columns(self) -> int:
-        return len(self._transform.schema.column_fields)
 
     def _read(
         self, features: bool = False, learning: bool = False, drop: Drop | None = None
@@ -125,7 +98,7 @@ class Table:
         declared, drop = self._declared, Drop(self._declared.drop)
         declared.check_names(self._table.names)
         self._table.check(declared.columns(self._table.names))  # before a row is read
-        self.stamps = {_stamped(path): stamp(path) for path in self._table.paths}
+        self.stamps = {stamped(path): stamp(path) for path in self._table.paths}
         values, labels, places = [], [], []
         for _, _, rows in self._read(drop=drop):
             values.append(split_values(rows.frame, declared.split, declared.seed, rows.place))
@@ -198,7 +171,7 @@ class Table:
             if field.name not in varied:
                 raise constant(field.name, int(np.count_nonzero(places == 0)))
         for path in self._table.paths:
-            if stamp(path) != self.stamps[_stamped(path)]:
+            if stamp(path) != self.stamps[stamped(path)]:
                 raise DataError(f"{path}: has changed since it was read; start again.")
 
     def held(self) -> CTRData:
@@ -212,13 +185,6 @@ class Table:
         own = (self._details, self._transform, self._examples)
         known = self._identity(split={**declared.split_by, "assignment": assignment(splits)})
         return CTRData(self._name, schema, *splits, *own, known)
-
-    def shards(self, folder: pathlib.Path) -> Shards:
-        """See `Source.shards`."""
-        self._dealt = DealtRows(folder, len(self._places), self.num_columns, weighted=self.weighted)
-        self._dealt.fill(map(self._dealt.group, self._blocks()), self._table.source)
-        self._save(folder)
-        return self._dealt.shards()
 
     @property
     def _details(self) -> dict[str, Any]:
@@ -235,131 +201,7 @@ class Table:
             **parts,
         )
 
-    def _save(self, folder: pathlib.Path) -> None:
-        """Writes what the transform is made of again: declaration, and what the training rows showed."""
-        arrays = {
-            f"{place}.{name}": array
-            for place, field in enumerate(self._declared.features)
-            if field.encoder.learns
-            for name, array in self._learners[field.name].arrays().items()
-        }
-        np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
-        examples = {n: [t.decode("latin-1") for t in ts] for n, ts in self._examples.items()}
-        config = {
-            "fields": {f.name: f.declared for f in self._declared.features},
-            "examples": examples,
-            "md5": self._transform.fingerprint,
-        }
-        (folder / FILE).write_text(json.dumps(config, indent=1) + "\n")
 
-    def facts(self) -> dict[str, Any]:
-        """See `Source.facts`."""
-        identity = self._identity(split=self._declared.split_by, options={"read from": STORE})
-        return {
-            "dataset": self._name,
-            "version": STORE_VERSION,
-            "weighted": self.weighted,
-            "declaration": self._asked(),
-            "raw": {str(path): _file_digest(path) for path in self._table.paths},
-            "details": self._details,
-            "identity": identity.get_config(),
-            "schema": self._transform.schema.get_config(),
-            "splits": self._dealt.facts(),
-        }
-
-    def _asked(self) -> dict[str, Any]:
-        """The declaration as JSON-ready values."""
-        declared = self._declared
-        given = declared.split if isinstance(declared.split, str) else list(declared.split)
-        split = given if isinstance(given, str) else hashlib.md5(repr(given).encode()).hexdigest()
-        drop = {
-            name: [str(v) for v in (values if isinstance(values, list | tuple | set) else [values])]
-            for name, values in declared.drop.items()
-        }
-        return {
-            "label": declared.label,
-            "kinds": declared.kinds,
-            "weight": declared.weight,
-            "drop": {name: sorted(values) for name, values in drop.items()},
-            **declared.split_by,
-            "split": split,
-        }
-
-    def check(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> None:
-        """See `Source.check`; a file is read again only if its stamp has changed, or to `verify`."""
-        with reading_manifest(folder):
-            files = manifest["raw"]
-            names = [pathlib.Path(name).name for name in files]
-            known = Identity(options={"files": names, **manifest["declaration"]})
-        here = [path.name for path in self._table.paths]
-        refuse_other(folder, known, Identity(options={"files": here, **self._asked()}))
-        before, now = read_stamps(folder), {}
-        for (name, digest), path in zip(files.items(), self._table.paths, strict=True):
-            now[_stamped(path)] = stamp(path)
-            unchanged = before.get(_stamped(path)) == now[_stamped(path)] and not verify
-            if not unchanged and _file_digest(path) != digest:
-                raise DataError(
-                    f"{folder}: holds another store: the content of {pathlib.Path(name).name} changed. "
-                    "Name another folder, or replace it with --overwrite."
-                )
-        note_stamps(folder, now)
-
-
-def write_table_store(
-    table: TableFiles,
-    declared: Declaration,
-    out: str | os.PathLike[str],
-    *,
-    name: str,
-    overwrite: bool = False,
-    verify: bool = False,
-) -> dict[str, Any]:
-    """Writes the store of files below `out`; see `write`.
-
-    Raises:
-        DataError: as `from_files`.
-    """
-    source = Table(table, declared, name)
-    # Of one name, so that a folder has one store.
-    return write(source, resolve(out), "table blocks", overwrite=overwrite, verify=verify)
-
-
-def read_table_store(folder: str | os.PathLike[str], *, verify: bool = False) -> CTRData:
-    """Reads what `write_table_store` wrote.
-
-    Raises:
-        DataError: no store, damaged, or of another version.
-    """
-    folder = resolve(folder)
-    data = read_store(folder, verify=verify)
-    with reading(folder / FILE, DataError, "prepare the data again"):
-        config = json.loads((folder / FILE).read_text())
-        transform = _transform_of(folder, config)
-        examples = {
-            name: np.array([text.encode("latin-1") for text in two], object)
-            for name, two in config["examples"].items()
-        }
-        return with_transform(data, transform, config["md5"], examples)
-
-
-def _transform_of(folder: pathlib.Path, config: dict[str, Any]) -> ColumnTransform:
-    declared = Declaration.of("", config["fields"])
-    with np.load(folder / ARRAYS) as stored:
-        learners = {
-            field.name: Learner.of(
-                field, {name: stored[f"{place}.{name}"] for name in ("texts", "lengths", "counts")}
-            )
-            if field.encoder.learns
-            else Learner(field)
-            for place, field in enumerate(declared.features)
-        }
-    return declared.fit(learners)
-
-
-def _stamped(path: pathlib.Path) -> str:
+def stamped(path: pathlib.Path) -> str:
+    """The name of a file among the stamps."""
     return f"raw {path}"
-
-
-def _file_digest(path: pathlib.Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

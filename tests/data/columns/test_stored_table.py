@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pep_tf.data import from_files, load
-from pep_tf.data.columns import table, table_files
+from pep_tf.data.columns import stored_table, table, table_files
 from pep_tf.data.store.manifest import read_manifest
 from pep_tf.data.store.place import find_store
 from pep_tf.errors import DataError
@@ -67,7 +67,7 @@ def test_a_store_is_found_again_by_its_declaration_and_by_its_folder(tmp_path, m
     files = files_of(tmp_path, "csv")
     options = {"label": "clicked", "features": FEATURES, "split": "column:part"}
     made = from_files(files, **options, store=tmp_path / "store")
-    monkeypatch.setattr(table.Table, "shards", None)  # it is not made again
+    monkeypatch.setattr(stored_table.StoredTable, "shards", None)  # it is not made again
     again = from_files(files, **options, store=tmp_path / "store")
     loaded = load(str(tmp_path / "store"), verify=True)
     for data in (again, loaded):
