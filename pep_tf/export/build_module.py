@@ -52,8 +52,7 @@ def build_module(
         transform = transform.without(~tables.occupied)
     frozen = FrozenTower(
         tower,
-        num_fields=schema.num_fields,
-        dim=tables.table.dim,
+        kept=tables.kept,
         has_first_order=first_order is not None,
         dtype="float32" if lite or dtype in _EXACT else "float16",
         float32=lite,
@@ -87,7 +86,7 @@ def _tables(
         return PackedTables.of(*entries, dtypes, schema)
     dense = DenseTable.of(rows), None if weights is None else DenseTable.of(weights)
     _check_shapes(schema, *dense)
-    return SeparateTables(*dense)
+    return SeparateTables(*dense, schema.num_fields)
 
 
 def _blocks(rows: RowBlocks, name: str) -> Iterator[np.ndarray]:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pep_tf.data.raw import UNKNOWN, RawTransform
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.export.kept_columns import KeptNumbers
 from pep_tf.export.tables import Tables
 from pep_tf.export.tower import FrozenTower
 from pep_tf.layers.field_ids import combine
@@ -147,8 +148,18 @@ class ServingModule(tf.Module):
             weights = tf.where(self._is_float, tf.gather(values, places, axis=1), weights)
         embedded, first_order = self.tables.look_up(rows, check)
         linear = None if first_order is None else by_field(first_order)
-        logit = self.tower(by_field(embedded), linear)
+        logit = self.tower(by_field(embedded), linear, self._kept_numbers(rows, check, known))
         return {"probability": tf.sigmoid(logit), "logit": logit}
+
+    def _kept_numbers(
+        self, rows: tf.Tensor, check: tf.Operation, known: tf.Tensor | None
+    ) -> KeptNumbers | None:
+        """See `Tables.kept_numbers`; None where the tower picks them from the embeddings."""
+        kept = self.tables.kept
+        if not kept.stored:
+            return None
+        numbers = self.tables.kept_numbers(rows, check)
+        return numbers if known is None else kept.where(known, numbers)
 
     def _refuse_any(self, outside: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         def refuse() -> tf.Tensor:

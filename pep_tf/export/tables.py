@@ -8,8 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data.schema import FeatureSchema
+from pep_tf.export.kept_columns import KeptColumns, KeptNumbers
 from pep_tf.export.table_variables import TableVariables
 from pep_tf.tables.packed import Entries, FieldTable, PackedTable, StoredTable
+from pep_tf.tables.packed.field_columns import survivors
 from pep_tf.tables.packed.octets import take
 from pep_tf.tables.packed.packed_table import FoundRows
 from pep_tf.tables.packed.pair import SharedWeights, pack_pair
@@ -22,21 +24,29 @@ class Tables(Protocol):
         table: d columns.
         first_order: 1 column, or None.
         occupied: bool [N], False where a row adds nothing.
+        kept: which columns of the table are not zero in all rows of a field.
     """
 
     table: StoredTable
     first_order: StoredTable | None
     occupied: np.ndarray
+    kept: KeptColumns
 
     def look_up(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
         """float32 [B F, d] and [B F, 1] (or None) of `rows` int32 [B, F] that `check` has passed."""
         ...
 
+    def kept_numbers(self, rows: tf.Tensor, check: tf.Operation) -> KeptNumbers:
+        """Those of `kept`, where the table stores them so."""
+        ...
+
 
 class SeparateTables(tf.Module):
-    """Both tables, each in a form of its own that stores every row."""
+    """Both tables, each in a form of its own that stores every row; of so many fields."""
 
-    def __init__(self, table: StoredTable, first_order: StoredTable | None) -> None:
+    def __init__(
+        self, table: StoredTable, first_order: StoredTable | None, num_fields: int
+    ) -> None:
         super().__init__(name="tables")
         self._table = TableVariables(table, "table")
         self._first_order = (
@@ -45,12 +55,16 @@ class SeparateTables(tf.Module):
         self.table = self._table.table
         self.first_order = self._first_order and self._first_order.table
         self.occupied = np.ones(table.num_rows, bool)  # each row is stored, zeros too
+        self.kept = KeptColumns.of(np.ones((num_fields, table.dim), bool))
 
     def look_up(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
         with tf.control_dependencies([check]):
             rows = tf.reshape(rows, [-1])
         linear = None if self._first_order is None else self._first_order.read().lookup(rows)
         return self._table.read().lookup(rows), linear
+
+    def kept_numbers(self, rows: tf.Tensor, check: tf.Operation) -> KeptNumbers:
+        raise NotImplementedError("rows are stored whole")
 
 
 class PackedTables(tf.Module):
@@ -66,6 +80,7 @@ class PackedTables(tf.Module):
         weights: of the first-order weights, or None.
         schema: the fields.
         occupied: bool [N], False where a row adds nothing; None: unknown.
+        survivors: bool [F, d], False where a column is zero in all rows of a field; None: unknown.
     """
 
     def __init__(
@@ -74,11 +89,16 @@ class PackedTables(tf.Module):
         weights: StoredTable | None,
         schema: FeatureSchema,
         occupied: np.ndarray | None = None,
+        survivors: np.ndarray | None = None,
     ) -> None:
         super().__init__(name="tables")
         columns = schema.column_fields
         self._middle = int(np.searchsorted(columns, _middle(schema.sizes)))
         self.occupied = np.ones(packed.num_rows, bool) if occupied is None else occupied
+        if survivors is None:
+            survivors = np.ones((schema.num_fields, packed.dim), bool)
+        stored = None if schema.combines else KeptColumns.of_stored(packed)
+        self.kept = stored or KeptColumns.of(survivors)
         self._table = TableVariables(packed, "table")
         self._first_order = None if weights is None else TableVariables(weights, "first_order")
         self.table = self._table.table
@@ -96,7 +116,8 @@ class PackedTables(tf.Module):
         occupied = table.places
         if first_order is not None:
             occupied = table.places | first_order.places
-        return cls(*pack_pair(table, first_order, dtypes, schema.sizes), schema, occupied)
+        packed, weights = pack_pair(table, first_order, dtypes, schema.sizes)
+        return cls(packed, weights, schema, occupied, survivors(table, schema.sizes))
 
     def look_up(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
         batch = _Batch(rows, self._middle, check)
@@ -109,6 +130,12 @@ class PackedTables(tf.Module):
             assert found is not None, "they share the index of a PackedTable"
             return numbers, take(weights.at(found.weights), batch.different[1])
         return numbers, batch.look_up(weights)[0]
+
+    def kept_numbers(self, rows: tf.Tensor, check: tf.Operation) -> KeptNumbers:
+        table = self._table.read()
+        assert isinstance(table, FieldTable), "it stores them so"
+        with tf.control_dependencies([check]):
+            return KeptNumbers(*table.kept_numbers(tf.identity(rows)))
 
 
 class _Batch:

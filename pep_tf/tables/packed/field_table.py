@@ -115,6 +115,30 @@ class FieldTable(StoredTable):
             found = tf.tensor_scatter_nd_update(found, at, numbers)
         return found
 
+    @property
+    def kept_columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Fields whose rows are whole, and columns of the others, counted in embeddings [B, F d]."""
+        whole = self._widths == self.dim
+        narrow = [
+            self.dim * field + np.array(columns, int)
+            for field, columns in enumerate(self._columns)
+            if not whole[field]
+        ]
+        return np.flatnonzero(whole), np.concatenate([np.zeros(0, int), *narrow])
+
+    def kept_numbers(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The numbers of `kept_columns`, float32 [B, fields, d] and [B, columns], of rows [B, F]."""
+        fields, columns = self.kept_columns
+        whole, single = tf.zeros([tf.shape(rows)[0], 0, self.dim]), tf.zeros([tf.shape(rows)[0], 0])
+        if len(fields):
+            places = tf.gather(rows, tf.constant(fields, tf.int32), axis=1)
+            places += tf.constant((self._places - self._first_rows)[fields], tf.int32)
+            whole = self._values["whole"].rows(tf.expand_dims(places, -1))
+            whole = tf.reshape(whole, [-1, len(fields), self.dim])
+        if len(columns):
+            single = tf.reshape(self._narrow(rows), [-1, len(columns)])
+        return whole, single
+
     def by_field(self, rows: tf.Tensor) -> tf.Tensor:
         """float32 [B F, d] of the table rows int32 [B, F], those of column f belonging to field f.
 
@@ -124,32 +148,29 @@ class FieldTable(StoredTable):
         """
         if not self._values:
             return tf.zeros([tf.size(rows), self.dim])
-        whole = self._widths == self.dim
-        narrow = np.flatnonzero(~whole & (self._widths > 0))
-        found = None
+        whole, found = self._widths == self.dim, None
         if "whole" in self._values:
             places = rows + tf.constant((self._places - self._first_rows) * whole, tf.int32)
             if not whole.all():  # place 0, a row of zeros, stands for the others
                 places *= tf.constant(whole, tf.int32)
             found = tf.reshape(self._values["whole"].rows(tf.expand_dims(places, -1)), [-1])
-        if len(narrow):
-            at = np.concatenate([self.dim * f + np.array(self._columns[f]) for f in narrow])
+        if "pieces" in self._values:
             size = tf.size(rows) * self.dim
             first = tf.range(0, size, self.dim * len(whole))
+            at = tf.expand_dims(first, 1) + tf.constant(self.kept_columns[1], tf.int32)
             placed = tf.raw_ops.SparseToDense(
-                sparse_indices=tf.reshape(
-                    tf.expand_dims(first, 1) + tf.constant(at, tf.int32), [-1, 1]
-                ),
+                sparse_indices=tf.reshape(at, [-1, 1]),
                 output_shape=tf.reshape(size, [1]),
-                sparse_values=tf.reshape(self._narrow(rows, narrow), [-1]),
+                sparse_values=tf.reshape(self._narrow(rows), [-1]),
                 default_value=0.0,
                 validate_indices=False,
             )
             found = placed if found is None else found + placed
         return tf.reshape(found, [-1, self.dim])
 
-    def _narrow(self, rows: tf.Tensor, fields: np.ndarray) -> tf.Tensor:
-        """The numbers of these fields of rows [B, F], float32 [B, numbers / piece, piece]."""
+    def _narrow(self, rows: tf.Tensor) -> tf.Tensor:
+        """The numbers of the fields in pieces of rows [B, F], float32 [B, numbers / piece, piece]."""
+        fields = np.flatnonzero((self._widths < self.dim) & (self._widths > 0))
         counts = self._widths[fields] // self._piece
         of_piece, step = np.repeat(fields, counts), np.repeat(counts, counts)
         within = np.concatenate([np.arange(count) for count in counts])

@@ -50,6 +50,10 @@ def test_every_row_comes_back_by_field_and_in_any_order(widths):
         rows = rows_by_field(SIZES, batch)
         found = tf.function(stored.by_field)(tf.constant(rows))
         np.testing.assert_array_equal(found, table[rows.ravel()])
+        dense, (fields, columns) = table[rows], stored.kept_columns
+        whole, single = stored.kept_numbers(tf.constant(rows))
+        np.testing.assert_array_equal(whole, dense[:, fields])
+        np.testing.assert_array_equal(single, dense.reshape(batch, len(SIZES) * DIM)[:, columns])
     assert sum(array.nbytes for array in stored.arrays.values()) == stored.nbytes
 
 
