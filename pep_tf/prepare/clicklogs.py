@@ -8,10 +8,15 @@ from absl import logging
 
 from pep_tf.command_line import Command
 from pep_tf.data.clicklogs.beam.runners import RUNNERS
-from pep_tf.data.clicklogs.build import COUNT_ON, ENCODINGS, ClickLogOptions, check_effects
+from pep_tf.data.clicklogs.build import (
+    COUNT_ON,
+    ENCODINGS,
+    ON_BAD_ROW,
+    ClickLogOptions,
+    check_effects,
+)
 from pep_tf.data.clicklogs.formats import FORMATS
 from pep_tf.data.clicklogs.prepare import prepare
-from pep_tf.data.clicklogs.process import ON_BAD_ROW
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.store.report import report
 from pep_tf.errors import DataError

@@ -1,7 +1,6 @@
-"""From a raw file to shuffled bins: the transform is made, every row goes through it, all are dealt out."""
+"""What decides the content of a store: options, the transform that they make, and what it is made of."""
 
 import dataclasses
-import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -10,20 +9,15 @@ import numpy as np
 from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding
 from pep_tf.data.clicklogs.formats import Feature, Format, default_features
 from pep_tf.data.clicklogs.parse import ParsedBlock
-from pep_tf.data.clicklogs.process import ON_BAD_ROW, LineCounts, RawFile
-from pep_tf.data.clicklogs.text import TextBlock, is_gzip, read_blocks
 from pep_tf.data.clicklogs.transform import Transform
-from pep_tf.data.counting import Counter
-from pep_tf.data.identity import Identity
 from pep_tf.data.store.assign import assign_rows
 from pep_tf.errors import DataError
 from pep_tf.numbers import read_fields, whole
 
 ENCODINGS = ("hash", "vocabulary")
 COUNT_ON = ("train", "all")
+ON_BAD_ROW = ("error", "skip")
 _ONLY_WITH = {"buckets": "hash", "min_count": "vocabulary", "count_on": "vocabulary"}
-# Click logs shrink about threefold under gzip; only the number of bins depends on it.
-_GZIP_RATIO = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,15 +84,6 @@ class ClickLogOptions:
             HashEncoding(tuple(f.buckets for f in features), self.seed)
         return features
 
-    def identity(self, raw: RawFile, content: Mapping[str, Any]) -> Identity:
-        """The identity of a raw text that is read with these options.
-
-        Args:
-            raw: the file.
-            content: from `ContentDigest.digests`; empty where it is not known.
-        """
-        return Identity(content, *self.parts(raw.format), source=raw.path.name)
-
     def parts(self, fmt: Format) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Mapping, split and options of an `Identity`, of raw text; what has no effect is left out."""
         mapping: dict[str, Any] = {"encoding": self.encoding}
@@ -124,64 +109,26 @@ def check_effects(encoding: str, given: Collection[str]) -> None:
             )
 
 
-def make_transform(raw: RawFile, options: ClickLogOptions) -> Transform:
-    """The transform of a store; for `vocabulary` this reads the raw file once."""
-    if options.encoding == "hash":
-        return hash_transform(raw.format, options)
-    counters = [Counter() for _ in raw.features]
-
-    def count(block: ParsedBlock) -> list[tuple[np.ndarray, np.ndarray]]:
-        return count_keys(block, raw.rows_of(block), options)
-
-    for _, found in raw.map(count, LineCounts(raw.format), "counting features"):
-        for counter, (keys, counts) in zip(counters, found, strict=True):
-            counter.add(keys, counts)
-    kept = [frequent(*counter.result(), options) for counter in counters]
-    return vocabulary_transform(raw.format, options, kept)
-
-
-def hash_transform(fmt: Format, options: ClickLogOptions) -> Transform:
-    """The transform of a store whose features are hashed."""
-    features = options.features(fmt)
-    sizes = tuple(f.buckets for f in features)
-    return Transform(fmt.name, features, HashEncoding(sizes, options.seed))
-
-
-def vocabulary_transform(
-    fmt: Format, options: ClickLogOptions, kept: Sequence[np.ndarray]
+def transform_of(
+    fmt: Format, options: ClickLogOptions, kept: Sequence[np.ndarray] = ()
 ) -> Transform:
-    """That of one with a vocabulary: sorted keys of each field."""
+    """The transform of a store; `kept` are the sorted keys of each field of a vocabulary."""
+    features = options.features(fmt)
+    if options.encoding == "hash":
+        sizes = tuple(f.buckets for f in features)
+        return Transform(fmt.name, features, HashEncoding(sizes, options.seed))
     encoding = VocabularyEncoding(kept, options.min_count, options.count_on)
-    return Transform(fmt.name, options.features(fmt), encoding)
+    return Transform(fmt.name, features, encoding)
 
 
-def count_keys(
-    block: ParsedBlock, rows: np.ndarray, options: ClickLogOptions
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def count_keys(block: ParsedBlock, options: ClickLogOptions) -> list[tuple[np.ndarray, np.ndarray]]:
     """Distinct keys of a block, and how many of the rows that count have each, field by field."""
     keys = block.keys
     if options.count_on == "train":
-        keys = keys[assign_rows(rows, options.seed)[0] == 0]
+        keys = keys[assign_rows(block.rows, options.seed)[0] == 0]
     return [np.unique(column, return_counts=True) for column in np.ascontiguousarray(keys.T)]
 
 
 def frequent(keys: np.ndarray, counts: np.ndarray, options: ClickLogOptions) -> np.ndarray:
     """The keys that occur often enough for an id of their own."""
     return keys[counts >= options.min_count]
-
-
-def estimate_rows(path: pathlib.Path, fmt: Format) -> int:
-    """About how many rows a raw file has, from its size and its first lines.
-
-    Raises:
-        DataError: no line but a header; see `read_blocks` for the rest.
-    """
-    block = next(read_blocks(path, fmt), None)
-    return rows_like(block, path.stat().st_size * (_GZIP_RATIO if is_gzip(path) else 1), path)
-
-
-def rows_like(block: TextBlock | None, size: int, path: object) -> int:
-    """About how many rows a text of some bytes has, if all are as those of its first block."""
-    if block is None:
-        raise DataError(f"{path}: no row in it, only a header.")
-    return int(size / (len(block.data) / max(block.data.count(b"\n"), 1)))

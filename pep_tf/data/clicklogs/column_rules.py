@@ -29,73 +29,50 @@ _DELIMITERS = {b"\t": "tab", b",": "comma"}
 
 
 @dataclasses.dataclass(frozen=True)
-class NumberRule:
-    """A column of nothing but numbers.
+class Rule:
+    """What a value of a column must be.
 
     Patterns are written so that Python's `re` and TensorFlow's RE2 read them alike.
 
     Attributes:
         column: the rule in words, and whether a value may be missing.
-        digits: matches a number without a point.
+        number: of a column of nothing but numbers, matches one without a point; None of categories.
+        numbered: whether a whole number may have its point and zeros.
+        forbidden: bytes that no category has, as the inside of a regular expression's `[...]`.
     """
 
     column: RawColumn
-    digits: str
+    number: str | None = None
+    numbered: bool = True
+    forbidden: str = ""
 
     @property
     def pattern(self) -> str:
-        """Matches every value that a file may hold."""
-        return f"(?:{self.digits}(?:{ZEROS})?){self._optional}"
-
-    @property
-    def _optional(self) -> str:
-        return "" if self.column.missing is None else "?"
+        """Matches every value that a file may hold, of categories as bytes in Python."""
+        if self.number is None:
+            return f"[^{self.forbidden}]{{0,{MAX_TOKEN_BYTES}}}"
+        return f"(?:{self.number}(?:{ZEROS})?){'' if self.column.missing is None else '?'}"
 
     def refused(self, values: tf.Tensor) -> tf.Tensor:
         """bool [B], whether string [B] are values that no file may hold."""
-        return ~tf.strings.regex_full_match(values, self.pattern)
-
-    def read(self, values: tf.Tensor) -> tf.Tensor:
-        """Good values as they are without a point and zeros, string [B]."""
-        return without_zeros(values, self.digits)
-
-
-@dataclasses.dataclass(frozen=True)
-class TextRule:
-    """A column of categories.
-
-    Attributes:
-        column: the rule in words.
-        forbidden: bytes that no value has, as the inside of a regular expression's `[...]`.
-        numbered: whether a whole number may have its point and zeros.
-    """
-
-    column: RawColumn
-    forbidden: str
-    numbered: bool
-
-    @property
-    def pattern(self) -> str:
-        """As `NumberRule.pattern`, for bytes in Python."""
-        return f"[^{self.forbidden}]{{0,{MAX_TOKEN_BYTES}}}"
-
-    def refused(self, values: tf.Tensor) -> tf.Tensor:
-        """As `NumberRule.refused`; `\\C` of RE2 is any byte, UTF-8 or not."""
+        if self.number is not None:
+            return ~tf.strings.regex_full_match(values, self.pattern)
+        # `\C` of RE2 is any byte, UTF-8 or not.
         forbidden = tf.strings.regex_full_match(values, rf"\C*[{self.forbidden}]\C*")
         return forbidden | (tf.strings.length(values) > MAX_TOKEN_BYTES)
 
     def read(self, values: tf.Tensor) -> tf.Tensor:
-        """As `NumberRule.read`."""
-        return without_zeros(values) if self.numbered else values
+        """Good values, whole numbers without a point and zeros, string [B]."""
+        return without_zeros(values, self.number or DIGITS) if self.numbered else values
 
 
-HOUR_RULE = NumberRule(RawColumn(tf.string, HOUR_WORDS, None, example="14102100"), HOUR)
+HOUR_RULE = Rule(RawColumn(tf.string, HOUR_WORDS, None, example="14102100"), HOUR)
 
 
-def rule_of(fmt: Format, column: str) -> NumberRule | TextRule:
+def rule_of(fmt: Format, column: str) -> Rule:
     """The rule of a column that holds a feature."""
     if column in fmt.integers:
-        return NumberRule(RawColumn(tf.string, INTEGER_WORDS, missing=""), DIGITS)
+        return Rule(RawColumn(tf.string, INTEGER_WORDS, missing=""), DIGITS)
     if column in fmt.hours:
         return HOUR_RULE
     delimiter, numbered = fmt.delimiter, column in fmt.numbered
@@ -104,4 +81,4 @@ def rule_of(fmt: Format, column: str) -> NumberRule | TextRule:
         f"quote or NUL byte{' (5.0 is 5)' if numbered else ''}"
     )
     forbidden = rf'{delimiter.decode()}\n\r\x00"'
-    return TextRule(RawColumn(tf.string, words, missing=""), forbidden, numbered)
+    return Rule(RawColumn(tf.string, words, missing=""), None, numbered, forbidden)

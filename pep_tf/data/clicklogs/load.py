@@ -93,8 +93,8 @@ def _refuse_other_options(
 
 
 def _load_raw(fmt: Format, path: pathlib.Path, options: ClickLogOptions) -> CTRData:
-    raw = RawFile(path, fmt, options.features(fmt), options.on_bad_row)
-    log = ClickLog(raw, options)
+    raw = RawFile(path, fmt, options)
+    log = ClickLog(raw)
 
     train, validation, test = held(log.read(lambda block: block))
     refuse_empty_split([split.num_rows for split in (train, validation, test)], path)
@@ -116,7 +116,7 @@ def _load_raw(fmt: Format, path: pathlib.Path, options: ClickLogOptions) -> CTRD
         "transform_md5": log.transform.fingerprint,
     }
     examples = raw.examples(list(log.transform.raw_columns()))
-    own = (details, log.transform, examples, log.identity)
+    own = (details, log.transform, examples, log.identity())
     return CTRData(fmt.name, log.transform.schema, train, validation, test, *own)
 
 

@@ -7,14 +7,17 @@ lines are checked one by one, the bad ones are named, and the good ones go throu
 
 import dataclasses
 import re
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from pep_tf.data.clicklogs.column_rules import HOUR_RULE
-from pep_tf.data.clicklogs.feature_keys import FeatureKeys, NumberKeys
+from pep_tf.data.clicklogs.column_rules import HOUR_RULE, Rule, rule_of
 from pep_tf.data.clicklogs.formats import Feature, Format
+from pep_tf.data.clicklogs.keys import KINDS, keys_of_texts
 from pep_tf.data.clicklogs.strict import BadLine, LineRule
 from pep_tf.data.columns.texts import DIGITS, ZEROS
+from pep_tf.data.remembered import Remembered
 from pep_tf.data.tokens import MAX_TOKEN_BYTES, Tokens, tokens_of_buffer
 from pep_tf.errors import DataError
 
@@ -23,12 +26,35 @@ _POINTED = re.compile(rf"({DIGITS}){ZEROS}".encode())
 _FORBIDDEN = (b"\0", b"\r", b'"')
 
 
+class NumberKeys:
+    """Keys of numbers, by the code that a request goes through.
+
+    Args:
+        kind: of the numbers, see `keys.py`.
+        rule: tells what is malformed.
+    """
+
+    def __init__(self, kind: str, rule: Rule) -> None:
+        def refused_and_key(texts: tf.Tensor) -> tf.Tensor:
+            refused = tf.cast(rule.refused(texts), tf.uint64)
+            return tf.stack([refused, keys_of_texts(kind, texts)], axis=1)
+
+        self._read = Remembered(refused_and_key)
+
+    def __call__(self, tokens: Tokens) -> np.ndarray | None:
+        """uint64, the shape of the tokens; None where one is malformed. Safe in several threads."""
+        texts, places = tokens.distinct()
+        refused, keys = self._read(texts).T
+        return None if refused.any() else keys[places]
+
+
 @dataclasses.dataclass(frozen=True)
 class ParsedBlock:
     """What came out of a block of lines.
 
     Attributes:
         lines: int64 [n], the line number in the file (from 1) of each good row.
+        rows: int64 [n], row numbers, from 0: the same less one, less the header.
         labels: uint8 [n], 0 or 1.
         keys: uint64 [n, F], see `keys.py`.
         bad: the bad lines, in order.
@@ -36,6 +62,7 @@ class ParsedBlock:
     """
 
     lines: np.ndarray
+    rows: np.ndarray
     labels: np.ndarray
     keys: np.ndarray
     bad: list[BadLine]
@@ -55,7 +82,15 @@ class Parser:
         self._rule = LineRule(fmt)
         self._delimiter = fmt.delimiter[0]
         self._label = fmt.columns.index(fmt.label)
-        self._keys = FeatureKeys(fmt, features)
+        # Fields of one kind are computed together: their places, their columns, and what finds the keys.
+        self._groups: list[tuple[list[int], list[int], Any]] = []
+        for kind in KINDS:
+            if group := [i for i, f in enumerate(features) if f.kind == kind]:
+                rule = rule_of(fmt, features[group[0]].column)
+                keys: Any = Tokens.keys if kind == "category" else NumberKeys(kind, rule)
+                columns = [fmt.columns.index(features[i].column) for i in group]
+                self._groups.append((group, columns, keys))
+        self._num_fields = len(features)
         self._hour_keys = NumberKeys("weekday", HOUR_RULE)
         self._hours = [fmt.columns.index(c) for c in fmt.hours]
         whole = (*fmt.integers, *fmt.hours, *fmt.numbered)
@@ -74,9 +109,8 @@ class Parser:
             data += b"\n"
         fast = self._parse_clean(data)
         if fast is not None:
-            labels, keys = fast
-            lines = np.arange(first_line, first_line + len(labels), dtype=np.int64)
-            return ParsedBlock(lines, labels, keys, [], len(labels))
+            lines = np.arange(first_line, first_line + len(fast[0]), dtype=np.int64)
+            return self._block(lines, fast, [])
         return self._parse_line_by_line(data, first_line)
 
     def _parse_line_by_line(self, data: bytes, first_line: int) -> ParsedBlock:
@@ -91,7 +125,13 @@ class Parser:
         clean = self._parse_clean(b"".join(line + b"\n" for line in good))
         if clean is None:
             raise AssertionError("the two parsers disagree on what a good line is")
-        return ParsedBlock(np.array(numbers, np.int64), *clean, bad, len(texts))
+        return self._block(np.array(numbers, np.int64), clean, bad)
+
+    def _block(
+        self, lines: np.ndarray, clean: tuple[np.ndarray, np.ndarray], bad: list[BadLine]
+    ) -> ParsedBlock:
+        rows = lines - 1 - int(self._format.header)
+        return ParsedBlock(lines, rows, *clean, bad, len(lines) + len(bad))
 
     def _parse_clean(self, data: bytes) -> tuple[np.ndarray, np.ndarray] | None:
         """Labels and keys, or None when any line is bad."""
@@ -116,8 +156,12 @@ class Parser:
             hours = _tokens(padded, starts, lengths, self._hours)
             if self._hour_keys(hours) is None:
                 return None
-        keys = self._keys(_tokens(padded, starts, lengths, self._keys.columns))
-        return None if keys is None else (labels, keys)
+        keys = np.empty((len(ends), self._num_fields), np.uint64)
+        for group, columns, keys_of in self._groups:
+            if (found := keys_of(_tokens(padded, starts, lengths, columns))) is None:
+                return None
+            keys[:, group] = found
+        return labels, keys
 
     def _without_points(self, line: bytes) -> bytes:
         """A line whose whole numbers are written as integers are: 5.0 is 5."""

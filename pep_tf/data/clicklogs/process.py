@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
@@ -12,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import tqdm
 
+from pep_tf.data.clicklogs.build import ClickLogOptions
 from pep_tf.data.clicklogs.content import ContentDigest
 from pep_tf.data.clicklogs.formats import Feature, Format
 from pep_tf.data.clicklogs.parse import ParsedBlock, Parser
@@ -20,7 +22,6 @@ from pep_tf.data.clicklogs.text import BLOCK_BYTES, TextBlock, read_blocks
 from pep_tf.errors import DataError
 
 Result = TypeVar("Result")
-ON_BAD_ROW = ("error", "skip")
 _EXAMPLES = 5
 
 
@@ -80,8 +81,7 @@ class RawFile:
     Attributes:
         path: text or gzip.
         format: `CRITEO` or `AVAZU`.
-        features: the fields wanted, in order.
-        on_bad_row: `error` stops at the first bad line, `skip` counts them.
+        options: which fields are wanted, and whether the first bad line stops or all are counted.
         workers: threads that parse.
         progress: shows a bar with the time left.
         block_bytes: text a block.
@@ -89,23 +89,19 @@ class RawFile:
 
     path: pathlib.Path
     format: Format
-    features: tuple[Feature, ...]
-    on_bad_row: str = "error"
+    options: ClickLogOptions
     workers: int = 2
     progress: bool = False
     block_bytes: int = BLOCK_BYTES
 
     def __post_init__(self) -> None:
-        if self.on_bad_row not in ON_BAD_ROW:
-            raise DataError(
-                f"`on_bad_row` must be one of {ON_BAD_ROW}. Received: {self.on_bad_row!r}"
-            )
         if self.workers < 1:
             raise DataError(f"`workers` must be at least 1. Received: {self.workers}")
 
-    def rows_of(self, block: ParsedBlock) -> np.ndarray:
-        """int64 [n], row numbers; see `row_numbers`."""
-        return row_numbers(self.format, block)
+    @functools.cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """The fields, in order."""
+        return self.options.features(self.format)
 
     def examples(self, columns: Sequence[str], rows: int = 2) -> dict[str, np.ndarray]:
         """The raw text of the first good rows: `{column: bytes [rows]}`, fewer in a shorter file."""
@@ -136,7 +132,7 @@ class RawFile:
 
         def work(text: TextBlock) -> tuple[TextBlock, ParsedBlock, Result | None]:
             parsed = parser.parse_block(text.data, text.first_line)
-            if parsed.bad and self.on_bad_row == "error":
+            if parsed.bad and self.options.on_bad_row == "error":
                 return text, parsed, None
             return text, parsed, function(parsed)
 
@@ -168,11 +164,6 @@ class RawFile:
                     waiting.append(pool.submit(work, following))
                 bar.update(text.end - bar.n)
         counts.require_rows(self.path)
-
-
-def row_numbers(fmt: Format, block: ParsedBlock) -> np.ndarray:
-    """int64 [n], from 0: line numbers less one, less the header."""
-    return block.lines - 1 - int(fmt.header)
 
 
 def refuse_line(path: object, bad: BadLine) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from pep_tf.data.clicklogs.column_rules import NumberRule, rule_of
+from pep_tf.data.clicklogs.column_rules import rule_of
 from pep_tf.data.clicklogs.formats import FORMATS, MAX_LINE_BYTES, Format
 from pep_tf.data.tokens import MAX_TOKEN_BYTES
 
@@ -66,7 +66,7 @@ class LineRule:
         if name == self._format.label:
             return f"label {name!r} must be 0 or 1, not {shown!r}"
         rule = self._rules[name]
-        if isinstance(rule, NumberRule):
+        if rule.number is not None:
             return f"field {name!r} must be {rule.column.must_be}, not {shown!r}"
         return f"field {name!r} must have at most {MAX_TOKEN_BYTES} bytes, not {len(token)}"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pep_tf.data.clicklogs import CRITEO, keys
 from pep_tf.data.clicklogs.column_rules import HOUR_RULE, rule_of
-from pep_tf.data.clicklogs.feature_keys import NumberKeys
+from pep_tf.data.clicklogs.parse import NumberKeys
 from pep_tf.data.columns.categories import text_keys
 from pep_tf.data.hashing import mix
 from pep_tf.data.tokens import MAX_TOKEN_BYTES, Tokens, text_keys_of, tokens_of_buffer

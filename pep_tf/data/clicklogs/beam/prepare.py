@@ -26,17 +26,12 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pep_tf.data.clicklogs.beam import steps
 from pep_tf.data.clicklogs.beam.ranges import Range, first_block, open_text, ranges_of, size_of
 from pep_tf.data.clicklogs.beam.runners import IN_PROCESS
-from pep_tf.data.clicklogs.build import (
-    ClickLogOptions,
-    hash_transform,
-    rows_like,
-    vocabulary_transform,
-)
+from pep_tf.data.clicklogs.build import ClickLogOptions, transform_of
 from pep_tf.data.clicklogs.collisions import BucketUse
 from pep_tf.data.clicklogs.content import ContentDigest, refuse_change
 from pep_tf.data.clicklogs.encoding import HashEncoding
 from pep_tf.data.clicklogs.formats import FORMATS
-from pep_tf.data.clicklogs.prepare import ClickLog, store_name
+from pep_tf.data.clicklogs.prepare import ClickLog, rows_like, store_name
 from pep_tf.data.clicklogs.process import LineCounts, RawFile
 from pep_tf.data.clicklogs.text import blocks_of
 from pep_tf.data.clicklogs.transform import Transform
@@ -121,8 +116,8 @@ class BeamLog(ClickLog):
         self._path = str(resolve(path)) if self._is_local else path
         fmt = FORMATS[format_name]
         self._first, self._size = first_block(self._path, fmt), size_of(self._path)
-        raw = RawFile(pathlib.Path(self._path), fmt, options.features(fmt), options.on_bad_row)
-        super().__init__(raw, options, rows_like(self._first, self._size, self._path))
+        raw = RawFile(pathlib.Path(self._path), fmt, options)
+        super().__init__(raw, rows_like(self._first, self._size, self._path))
 
     def _raw_bytes(self) -> int:
         return self._size
@@ -134,7 +129,7 @@ class BeamLog(ClickLog):
             return
         known = identity_of(folder, manifest)
         own = {**known.content, "features": _text_digest(self._path, self._raw.format.name)}
-        refuse_other(folder, known, stored(self._options.identity(self._raw, own)))
+        refuse_other(folder, known, stored(self.identity(own)))
 
     def write_shards(
         self, folder: pathlib.Path, name_of: Callable[[int, int], str]
@@ -194,7 +189,7 @@ class BeamLog(ClickLog):
     def _make_transform(self, job: steps.Job) -> Transform:
         fmt, options = self._raw.format, self._options
         if options.encoding == "hash":
-            return hash_transform(fmt, options)
+            return transform_of(fmt, options)
 
         def make(pipeline: beam.Pipeline) -> beam.PCollection:
             return (
@@ -206,7 +201,7 @@ class BeamLog(ClickLog):
         kept: list[list[np.ndarray]] = [[np.empty(0, np.uint64)] for _ in self._raw.features]
         for (field, _), keys in self._pipelines.run(job.work, make):
             kept[field].append(keys)
-        return vocabulary_transform(fmt, options, [np.sort(np.concatenate(k)) for k in kept])
+        return transform_of(fmt, options, [np.sort(np.concatenate(k)) for k in kept])
 
     def _deal(self, job: steps.Job) -> list[list[steps.ShardFacts]]:
         """Writes all shards to the work folder; what they hold, by split, in order."""

@@ -22,7 +22,7 @@ from pep_tf.data.clicklogs.beam.ranges import Range, blocks_in
 from pep_tf.data.clicklogs.build import ClickLogOptions, count_keys, frequent
 from pep_tf.data.clicklogs.formats import FORMATS, Format
 from pep_tf.data.clicklogs.parse import ParsedBlock, Parser
-from pep_tf.data.clicklogs.process import LineCounts, refuse_line, row_numbers
+from pep_tf.data.clicklogs.process import LineCounts, refuse_line
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.counting import Counter
 from pep_tf.data.store.assign import SPLITS, assign_rows
@@ -86,7 +86,7 @@ def keys_of(item: tuple[Range, int], job: Job) -> Iterator[tuple[tuple[int, int]
     """By field and part of its keys: distinct keys of a range, and how often each occurs."""
     counters = [Counter() for _ in job.options.features(job.format)]
     for block in job.parsed(*item):
-        found = count_keys(block, row_numbers(job.format, block), job.options)
+        found = count_keys(block, job.options)
         for counter, (keys, numbers) in zip(counters, found, strict=True):
             counter.add(keys, numbers)
     for field, counter in enumerate(counters):
@@ -145,7 +145,7 @@ class Deal(beam.DoFn):
         for block in job.parsed(*item):
             counts.add(block)
             labels.append(block.labels)
-            rows, ids = row_numbers(job.format, block), self._transform.ids(block.keys)
+            rows, ids = block.rows, self._transform.ids(block.keys)
             dealt = RowBlock(rows, *assign_rows(rows, job.options.seed), block.labels, ids)
             records, starts = group(dealt, dtype, job.num_bins, bins)
             for i in np.flatnonzero(np.diff(starts)).tolist():
