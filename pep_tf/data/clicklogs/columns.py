@@ -1,6 +1,5 @@
-"""The columns of click logs in a serving graph: values by the rules of a file, to the ids of preparation."""
+"""The columns of click logs: values by the rules of a file, to the ids of preparation."""
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -8,22 +7,16 @@ import tensorflow as tf
 
 from pep_tf.data.clicklogs.column_rules import rule_of
 from pep_tf.data.clicklogs.formats import Feature, Format
-from pep_tf.data.clicklogs.keys import keys_of_texts
-from pep_tf.data.columns.categories import Hash
+from pep_tf.data.clicklogs.keys import code_of, keys_of_texts, texts_of_keys
+from pep_tf.data.columns.categories import Hash, Known
 from pep_tf.data.columns.encoder import Encoder
-from pep_tf.data.lookup import NumberLookup
 from pep_tf.data.raw import RawColumn
+
+_SIGN = 1 << 63
 
 
 class _ByRule(Encoder):
-    """A column of a format.
-
-    Args:
-        fmt: the format.
-        feature: the field.
-    """
-
-    _feature: Feature
+    """A column of a format."""
 
     def _of(self, fmt: Format, feature: Feature) -> None:
         self._feature, self._rule = feature, rule_of(fmt, feature.column)
@@ -38,15 +31,28 @@ class _ByRule(Encoder):
     def keys(self, texts: tf.Tensor) -> tf.Tensor:
         return keys_of_texts(self._feature.kind, self._rule.read(texts))
 
+    def encoding(self) -> dict[str, Any]:
+        kind = self._feature.kind
+        return {**super().encoding(), "code": code_of(kind), "kind": kind}
+
     def state(self) -> list[Any]:
         return []  # the fingerprint is that of the whole transform
 
 
 class Bucket(_ByRule, Hash):
-    """Values to buckets."""
+    """Values to buckets.
 
-    def __init__(self, fmt: Format, feature: Feature, size: int, salt: np.uint64) -> None:
-        super().__init__(size, salt)
+    Args:
+        fmt: the format.
+        feature: the field.
+        size, salt: see `Hash`.
+        seed: of the salt.
+    """
+
+    def __init__(
+        self, fmt: Format, feature: Feature, size: int, salt: np.uint64, seed: int
+    ) -> None:
+        super().__init__(size, salt, seed)
         self._of(fmt, feature)
 
     @property
@@ -54,29 +60,35 @@ class Bucket(_ByRule, Hash):
         return self._feature.kind, self._rule
 
 
-class KnownKeys(_ByRule):
-    """Values to `1 + place of their key`; 0 where it is not among them.
+class KnownKeys(_ByRule, Known):
+    """Values to `1 + place of their key`; 0 where it is not among them, a missing value as any other.
 
     Args:
+        fmt: the format.
+        feature: the field.
         kept: uint64 [n], sorted keys.
     """
 
-    def __init__(self, fmt: Format, feature: Feature, kept: np.ndarray) -> None:
-        super().__init__(name=feature.name)
-        self._of(fmt, feature)
-        self.size = 1 + len(kept)
-        # Of uint64 in the order of int64, which is what `tf.searchsorted` knows.
-        signed = (kept ^ np.uint64(1 << 63)).view(np.int64)
-        self._lookup = NumberLookup(signed, feature.name) if len(kept) else None
+    unseen, first = 0, 1
 
-    def without(self, empty: np.ndarray) -> "KnownKeys":
-        smaller = copy.copy(self)
-        if self._lookup is not None:
-            smaller._lookup = self._lookup.without(empty[1:] & empty[0])
-        return smaller
+    def __init__(self, fmt: Format, feature: Feature, kept: np.ndarray) -> None:
+        # Of uint64 in the order of int64, which is what `tf.searchsorted` knows.
+        super().__init__((kept ^ np.uint64(_SIGN)).view(np.int64), feature.name)
+        self._of(fmt, feature)
+        self._kept = kept
+
+    def read(self, texts: tf.Tensor) -> tf.Tensor:
+        return tf.bitcast(self.keys(texts), tf.int64) ^ tf.constant(-_SIGN, tf.int64)
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
-        if self._lookup is None:
-            return tf.zeros_like(texts, tf.int32)
-        signed = tf.bitcast(self.keys(texts), tf.int64) ^ tf.constant(-(2**63), tf.int64)
-        return 1 + self._lookup(signed)
+        return self.encode(texts) if len(self._kept) else tf.zeros_like(texts, tf.int32)
+
+    def encoding(self) -> dict[str, Any]:
+        missing = int(len(self._kept) > 0 and not self._kept[0])  # key 0 is a missing value
+        return {**super().encoding(), "missing": missing, "unknown": 0}
+
+    def key_texts(self) -> list[bytes]:
+        return [b"", *texts_of_keys(self._feature.kind, self._kept)]
+
+    def key_codes(self) -> np.ndarray:
+        return np.append(np.uint64(0), self._kept)

@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pep_tf.data.clicklogs.keys import code_of, texts_of_keys
-from pep_tf.data.field_keys import FieldKeys, hash_encoding
 from pep_tf.data.hashing import buckets_of, salts
 from pep_tf.errors import DataError
 from pep_tf.numbers import INT32_MAX
@@ -54,14 +52,6 @@ class HashEncoding:
         """int32 [n, F] of keys uint64 [n, F]."""
         found: np.ndarray = buckets_of(keys, self.salts, self.sizes)
         return found
-
-    def field_keys(self, kinds: Sequence[str]) -> list[FieldKeys]:
-        """What the ids of fields of these kinds stand for."""
-        named = zip(kinds, self.salts, self.sizes, strict=True)
-        return [
-            FieldKeys({**hash_encoding(self.seed, salt, size), "code": code_of(kind)})
-            for kind, salt, size in named
-        ]
 
     def config(self) -> dict[str, Any]:
         return {"name": self.encoding_name, "sizes": list(self.sizes), "seed": self.seed}
@@ -110,17 +100,6 @@ class VocabularyEncoding:
             ids[:, field] = index.get_indexer(keys[:, field])
         ids += 1
         return ids
-
-    def field_keys(self, kinds: Sequence[str]) -> list[FieldKeys]:
-        """What the ids of fields of these kinds stand for; see `texts_of_keys` for the texts."""
-        found = []
-        for kind, keys in zip(kinds, self.kept, strict=True):
-            missing = 1 if len(keys) and not keys[0] else 0  # key 0 is a missing value
-            told = {"name": self.encoding_name, "code": code_of(kind)}
-            codes = np.append(np.uint64(0), keys)
-            texts = [b"", *texts_of_keys(kind, keys)]
-            found.append(FieldKeys({**told, "missing": missing, "unknown": 0}, texts, codes))
-        return found
 
     def config(self) -> dict[str, Any]:
         return {"name": self.encoding_name, "min_count": self.min_count, "count_on": self.count_on}

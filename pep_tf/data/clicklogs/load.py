@@ -95,7 +95,6 @@ def _refuse_other_options(
 def _load_raw(fmt: Format, path: pathlib.Path, options: ClickLogOptions) -> CTRData:
     raw = RawFile(path, fmt, options)
     log = ClickLog(raw)
-
     train, validation, test = held(log.read(lambda block: block))
     refuse_empty_split([split.num_rows for split in (train, validation, test)], path)
     counts = log.counts

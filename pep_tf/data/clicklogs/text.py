@@ -1,12 +1,13 @@
 """A text file, plain or gzip, as blocks of whole lines with their line numbers."""
 
+import contextlib
 import dataclasses
 import gzip
 import os
 import pathlib
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, Protocol, cast
+from typing import IO, Any, cast
 
 from pep_tf.data.clicklogs.formats import Format
 from pep_tf.data.clicklogs.strict import first_line_fault
@@ -16,12 +17,6 @@ from pep_tf.paths import resolve
 BLOCK_BYTES = 1 << 19
 _GZIP_MAGIC = b"\x1f\x8b"
 MAX_UNBROKEN = 64 << 20
-
-
-class Digest(Protocol):
-    """What `hashlib` makes."""
-
-    def update(self, data: bytes, /) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +40,7 @@ def read_blocks(
     path: str | os.PathLike[str],
     fmt: Format,
     block_bytes: int = BLOCK_BYTES,
-    digest: Digest | None = None,
+    digest: Any = None,
 ) -> Iterator[TextBlock]:
     """Streams a raw file, its header left out, in bounded memory.
 
@@ -53,7 +48,7 @@ def read_blocks(
         path: plain text or gzip.
         fmt: of the text.
         block_bytes: text a block.
-        digest: is given all of the text, header included, as it is read.
+        digest: of `hashlib`; is given all of the text, header included, as it is read.
 
     Raises:
         DataError: the file is missing, empty, a truncated or damaged gzip, of another format (see
@@ -70,7 +65,7 @@ def blocks_of(
     path: object,
     fmt: Format,
     block_bytes: int = BLOCK_BYTES,
-    digest: Digest | None = None,
+    digest: Any = None,
 ) -> Iterator[TextBlock]:
     """The blocks of an open text; `end` tells the bytes of the file read so far, `path` is for messages."""
     first = stream.readline(1 << 20)
@@ -102,27 +97,19 @@ def blocks_of(
             return
 
 
-class open_raw:  # noqa: N801 - used like the function `open`
+@contextlib.contextmanager
+def open_raw(path: pathlib.Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """Opens a plain or gzip file: `with open_raw(path) as (text, file on disk)`."""
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> tuple[IO[bytes], IO[bytes]]:
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - closed below
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    with file:
+        packed = starts_gzip(file)
         try:
-            self._file = open(self._path, "rb")
-        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-            raise DataError(f"{self._path}: cannot be read ({error.strerror}).") from error
-        self._stream: IO[bytes] = self._file
-        if is_gzip(self._path):
-            self._stream = cast(IO[bytes], gzip.GzipFile(fileobj=self._file))
-        return self._stream, self._file
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        self._stream.close()
-        self._file.close()
-        if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
-            raise DataError(f"{self._path}: truncated or damaged gzip file ({error}).") from error
+            yield cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packed else file, file
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{path}: truncated or damaged gzip file ({error}).") from error
 
 
 def is_gzip(path: pathlib.Path) -> bool:

@@ -14,7 +14,6 @@ from pep_tf.data.clicklogs.encoding import HashEncoding, VocabularyEncoding, enc
 from pep_tf.data.clicklogs.formats import FORMATS, Feature
 from pep_tf.data.columns.encoder import Encoder
 from pep_tf.data.columns.transform import ColumnTransform
-from pep_tf.data.field_keys import FieldKeys
 from pep_tf.errors import DataError, reading
 from pep_tf.paths import resolve
 
@@ -65,7 +64,7 @@ class Transform(ColumnTransform):
         fmt = FORMATS[format_name]
         with tf.device("CPU"):
             encoders: dict[str, Encoder] = {
-                f.name: Bucket(fmt, f, size, encoding.salts[place])
+                f.name: Bucket(fmt, f, size, encoding.salts[place], encoding.seed)
                 if isinstance(encoding, HashEncoding)
                 else KnownKeys(fmt, f, encoding.kept[place])
                 for place, (f, size) in enumerate(zip(features, encoding.sizes, strict=True))
@@ -80,17 +79,6 @@ class Transform(ColumnTransform):
     def ids(self, keys: np.ndarray) -> np.ndarray:
         """Ids int32 [n, F] of the keys uint64 [n, F] that a `Parser` found."""
         return self.encoding.ids(keys)
-
-    def field_keys(self) -> list[FieldKeys]:
-        """See `RawTransform.field_keys`."""
-        found = self.encoding.field_keys([f.kind for f in self.features])
-        named = zip(self.features, found, strict=True)
-        return [
-            dataclasses.replace(
-                keys, encoding={**keys.encoding, "column": f.column, "kind": f.kind}
-            )
-            for f, keys in named
-        ]
 
     def _config(self) -> dict[str, Any]:
         return {

@@ -41,24 +41,28 @@ class Limits(NamedTuple):
 class Known(Encoder):
     """What occurs in the training rows has an id of its own, everything else id 1.
 
+    Attributes:
+        unseen, first: ids for texts that are not among the values, and of the first of these.
+
     Args:
         values: what occurs, sorted: texts, object [n], or int64 [n].
         field: its name.
     """
+
+    unseen, first = UNSEEN, FIRST
 
     def __init__(self, values: np.ndarray, field: str) -> None:
         super().__init__(name=type(self).__name__.lower())
         self._values = values
         kind = TextLookup if values.dtype == object else NumberLookup
         self._lookup: TextLookup | NumberLookup = kind(values, field)
-        self.size = FIRST + len(values)
+        self.size = self.first + len(values)
 
     def encode(self, texts: tf.Tensor) -> tf.Tensor:
         place = self._lookup(self.read(texts))
-        return tf.where(place < 0, UNSEEN, place + FIRST)
+        return tf.where(place < 0, self.unseen, place + self.first)
 
-    @staticmethod
-    def read(texts: tf.Tensor) -> tf.Tensor:
+    def read(self, texts: tf.Tensor) -> tf.Tensor:
         """What is looked up."""
         raise NotImplementedError
 
@@ -75,7 +79,7 @@ class Known(Encoder):
 
     def without(self, empty: np.ndarray) -> Self:
         smaller = copy.copy(self)
-        smaller._lookup = self._lookup.without(empty[FIRST:] & empty[UNSEEN])
+        smaller._lookup = self._lookup.without(empty[self.first :] & empty[self.unseen])
         return smaller
 
     def encoding(self) -> dict[str, Any]:
@@ -104,8 +108,7 @@ class Vocabulary(Known, _Category):
             )
         return cls(values[kept], seen.field)
 
-    @staticmethod
-    def read(texts: tf.Tensor) -> tf.Tensor:
+    def read(self, texts: tf.Tensor) -> tf.Tensor:
         return plain(texts)
 
     @staticmethod
@@ -122,13 +125,14 @@ class Hash(_Category):
     Args:
         buckets: N, that of a missing value among them.
         salt: of the field.
+        seed: that the salt was made of.
     """
 
     learns = False
 
-    def __init__(self, buckets: int, salt: np.uint64) -> None:
+    def __init__(self, buckets: int, salt: np.uint64, seed: int = 0) -> None:
         super().__init__(name="hash")
-        self.size, self._salt = buckets, salt
+        self.size, self._salt, self._seed = buckets, salt, seed
         self._all = ((salt, buckets),)
 
     @classmethod
@@ -156,7 +160,7 @@ class Hash(_Category):
         return text_keys(plain(texts))
 
     def encoding(self) -> dict[str, Any]:
-        return hash_encoding(0, self._salt, self.size)
+        return hash_encoding(self._seed, self._salt, self.size)
 
     def state(self) -> list[Any]:
         return [self.size, int(self._salt)]

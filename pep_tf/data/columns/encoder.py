@@ -124,6 +124,10 @@ class Encoder(tf.Module):
         """By id, the UTF-8 of the value that it stands for; None where `encoding` tells it."""
         return None
 
+    def key_codes(self) -> np.ndarray | None:
+        """By id, numbers that say which value it is; see `FieldKeys`."""
+        return None
+
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
         return tf.where(texts == MISSING, 0, self.encode(texts))
 

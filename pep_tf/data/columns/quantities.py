@@ -31,8 +31,7 @@ class LogInteger(Known):
     def refused(cls, texts: tf.Tensor) -> tf.Tensor:
         return ~tf.strings.regex_full_match(texts, f"(?:{DIGITS}(?:{ZEROS})?)?")
 
-    @staticmethod
-    def read(texts: tf.Tensor) -> tf.Tensor:
+    def read(self, texts: tf.Tensor) -> tf.Tensor:
         return log_buckets(texts)
 
     @classmethod

@@ -68,8 +68,8 @@ class ColumnTransform(tf.Module):
     def field_keys(self) -> list[FieldKeys]:
         """See `RawTransform.field_keys`."""
         return [
-            FieldKeys({"column": self._columns[name], **encoder.encoding()}, encoder.key_texts())
-            for name, encoder in self.encoders.items()
+            FieldKeys({"column": self._columns[name], **e.encoding()}, e.key_texts(), e.key_codes())
+            for name, e in self.encoders.items()
         ]
 
     def texts(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
