@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from pep_tf.data.clicklogs.formats import Format
-from pep_tf.data.clicklogs.parse import ParsedBlock
 from pep_tf.data.clicklogs.text import read_blocks
 from pep_tf.data.store.manifest import Stamp, stamp
 from pep_tf.errors import DataError
@@ -24,11 +23,7 @@ class ContentDigest:
         self.text = hashlib.sha256()  # the fastest of `hashlib` where the processor knows it
         self._labels, self._rows = hashlib.sha256(), 0
 
-    def add(self, block: ParsedBlock) -> None:
-        """Takes the rows of the next block."""
-        self.add_labels(block.labels)
-
-    def add_labels(self, labels: np.ndarray) -> None:
+    def add(self, labels: np.ndarray) -> None:
         """Takes the labels of the next rows, uint8 [n]."""
         self._labels.update(labels.tobytes())
         self._rows += len(labels)

@@ -8,9 +8,8 @@ from typing import Any
 from absl import logging
 
 from pep_tf.data.clicklogs.build import ClickLogOptions
+from pep_tf.data.clicklogs.click_log import ClickLog
 from pep_tf.data.clicklogs.formats import AVAZU, CRITEO, FORMATS, Format, click_log_defaults
-from pep_tf.data.clicklogs.prepare import ClickLog
-from pep_tf.data.clicklogs.process import RawFile
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.data_set import DataSet
 from pep_tf.data.dataset import CTRData
@@ -93,8 +92,7 @@ def _refuse_other_options(
 
 
 def _load_raw(fmt: Format, path: pathlib.Path, options: ClickLogOptions) -> CTRData:
-    raw = RawFile(path, fmt, options)
-    log = ClickLog(raw)
+    log = ClickLog(path, fmt, options)
     train, validation, test = held(log.read(lambda block: block))
     refuse_empty_split([split.num_rows for split in (train, validation, test)], path)
     counts = log.counts
@@ -114,7 +112,7 @@ def _load_raw(fmt: Format, path: pathlib.Path, options: ClickLogOptions) -> CTRD
         "lines": counts.to_dict(),
         "transform_md5": log.transform.fingerprint,
     }
-    examples = raw.examples(list(log.transform.raw_columns()))
+    examples = log.examples(list(log.transform.raw_columns()))
     own = (details, log.transform, examples, log.identity())
     return CTRData(fmt.name, log.transform.schema, train, validation, test, *own)
 

@@ -58,7 +58,6 @@ class ParsedBlock:
         labels: uint8 [n], 0 or 1.
         keys: uint64 [n, F], see `keys.py`.
         bad: the bad lines, in order.
-        num_lines: good and bad lines together.
     """
 
     lines: np.ndarray
@@ -66,7 +65,6 @@ class ParsedBlock:
     labels: np.ndarray
     keys: np.ndarray
     bad: list[BadLine]
-    num_lines: int
 
 
 class Parser:
@@ -131,7 +129,7 @@ class Parser:
         self, lines: np.ndarray, clean: tuple[np.ndarray, np.ndarray], bad: list[BadLine]
     ) -> ParsedBlock:
         rows = lines - 1 - int(self._format.header)
-        return ParsedBlock(lines, rows, *clean, bad, len(lines) + len(bad))
+        return ParsedBlock(lines, rows, *clean, bad)
 
     def _parse_clean(self, data: bytes) -> tuple[np.ndarray, np.ndarray] | None:
         """Labels and keys, or None when any line is bad."""

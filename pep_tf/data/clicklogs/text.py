@@ -112,14 +112,8 @@ def open_raw(path: pathlib.Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             raise DataError(f"{path}: truncated or damaged gzip file ({error}).") from error
 
 
-def is_gzip(path: pathlib.Path) -> bool:
-    """Whether a file starts like gzip, whatever its name."""
-    with open(path, "rb") as file:
-        return starts_gzip(file)
-
-
 def starts_gzip(file: IO[bytes]) -> bool:
-    """The same of an open file, which is at its start again afterwards."""
+    """Whether an open file starts like gzip, whatever its name; it is at its start again afterwards."""
     start = file.read(len(_GZIP_MAGIC))
     file.seek(0)
     return start == _GZIP_MAGIC

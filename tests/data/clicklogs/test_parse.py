@@ -57,7 +57,6 @@ def test_bad_lines_are_named_and_the_others_kept(name: str):
     assert [b.line for b in block.bad] == [12]
     assert reason in block.bad[0].reason
     assert block.lines.tolist() == [11, 13, 14]
-    assert block.num_lines == 4
     clean = PARSERS["criteo"].parse_block(b"\n".join([first, second, third]), 1)
     np.testing.assert_array_equal(block.keys, clean.keys)
     np.testing.assert_array_equal(block.labels, clean.labels)
@@ -176,7 +175,7 @@ def check_against_rule(fmt: Format, text: bytes) -> None:
     good = [i for i, line in enumerate(lines, start=1) if rule.fault(line) is None]
     block = PARSERS[fmt.name].parse_block(text, 1)
     assert block.lines.tolist() == good
-    assert block.num_lines == len(lines) == len(block.lines) + len(block.bad)
+    assert len(lines) == len(block.lines) + len(block.bad)
     labels = [int(lines[i - 1].split(fmt.delimiter)[fmt.columns.index(fmt.label)]) for i in good]
     assert block.labels.tolist() == labels
     assert block.keys.shape == (len(good), len(default_features(fmt)))

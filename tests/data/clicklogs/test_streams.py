@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pep_tf.data.clicklogs import CRITEO, ClickLogOptions, load_criteo, process
+from pep_tf.data.clicklogs import CRITEO, ClickLogOptions, click_log, load_criteo
 from pep_tf.data.clicklogs.prepare import prepare
 from pep_tf.data.dataset import Split, check_data
 from pep_tf.data.store import bins as bins_lib
@@ -25,8 +25,7 @@ def train(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         patch.setattr(deal, "BLOCK_ROWS", 20)
         for module in (windows, __import__("pep_tf.data.store.splits", fromlist=["store"])):
             patch.setattr(module, "WINDOW_BLOCKS", 3)
-        patch.setattr(process.RawFile, "block_bytes", 8000)
-        patch.setattr(process.RawFile.__init__, "__defaults__", (2, False, 8000))
+        patch.setattr(click_log, "BLOCK_BYTES", 8000)
         if request.param == "store":
             prepare("criteo", text, folder / "out")
             yield load_criteo(folder / "out").train
@@ -121,7 +120,7 @@ def test_the_data_set_knows_its_transform_and_two_rows(tmp_path, kind):
 def test_examples_are_good_rows(tmp_path):
     good = criteo_lines(3)
     text = write(tmp_path / "train.txt", [b"no row", *good])
-    data = process.RawFile(text, CRITEO, ClickLogOptions(on_bad_row="skip"))
+    data = click_log.ClickLog(text, CRITEO, ClickLogOptions(on_bad_row="skip"))
     found = data.examples(["C1", "I2"], rows=5)
     assert found["C1"].tolist() == [line.split(b"\t")[14] for line in good]
     assert found["I2"].tolist() == [line.split(b"\t")[2] for line in good]

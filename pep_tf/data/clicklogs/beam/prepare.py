@@ -27,12 +27,13 @@ from pep_tf.data.clicklogs.beam import steps
 from pep_tf.data.clicklogs.beam.ranges import Range, first_block, open_text, ranges_of, size_of
 from pep_tf.data.clicklogs.beam.runners import IN_PROCESS
 from pep_tf.data.clicklogs.build import ClickLogOptions, transform_of
+from pep_tf.data.clicklogs.click_log import ClickLog, rows_like
 from pep_tf.data.clicklogs.collisions import BucketUse
 from pep_tf.data.clicklogs.content import ContentDigest, refuse_change
 from pep_tf.data.clicklogs.encoding import HashEncoding
 from pep_tf.data.clicklogs.formats import FORMATS
-from pep_tf.data.clicklogs.prepare import ClickLog, rows_like, store_name
-from pep_tf.data.clicklogs.process import LineCounts, RawFile
+from pep_tf.data.clicklogs.line_counts import LineCounts
+from pep_tf.data.clicklogs.prepare import store_name
 from pep_tf.data.clicklogs.text import blocks_of
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.store.arrays import identity_of, stored
@@ -116,8 +117,8 @@ class BeamLog(ClickLog):
         self._path = str(resolve(path)) if self._is_local else path
         fmt = FORMATS[format_name]
         self._first, self._size = first_block(self._path, fmt), size_of(self._path)
-        raw = RawFile(pathlib.Path(self._path), fmt, options)
-        super().__init__(raw, rows_like(self._first, self._size, self._path))
+        num_rows = rows_like(self._first, self._size, self._path)
+        super().__init__(pathlib.Path(self._path), fmt, options, num_rows=num_rows)
 
     def _raw_bytes(self) -> int:
         return self._size
@@ -128,7 +129,7 @@ class BeamLog(ClickLog):
             super().check(folder, manifest, verify)
             return
         known = identity_of(folder, manifest)
-        own = {**known.content, "features": _text_digest(self._path, self._raw.format.name)}
+        own = {**known.content, "features": _text_digest(self._path, self.format.name)}
         refuse_other(folder, known, stored(self.identity(own)))
 
     def write_shards(
@@ -140,11 +141,11 @@ class BeamLog(ClickLog):
             folder: of the store.
             name_of: of a shard's file, by split and number.
         """
-        self.stamps = {RAW_FILE: stamp(self._raw.path)} if self._is_local else {}
+        self.stamps = {RAW_FILE: stamp(self.path)} if self._is_local else {}
         with _work_folder(self._pipelines.temp_location, folder) as work:
             self._count_lines(work)
-            job = steps.Job(self._path, self._raw.format.name, self._options, work, self.num_bins)
-            self.transform = self._make_transform(job)
+            job = steps.Job(self._path, self.format.name, self.options, work, self.num_bins)
+            self.transform = self._transform_of(job)
             steps.save_transform(self.transform, work)
             shards = self._deal(job)
             for facts in itertools.chain(*shards):
@@ -152,9 +153,7 @@ class BeamLog(ClickLog):
                 _fetch(steps.shard_path(work, facts.split, facts.bin), target, facts.md5)
             self._splits = [_split_facts(work, own) for own in shards]
         if self._is_local:
-            refuse_change(
-                self._raw.path, self._raw.format, self._content["features"], self.stamps[RAW_FILE]
-            )
+            refuse_change(self.path, self.format, self._content["features"], self.stamps[RAW_FILE])
         self.transform.save(folder)
         return dict(zip(SPLITS, shards, strict=True))
 
@@ -169,7 +168,7 @@ class BeamLog(ClickLog):
     def _count_lines(self, work: str) -> None:
         """Finds the ranges with their first lines, and the digest of the text."""
         assert self._first is not None, "rows_like refuses a text without rows"
-        ranges, fmt = ranges_of(self._path, self._first.start), self._raw.format
+        ranges, fmt = ranges_of(self._path, self._first.start), self.format
 
         def make(pipeline: beam.Pipeline) -> beam.PCollection:
             lines = _spread(pipeline, "ranges", ranges) | "count lines" >> beam.Map(
@@ -186,8 +185,8 @@ class BeamLog(ClickLog):
         first = np.cumsum([self._first.first_line, *lines[:-1]]).tolist()
         self._ranges: list[tuple[Range, int]] = list(zip(ranges, first, strict=True))
 
-    def _make_transform(self, job: steps.Job) -> Transform:
-        fmt, options = self._raw.format, self._options
+    def _transform_of(self, job: steps.Job) -> Transform:
+        fmt, options = self.format, self.options
         if options.encoding == "hash":
             return transform_of(fmt, options)
 
@@ -198,7 +197,7 @@ class BeamLog(ClickLog):
                 | "merge keys" >> beam.CombinePerKey(steps.MergeKeys(options))
             )
 
-        kept: list[list[np.ndarray]] = [[np.empty(0, np.uint64)] for _ in self._raw.features]
+        kept: list[list[np.ndarray]] = [[np.empty(0, np.uint64)] for _ in self.features]
         for (field, _), keys in self._pipelines.run(job.work, make):
             kept[field].append(keys)
         return transform_of(fmt, options, [np.sort(np.concatenate(k)) for k in kept])
@@ -218,10 +217,10 @@ class BeamLog(ClickLog):
         found = self._pipelines.run(job.work, make)
         of_ranges = [one for one in found if isinstance(one, steps.RangeFacts)]
         of_shards = [one for one in found if isinstance(one, steps.ShardFacts)]
-        self.counts, content = LineCounts(self._raw.format), ContentDigest()
+        self.counts, content = LineCounts(self.format), ContentDigest()
         for facts in sorted(of_ranges, key=lambda facts: facts.number):
             self.counts.add_later(facts.counts)
-            content.add_labels(np.unpackbits(facts.labels, count=facts.counts.rows))
+            content.add(np.unpackbits(facts.labels, count=facts.counts.rows))
         self.counts.require_rows(self._path)
         self._content = {**content.digests(), "features": self._text}
         shards: list[list[steps.ShardFacts]] = [[] for _ in SPLITS]

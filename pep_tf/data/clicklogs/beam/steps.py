@@ -21,8 +21,8 @@ from apache_beam.io.filesystems import FileSystems
 from pep_tf.data.clicklogs.beam.ranges import Range, blocks_in
 from pep_tf.data.clicklogs.build import ClickLogOptions, count_keys, frequent
 from pep_tf.data.clicklogs.formats import FORMATS, Format
+from pep_tf.data.clicklogs.line_counts import LineCounts, refuse_line
 from pep_tf.data.clicklogs.parse import ParsedBlock, Parser
-from pep_tf.data.clicklogs.process import LineCounts, refuse_line
 from pep_tf.data.clicklogs.transform import Transform
 from pep_tf.data.counting import Counter
 from pep_tf.data.store.assign import SPLITS, assign_rows
