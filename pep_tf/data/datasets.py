@@ -181,10 +181,8 @@ def _stored(
     if "declaration" not in manifest:
         options = {"features": manifest.get("details", {}).get("features", PAPER)}
         return load(manifest["dataset"], data_dir=folder, seed=seed, verify=verify, **options)
-    data = read_table_store(folder, verify=verify)
-    if seed is not None and (told := data.known.difference(Identity(split={"split seed": seed}))):
-        raise DataError(f"{folder}: the store was made with {told}. Ask for what it has.")
-    return data
+    split = {} if seed is None else {"split seed": seed}
+    return read_table_store(folder, verify=verify, asked=Identity(split=split))
 
 
 def _reads_files(dataset: str, data_dir: Any) -> bool:

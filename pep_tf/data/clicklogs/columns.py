@@ -9,37 +9,25 @@ from pep_tf.data.clicklogs.column_rules import rule_of
 from pep_tf.data.clicklogs.formats import Feature, Format
 from pep_tf.data.clicklogs.keys import code_of, keys_of_texts, texts_of_keys
 from pep_tf.data.columns.categories import Hash, Known
-from pep_tf.data.columns.encoder import Encoder
-from pep_tf.data.raw import RawColumn
+from pep_tf.data.columns.encoder import ByRule
 
 _SIGN = 1 << 63
 
 
-class _ByRule(Encoder):
+class _OfFormat(ByRule):
     """A column of a format."""
 
     def _of(self, fmt: Format, feature: Feature) -> None:
-        self._feature, self._rule = feature, rule_of(fmt, feature.column)
-
-    @property
-    def column(self) -> RawColumn:
-        return self._rule.column
-
-    def refused_here(self, texts: tf.Tensor) -> tf.Tensor:
-        return self._rule.refused(texts)
+        self._kind, self.rule = feature.kind, rule_of(fmt, feature.column)
 
     def keys(self, texts: tf.Tensor) -> tf.Tensor:
-        return keys_of_texts(self._feature.kind, self._rule.read(texts))
+        return keys_of_texts(self._kind, self.rule.read(texts))
 
     def encoding(self) -> dict[str, Any]:
-        kind = self._feature.kind
-        return {**super().encoding(), "code": code_of(kind), "kind": kind}
-
-    def state(self) -> list[Any]:
-        return []  # the fingerprint is that of the whole transform
+        return {**super().encoding(), "code": code_of(self._kind), "kind": self._kind}
 
 
-class Bucket(_ByRule, Hash):
+class Bucket(_OfFormat, Hash):
     """Values to buckets.
 
     Args:
@@ -57,10 +45,10 @@ class Bucket(_ByRule, Hash):
 
     @property
     def alike(self) -> Any:
-        return self._feature.kind, self._rule
+        return self._kind, self.rule
 
 
-class KnownKeys(_ByRule, Known):
+class KnownKeys(_OfFormat, Known):
     """Values to `1 + place of their key`; 0 where it is not among them, a missing value as any other.
 
     Args:
@@ -88,7 +76,7 @@ class KnownKeys(_ByRule, Known):
         return {**super().encoding(), "missing": missing, "unknown": 0}
 
     def key_texts(self) -> list[bytes]:
-        return [b"", *texts_of_keys(self._feature.kind, self._kept)]
+        return [b"", *texts_of_keys(self._kind, self._kept)]
 
     def key_codes(self) -> np.ndarray:
         return np.append(np.uint64(0), self._kept)

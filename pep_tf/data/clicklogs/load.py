@@ -71,24 +71,13 @@ def _load_store(fmt: Format, folder: pathlib.Path, given: dict[str, Any], verify
     data = read_store(folder, dataset=fmt.name, verify=verify)
     with reading_manifest(folder):
         made = data.details["options"]
-        _refuse_other_options(fmt, data.known, made, given, folder)
+        if given.get("encoding", made["encoding"]) != made["encoding"]:
+            made = {}
+        elif "buckets" in given:
+            given = {**given, "buckets": {**made["buckets"], **given["buckets"]}}
+        asked = stored(Identity({}, *ClickLogOptions(**{**made, **given}).parts(fmt)))
         md5 = data.details["transform_md5"]
-    return with_transform(data, Transform.load(folder), md5)
-
-
-def _refuse_other_options(
-    fmt: Format, known: Identity, made: dict[str, Any], given: dict[str, Any], folder: pathlib.Path
-) -> None:
-    """Refuses options, beside a store, that it was not made with."""
-    if given.get("encoding", made["encoding"]) != made["encoding"]:
-        made = {}
-    elif "buckets" in given:
-        given = {**given, "buckets": {**made["buckets"], **given["buckets"]}}
-    asked = stored(Identity({}, *ClickLogOptions(**{**made, **given}).parts(fmt)))
-    if told := known.difference(asked):
-        raise DataError(
-            f"{folder}: the store was made with {told}. Leave that out, or prepare a store with it."
-        )
+    return with_transform(data, Transform.load(folder), md5, asked=asked)
 
 
 def _load_raw(fmt: Format, path: pathlib.Path, options: ClickLogOptions) -> CTRData:

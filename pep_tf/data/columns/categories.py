@@ -42,7 +42,7 @@ class Known(Encoder):
     """What occurs in the training rows has an id of its own, everything else id 1.
 
     Attributes:
-        unseen, first: ids for texts that are not among the values, and of the first of these.
+        unseen, first: ids for texts that are not among the values, perhaps below 0, and of the first that is.
 
     Args:
         values: what occurs, sorted: texts, object [n], or int64 [n].
@@ -54,7 +54,7 @@ class Known(Encoder):
     def __init__(self, values: np.ndarray, field: str) -> None:
         super().__init__(name=type(self).__name__.lower())
         self._values = values
-        kind = TextLookup if values.dtype == object else NumberLookup
+        kind = NumberLookup if values.dtype.kind == "i" else TextLookup
         self._lookup: TextLookup | NumberLookup = kind(values, field)
         self.size = self.first + len(values)
 
@@ -79,14 +79,15 @@ class Known(Encoder):
 
     def without(self, empty: np.ndarray) -> Self:
         smaller = copy.copy(self)
-        smaller._lookup = self._lookup.without(empty[self.first :] & empty[self.unseen])
+        unknown = self.unseen < 0 or empty[self.unseen]
+        smaller._lookup = self._lookup.without(empty[self.first :] & unknown)
         return smaller
 
     def encoding(self) -> dict[str, Any]:
         return {"name": "vocabulary", "missing": 0, "unknown": UNSEEN}
 
     def key_texts(self) -> list[bytes]:
-        return texts_of(self._values.tolist(), before=FIRST)
+        return texts_of(self._values.tolist(), before=self.first)
 
 
 class Vocabulary(Known, _Category):

@@ -140,3 +140,23 @@ class Encoder(tf.Module):
                 value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
             )
         return digest.hexdigest()
+
+
+class ByRule(Encoder):
+    """Values that a rule judges, in files and in requests; the fingerprint is that of the whole transform.
+
+    Attributes:
+        rule: its `column` is what a request has, its `refused` tells the texts that it may not have.
+    """
+
+    rule: Any
+
+    @property
+    def column(self) -> RawColumn:
+        return self.rule.column
+
+    def refused_here(self, texts: tf.Tensor) -> tf.Tensor:
+        return self.rule.refused(texts)
+
+    def state(self) -> list[Any]:
+        return []

@@ -141,11 +141,16 @@ def write_table_store(
     return write(source, resolve(out), "table blocks", overwrite=overwrite, verify=verify)
 
 
-def read_table_store(folder: str | os.PathLike[str], *, verify: bool = False) -> CTRData:
+def read_table_store(
+    folder: str | os.PathLike[str],
+    *,
+    verify: bool = False,
+    asked: Identity = Identity(),  # noqa: B008 - nothing changes it
+) -> CTRData:
     """Reads what `write_table_store` wrote.
 
     Raises:
-        DataError: no store, damaged, or of another version.
+        DataError: no store, damaged, of another version, or not made with what is asked for.
     """
     folder = resolve(folder)
     data = read_store(folder, verify=verify)
@@ -156,7 +161,7 @@ def read_table_store(folder: str | os.PathLike[str], *, verify: bool = False) ->
             name: np.array([text.encode("latin-1") for text in two], object)
             for name, two in config["examples"].items()
         }
-        return with_transform(data, transform, config["md5"], examples)
+        return with_transform(data, transform, config["md5"], examples, asked)
 
 
 def _transform_of(folder: pathlib.Path, config: dict[str, Any]) -> ColumnTransform:

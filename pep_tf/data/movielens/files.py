@@ -4,7 +4,6 @@ pyarrow reads the values as bytes, each text once; what is to be said of a value
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -116,11 +115,6 @@ class File:
 
 
 _BYTES = pa.dictionary(pa.int32(), pa.binary())
-
-
-def md5_of(path: Path) -> str:
-    """md5 of a file."""
-    return hashlib.md5(_text(path)).hexdigest()
 
 
 def _text(path: Path) -> bytes:

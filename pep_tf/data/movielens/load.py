@@ -11,13 +11,13 @@ from pep_tf.data.columns.from_dataframe import build
 from pep_tf.data.data_set import DataSet
 from pep_tf.data.dataset import CTRData
 from pep_tf.data.identity import Identity
-from pep_tf.data.movielens.files import md5_of
 from pep_tf.data.movielens.forms import FORMS, ONE_MILLION, Form
 from pep_tf.data.movielens.paper import rated_data
 from pep_tf.data.movielens.tfds import NAME as TFDS_NAME
 from pep_tf.data.movielens.tfds import read_tfds
 from pep_tf.data.movielens.transform import NO_YEAR, MovieLensTransform
 from pep_tf.data.store.arrays import read_store, with_transform
+from pep_tf.data.store.manifest import file_md5
 from pep_tf.data.store.place import find_store, stores_in
 from pep_tf.errors import DataError
 from pep_tf.extras import missing
@@ -65,7 +65,7 @@ def load_1m(
     else:
         frame, _ = ONE_MILLION.read(data_dir)
         ONE_MILLION.check_rows(frame, data_dir / ONE_MILLION.ratings.name)
-        md5 = {name: md5_of(data_dir / name) for name in ONE_MILLION.files}
+        md5 = {name: file_md5(data_dir / name) for name in ONE_MILLION.files}
         details = {"source": str(data_dir), "files_md5": md5}
     details["features"] = features
     return rated_data(frame, FEATURES[features], name=NAME, seed=seed or 0, details=details)
@@ -80,9 +80,8 @@ def _from_store(folder: Path, features: str, seed: int | None, verify: bool) -> 
     data = read_store(folder, dataset=NAME, verify=verify)
     split = {} if seed is None else {"split seed": seed}
     asked = Identity(split=split, options={"features": features})
-    if told := data.known.difference(asked):
-        raise DataError(f"{folder}: the store was made with {told}. Ask for what it has.")
-    return with_transform(data, MovieLensTransform.load(folder), data.known.mapping.get("ids"))
+    md5 = data.known.mapping.get("ids")
+    return with_transform(data, MovieLensTransform.load(folder), md5, asked=asked)
 
 
 def load_small(*, data_dir: Path | None, features: str, seed: int | None) -> CTRData:

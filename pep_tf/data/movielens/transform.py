@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.columns.encoder import Encoder
+from pep_tf.data.columns.categories import Known
+from pep_tf.data.columns.encoder import ByRule
 from pep_tf.data.columns.quantities import log_steps
 from pep_tf.data.columns.transform import ColumnTransform
-from pep_tf.data.field_keys import texts_of
-from pep_tf.data.lookup import NumberLookup, TextLookup
 from pep_tf.data.movielens.rules import RULES
-from pep_tf.data.raw import UNKNOWN, RawColumn
+from pep_tf.data.raw import UNKNOWN
 from pep_tf.errors import DataError, reading
 
 FILE = "transform.json"
@@ -50,7 +49,7 @@ class MovieLensTransform(ColumnTransform):
             encoders = {
                 name: _TimeBucket(values, first_time)
                 if name == TIME_BUCKET
-                else _Known(name, values)
+                else KnownValues(name, values)
                 for name, values in vocabularies.items()
             }
         super().__init__(encoders, {n: TIMESTAMP if n == TIME_BUCKET else n for n in vocabularies})
@@ -79,58 +78,34 @@ class MovieLensTransform(ColumnTransform):
             return cls({name: np.array(own) for name, own in values.items()}, first_time)
 
 
-class _OfRule(Encoder):
-    """Values by the rule of a column; see `RULES`."""
+class KnownValues(ByRule, Known):
+    """Values to their places; what is not among them, or is missing, is `UNKNOWN`."""
 
-    def __init__(self, column: str, size: int) -> None:
-        super().__init__(name=column)
-        self._rule, self.size = RULES[column], size
+    unseen, first = UNKNOWN, 0
 
-    @property
-    def column(self) -> RawColumn:
-        return self._rule.column
-
-    def refused_here(self, texts: tf.Tensor) -> tf.Tensor:
-        return self._rule.refused(texts)
-
-    def state(self) -> list[Any]:
-        return []  # the fingerprint is that of the whole transform
-
-
-class _Known(_OfRule):
-    """Values to their places; what is not among them is `UNKNOWN`."""
-
-    def __init__(
-        self, column: str, values: np.ndarray, lookup: NumberLookup | TextLookup | None = None
-    ) -> None:
-        super().__init__(column, len(values))
-        self._values = values
-        kind = NumberLookup if values.dtype.kind == "i" else TextLookup
-        self._lookup = lookup or kind(values, column)
-
-    def without(self, empty: np.ndarray) -> "_Known":
-        return _Known(self.name, self._values, self._lookup.without(empty))
+    def __init__(self, column: str, values: np.ndarray) -> None:
+        super().__init__(values, column)
+        self._column, self.rule = column, RULES[column]
 
     def encoding(self) -> dict[str, Any]:
         return {"name": "vocabulary"}  # what has no id adds nothing
 
-    def key_texts(self) -> list[bytes]:
-        return texts_of(self._values.tolist())
+    def read(self, texts: tf.Tensor) -> tf.Tensor:
+        return tf.where(texts < 0, np.int64(NO_YEAR), texts) if self._column == "year" else texts
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
-        if self.name == "year":
-            texts = tf.where(texts < 0, np.int64(NO_YEAR), texts)
-        return self._lookup(texts)
+        return self.encode(texts)
 
 
-class _TimeBucket(_OfRule):
+class _TimeBucket(ByRule):
     """Seconds to the place of their bucket, by the second at which each bucket starts.
 
     All of them are kept in a smaller transform: they divide time between them.
     """
 
     def __init__(self, buckets: np.ndarray, first_time: int) -> None:
-        super().__init__(TIMESTAMP, len(buckets))
+        super().__init__(name=TIMESTAMP)
+        self.rule, self.size = RULES[TIMESTAMP], len(buckets)
         # Buckets -2, -1, 0 start 0, 1 and 2 seconds after the first time, see `time_bucket`.
         starts = np.concatenate([[0, 1, 2], log_steps()])[buckets + 2]
         self._starts = tf.Variable(starts + first_time, trainable=False, name="bucket_starts")

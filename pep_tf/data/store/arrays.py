@@ -135,11 +135,22 @@ def identity_of(folder: pathlib.Path, manifest: dict[str, Any]) -> Identity:
 
 
 def with_transform(
-    data: CTRData, transform: RawTransform, md5: object, examples: Examples | None = None
+    data: CTRData,
+    transform: RawTransform,
+    md5: object,
+    examples: Examples | None = None,
+    asked: Identity = Identity(),  # noqa: B008 - nothing changes it
 ) -> CTRData:
-    """A store's rows with the transform that was read from it, whose fingerprint must be `md5`."""
-    if getattr(transform, "fingerprint", None) != md5 or transform.schema != data.schema:
+    """A store's rows with the transform that was read from it, whose fingerprint must be `md5`.
+
+    Raises:
+        DataError: another fingerprint; or the store was not made with what is asked for.
+    """
+    folder = data.details["data_dir"]
+    if told := data.known.difference(asked):
         raise DataError(
-            f"{data.details['data_dir']}: the transform and the manifest do not belong together."
+            f"{folder}: the store was made with {told}. Leave that out, or prepare a store with it."
         )
+    if getattr(transform, "fingerprint", None) != md5 or transform.schema != data.schema:
+        raise DataError(f"{folder}: the transform and the manifest do not belong together.")
     return dataclasses.replace(data, transform=transform, examples=examples)

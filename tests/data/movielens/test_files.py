@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pep_tf.data import load
-from pep_tf.data.movielens.files import md5_of
 from pep_tf.data.movielens.forms import ONE_MILLION
 from pep_tf.data.movielens.rules import RULES
+from pep_tf.data.store.manifest import file_md5
 from pep_tf.errors import DataError
 
 
@@ -36,7 +36,7 @@ def test_joins_by_id_in_the_order_of_the_ratings(folder):
     assert frame["movie"][:9].tolist() == list(range(27, 0, -3))
     assert frame["zip"].cat.categories.is_monotonic_increasing
     data = (folder / "movies.dat").read_bytes()
-    assert md5_of(folder / "movies.dat") == hashlib.md5(data).hexdigest()
+    assert file_md5(folder / "movies.dat") == hashlib.md5(data).hexdigest()
 
 
 def test_windows_line_ends_are_the_same_data(folder):
