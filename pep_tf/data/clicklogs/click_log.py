@@ -150,7 +150,7 @@ class ClickLog:
             return transform_of(self.format, options)
         counters = [Counter() for _ in self.features]
         count = functools.partial(count_keys, options=options)
-        for _, found in self._map(count, LineCounts(self.format), "counting features"):
+        for found in self._map(count, LineCounts(self.format), "counting features"):
             for counter, (keys, counts) in zip(counters, found, strict=True):
                 counter.add(keys, counts)
         kept = [frequent(*counter.result(), options) for counter in counters]
