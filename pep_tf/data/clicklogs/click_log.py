@@ -30,7 +30,6 @@ from pep_tf.data.store.assign import assign_rows
 from pep_tf.data.store.deal import DealtRows, RowBlock
 from pep_tf.data.store.manifest import (
     RAW_FILE,
-    STORE_VERSION,
     Stamp,
     note_stamps,
     read_stamps,
@@ -195,7 +194,6 @@ class ClickLog:
     def facts(self) -> dict[str, Any]:
         return {
             "dataset": self.format.name,
-            "version": STORE_VERSION,
             "raw": {"name": self.path.name, "bytes": self._raw_bytes()},
             "options": dataclasses.asdict(self.options),
             "identity": stored(self.identity()).get_config(),

@@ -19,7 +19,6 @@ from pep_tf.data.store.arrays import read_store, with_transform
 from pep_tf.data.store.deal import DealtRows
 from pep_tf.data.store.manifest import (
     STORE,
-    STORE_VERSION,
     note_stamps,
     read_stamps,
     reading_manifest,
@@ -74,8 +73,6 @@ class StoredTable(Table):
         identity = self._identity(split=self._declared.split_by, options={"read from": STORE})
         return {
             "dataset": self._name,
-            "version": STORE_VERSION,
-            "weighted": self.weighted,
             "declaration": self._asked(),
             "raw": {str(path): _file_digest(path) for path in self._table.paths},
             "details": self._details,

@@ -15,7 +15,6 @@ from pep_tf.data.store.bins import BLOCK_ROWS
 from pep_tf.data.store.deal import Example
 from pep_tf.data.store.manifest import (
     STORE,
-    STORE_VERSION,
     Stamp,
     check_version,
     read_manifest,
@@ -63,8 +62,6 @@ class _Arrays:
             }
         return {
             "dataset": data.name,
-            "version": STORE_VERSION,
-            "weighted": self.weighted,
             "details": data.details,
             "identity": stored(data.identity).get_config(),
             "schema": data.schema.get_config(),

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.data import checks
+from pep_tf.data.prefetch import prefetch
 from pep_tf.data.schema import FeatureSchema
 from pep_tf.data.store import windows
 from pep_tf.data.store.windows import WINDOW_BLOCKS
@@ -71,7 +72,7 @@ class StoreSplit:
             .enumerate(at.window)
             .map(window, num_parallel_calls=2, deterministic=True)
         )
-        return windows.into_batches(mixed, batch_size)
+        return prefetch(mixed.rebatch(batch_size), 8)
 
     def _records(self, order: np.ndarray, skip: int) -> tf.data.Dataset:
         """Serialised blocks in the order of the shards, the first `skip` left out."""

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from pep_tf.data.prefetch import prefetch
-
 WINDOW_BLOCKS = 16
 
 
@@ -67,8 +65,3 @@ def mix_rows(
     rows = tf.range(tf.size(parts[1]))
     rows = tf.random.experimental.stateless_shuffle(rows, tf.random.fold_in(seed, window))[skip:]
     return tuple(tf.gather(part, rows) for part in parts)
-
-
-def into_batches(windows: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    """Cuts a data set of windows (rows first) into batches."""
-    return prefetch(windows.rebatch(batch_size), 8)

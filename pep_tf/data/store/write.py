@@ -43,7 +43,7 @@ class Source(Protocol):
         ...
 
     def facts(self) -> dict[str, Any]:
-        """What the manifest says, once the shards are written."""
+        """What the manifest says of the data, once the shards are written."""
         ...
 
     def check(self, folder: pathlib.Path, manifest: dict[str, Any], verify: bool) -> None:
@@ -92,7 +92,8 @@ class StoreBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):  # type
         self._write_shards(dl_manager, download_config)
         # Inside the unfinished folder: TFDS renames it once all is there, so nothing half-made
         # ever bears the name of a store.
-        write_manifest(pathlib.Path(self.data_dir), self.source.facts(), self.source.stamps)
+        facts = {**self.source.facts(), "version": STORE_VERSION, "weighted": self.source.weighted}
+        write_manifest(pathlib.Path(self.data_dir), facts, self.source.stamps)
 
 
 def write(
