@@ -166,11 +166,11 @@ def column_of(frame: pd.DataFrame, name: str) -> pd.Series:
     Raises:
         DataError: there is none, or several.
     """
-    found = list(frame.columns).count(name)
-    if found != 1:
-        known = ", ".join(map(str, frame.columns[:20]))
-        raise DataError(
-            f"The table must have one column {name!r}. Received: "
-            f"{f'{found} of them' if found else f'none, among {known}'}"
-        )
-    return frame[name]
+    column = frame[name] if name in frame.columns else None
+    if isinstance(column, pd.Series):
+        return column
+    known = ", ".join(map(str, frame.columns[:20]))
+    raise DataError(
+        f"The table must have one column {name!r}. Received: "
+        f"{f'none, among {known}' if column is None else f'{column.shape[1]} of them'}"
+    )

@@ -90,7 +90,7 @@ def test_original_files_go_before_a_store_below_them(written, tmp_path):
 
 
 def test_other_features_are_refused(written):
-    with pytest.raises(DataError, match="made with features paper, here with_ids. Ask for what"):
+    with pytest.raises(DataError, match="made with features paper, here with_ids. Leave that out"):
         load("movielens", data_dir=written, features="with_ids")
 
 
