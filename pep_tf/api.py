@@ -21,11 +21,14 @@ from pep_tf.export.precision import in_float32, whole_products
 from pep_tf.export.saved_model import export_saved_model
 from pep_tf.layers.table_layer import TableLayer
 from pep_tf.models import CTRModel
+from pep_tf.models.fm import FM
 from pep_tf.tables.packed.values import StoredAs, check_stored_as, dtype_of
 from pep_tf.tables.small import SCHEMES
-from pep_tf.training import Reporter, Settings, Ticket
+from pep_tf.training import Reporter, Settings, Silent, Ticket
 from pep_tf.training.methods import METHODS, PEP, idle_settings
+from pep_tf.training.methods.by_bytes import by_bytes
 from pep_tf.training.settings import refuse_idle
+from pep_tf.training.ticket import STARTS_FROM
 
 _ROWS_TO_CHECK = 1024
 
@@ -35,8 +38,8 @@ def prune(
     data: Any,
     *,
     budgets: Any,
-    method: str = PEP,
-    dtype: StoredAs = "float32",
+    method: str | None = None,
+    dtype: StoredAs | None = None,
     settings: Settings | None = None,
     folder: pathlib.Path | str | None = None,
     reporter: Reporter | None = None,
@@ -51,9 +54,12 @@ def prune(
         budgets: entries to keep of all tables or by table, or bytes; as for `PruneCallback`.
         method: how entries are chosen, one of `pep_tf.training.METHODS`: `"pep"`, by thresholds that
             are trained; `"magnitude"`, the largest of the table trained whole; `"magnitude_rounds"`,
-            so for each budget from the ticket before; `"prefix"`; `"darts"`; `"random"`.
+            so for each budget from the ticket before; `"prefix"`; `"darts"`; `"random"`. By default
+            `"pep"`; for an `"fm"` whose budgets are all in bytes, where neither this nor `dtype` is given,
+            `"prefix"` with `dtype="lsq4"` and tickets that start from the weights at the cut, which the
+            reporter is told.
         dtype: how an export will store numbers, see `export`; budgets in bytes go by it. With `"lsq8"` and
-            `"lsq4"` tickets are retrained with the numbers that will be stored.
+            `"lsq4"` tickets are retrained with the numbers that will be stored. By default `"float32"`.
         settings: see `Settings`; its defaults are the paper's.
         folder: keeps checkpoint and tickets; a second call goes on from there.
         reporter: receives the progress.
@@ -71,6 +77,13 @@ def prune(
         >>> ticket.retrain(data, epochs=1).epochs, ticket.nnz
         (1, 10)
     """
+    own = {"method": method, "dtype": dtype}
+    asked = {*changes, *(name for name, value in own.items() if value is not None)}
+    chosen = by_bytes("fm" if type(model) is FM else None, budgets, asked)
+    if chosen is not None:
+        method, dtype = chosen.method, chosen.dtype
+        (reporter or Silent()).note(f"budgets in bytes: method={method!r}, dtype={dtype!r}")
+    method, dtype = method or PEP, dtype or "float32"
     if method in SCHEMES:
         raise RunError(
             f"Method {method!r} has no tickets: its small tables are trained as they are. Give "
@@ -85,7 +98,11 @@ def prune(
     settings = dataclasses.replace(settings or Settings(), **changes)
     data = as_data(data, getattr(model, "fields", None), settings.seed)
     options = {"folder": folder, "reporter": reporter, "dtype": dtype}
-    return METHODS[method](model, data, settings, budgets, **options).tickets
+    tickets = METHODS[method](model, data, settings, budgets, **options).tickets
+    if chosen is not None:
+        for ticket in tickets:
+            ticket.facts = {**ticket.facts, STARTS_FROM: chosen.init}
+    return tickets
 
 
 def export(

@@ -12,7 +12,7 @@ from pep_tf.data import CTRData
 from pep_tf.distributed import is_leader
 from pep_tf.errors import PepError
 from pep_tf.experiments import flags
-from pep_tf.experiments.config import Config, load_study, make_config
+from pep_tf.experiments.config import Config, chosen_by_bytes, load_study, make_config
 from pep_tf.experiments.json_log import JsonReporter
 from pep_tf.experiments.load_data import fallback_line, load_for_seed
 from pep_tf.experiments.memory import memory_here, refuse_too_large
@@ -93,6 +93,12 @@ class Call:
         """The configuration for a data set."""
         return self._config(data.name, data.train.num_rows)
 
+    def note_chosen(self) -> None:
+        """Says what follows from budgets in bytes, even with --quiet."""
+        if chosen := chosen_by_bytes({**self._study, **self._flags}):
+            told = " ".join(f"--{name}={value}" for name, value in chosen.items())
+            self._note(f"budgets in bytes, without a method or a dtype of your own: {told}")
+
     def load(self, seed: int) -> CTRData:
         """The data set as this seed splits it."""
         return load_for_seed(
@@ -115,7 +121,11 @@ class Call:
 
     def warn_of_fallback(self, data: CTRData) -> None:
         """Warns if another data set than the one asked for was used, even with --quiet."""
-        if not (line := fallback_line(data)) or not is_leader():
+        if line := fallback_line(data):
+            self._note(line)
+
+    def _note(self, line: str) -> None:
+        if not is_leader():
             return
         if self._command.given().get("log_format") == "json":
             JsonReporter(1).note(line)

@@ -21,6 +21,7 @@ from pep_tf.tables.small.small_table import SmallTable
 from pep_tf.training import METHODS, Settings
 from pep_tf.training.budgets import ByteBudget, check_budgets, resolve_table_budgets
 from pep_tf.training.methods import PEP
+from pep_tf.training.methods.by_bytes import by_bytes
 from pep_tf.training.settings import UPDATES
 from pep_tf.training.stored_size import StoredSize
 from pep_tf.training.ticket import INITS
@@ -222,10 +223,20 @@ def make_config(
     defaults = {**by_rows(train_rows), "dataset": dataset}
     asked = {k: v for change in changes for k, v in change.items() if k != "dataset"}
     _check_names(asked, "")
+    defaults |= chosen_by_bytes(asked)
     default, config = Config(**defaults), Config(**{**defaults, **asked})
     differing = {name for name in asked if getattr(config, name) != getattr(default, name)}
     check_effects(vars(config), differing | set(given))
     return config
+
+
+def chosen_by_bytes(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Settings that follow from budgets in bytes, beside those asked for; none if budgets are of entries."""
+    model, budgets = asked.get("model", Config.model), asked.get("budgets", Config.budgets)
+    if (found := by_bytes(model, budgets, asked)) is None:
+        return {}
+    chosen = {"method": found.method, "export_dtype": found.dtype, "ticket_init": found.init}
+    return {name: value for name, value in chosen.items() if name not in asked}
 
 
 def _check_names(values: Iterable[str], where: str) -> None:

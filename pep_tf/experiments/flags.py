@@ -42,7 +42,9 @@ GROUPS = {
         "the trained table (magnitude), or of the ticket before (magnitude_rounds); the first entries of each "
         "row of it, rotated (prefix); columns of fields by a search of widths (darts); at random "
         "(random); or small tables that rows are made of, by hashing (hash), quotient and "
-        "remainder (qr), with widths by the size of a field (mde), or by codes (mgqe)",
+        "remainder (qr), with widths by the size of a field (mde), or by codes (mgqe). For fm with budgets in "
+        "bytes alone: prefix, with --export_dtype=lsq4 and --ticket_init=trained, unless you give --method, "
+        "--export_dtype or settings of thresholds",
         "granularity": "what has a threshold of its own: the table (global), a dimension, a feature, an "
         "entry (feature_dim), a field, a dimension of a field (field_dim)",
         "threshold_init": "thresholds at the start, or 'auto': from the steps available; the small "
@@ -53,7 +55,8 @@ GROUPS = {
         "near 10 % of the entries",
     },
     "Tickets": {
-        "budgets": "entries to keep: counts (26425), fractions (0.1), percentages (10%)",
+        "budgets": "entries to keep: counts (26425), fractions (0.1), percentages (10%); or bytes of the stored "
+        "tables (30KB, 3%bytes)",
         "prune_linear": f"prune the first-order weights ({_LINEAR}) too: budgets then cover both tables, "
         "N x (d + 1) entries",
         "ticket_init": "retrain from the original weights, from those at the cut (trained), or from random ones",

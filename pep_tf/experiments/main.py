@@ -81,6 +81,7 @@ class _Main(Call):
         data = together.one_after_the_other(lambda: self.load(self.asked.seed))
         check_data(data)  # before a folder is made for the run
         config = self.config(data)
+        self.note_chosen()
         settle_arithmetic(config.precision == TF32, config.deterministic)
         where = devices(config, data.schema.num_features)
         if (group := distributed.current()) is not None:

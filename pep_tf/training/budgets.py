@@ -113,6 +113,12 @@ def is_reached(budget: int | dict[str, int] | ByteBudget, nnz: Mapping[str, int]
     return all(nnz.get(name, 0) <= count for name, count in budget.items())
 
 
+def in_bytes(budgets: Any) -> bool:
+    """Whether budgets, as they were given, are all in bytes."""
+    given = [budgets] if isinstance(budgets, Mapping) else listed("budgets", budgets, _SUCH_AS)
+    return bool(given) and all(read_size(budget) is not None for budget in given)
+
+
 def check_budgets(budgets: Sequence[Budget]) -> None:
     """Refuses budgets that no table can be cut to; see `resolve_budgets`."""
     _resolved(budgets, _ANY_TABLE, _AnyStorage())

@@ -29,9 +29,9 @@ from pep_tf.training.ticket_file import read_ticket, write_ticket
 from pep_tf.training.trained_on import refuse_other_data
 from pep_tf.training.weights import joined
 
-# Facts of a ticket: a budget in bytes that it was cut to, and how its numbers are stored, where that budget
-# or its retraining goes by it.
-BYTE_BUDGET, STORED_DTYPE = "byte_budget", "stored_dtype"
+# Facts of a ticket: a budget in bytes that it was cut to; how its numbers are stored, where that budget
+# or its retraining goes by it; and its `init` where none is given.
+BYTE_BUDGET, STORED_DTYPE, STARTS_FROM = "byte_budget", "stored_dtype", "starts_from"
 INITS = ("original", "trained", "random")
 
 
@@ -97,7 +97,7 @@ class Ticket:
 
     def model(
         self,
-        init: str = "original",
+        init: str | None = None,
         build_fn: BuildFn | None = None,
         dtype: StoredAs | None = None,
     ) -> keras.Model:
@@ -106,6 +106,7 @@ class Ticket:
         Args:
             init: `"original"`: weights from before pruning (the lottery ticket); `"trained"`: those
                 at the cut; `"random"`: new ones from Keras's global seed, but for what is not trained.
+                None: `"original"`, unless `pep_tf.prune` chose another for budgets in bytes.
             build_fn: the function that the model was made by (see `prunable`), where it was and the
                 ticket comes from a file.
             dtype: how numbers will be stored, by which `"lsq8"` and `"lsq4"` round them in the forward
@@ -117,6 +118,7 @@ class Ticket:
             TicketError: a model that cannot be made, or that has another architecture: names the
                 layers that differ.
         """
+        init = init or self.facts.get(STARTS_FROM, INITS[0])
         if init not in INITS:
             raise ValueError(f"`init` must be one of {list(INITS)}. Received: {init!r}")
         layers = {key: table.layer() for key, table in self.tables.items()}
@@ -232,7 +234,7 @@ class Ticket:
         self,
         data: Any,
         *,
-        init: str = "original",
+        init: str | None = None,
         dtype: StoredAs | None = None,
         settings: Settings | None = None,
         checkpoint: pathlib.Path | None = None,

@@ -266,8 +266,10 @@ def test_quiet_prints_results_alone(finished):
 
 
 def test_a_dry_run_says_what_to_expect(tmp_path):
-    code, out, err = called(*SHORT, "--dry_run", f"--run_dir={tmp_path / 'r'}")
+    flags = ["--dataset=movielens-small", "--embedding_dim=8", "--budgets=40%bytes", "--dry_run"]
+    code, out, err = called(*flags, f"--run_dir={tmp_path / 'r'}")
     assert code == 0, err
+    assert "--method=prefix --export_dtype=lsq4 --ticket_init=trained" in err
     for word in ("steps", "memory", "time", "movielens-small"):
         assert word in out
     assert not (tmp_path / "r").exists()

@@ -55,6 +55,25 @@ def test_what_has_no_effect_beside_a_method_is_refused():
         pep_tf.prune(tiny.model("fm"), tiny.DATA, budgets=[12], method="hash")
 
 
+@pytest.mark.parametrize(
+    ("changes", "chosen"),
+    [
+        ({"budgets": ["3%bytes", "30KB"]}, ("prefix", "lsq4", "trained")),
+        ({"budgets": ["30KB"], "ticket_init": "random"}, ("prefix", "lsq4", "random")),
+        ({"budgets": ["30KB"], "method": "pep"}, ("pep", "float32", "original")),
+        ({"budgets": ["30KB"], "export_dtype": "int8"}, ("pep", "int8", "original")),
+        ({"budgets": ["30KB"], "granularity": "field"}, ("pep", "float32", "original")),
+        ({"budgets": ["30KB"], "model": "deepfm"}, ("pep", "float32", "original")),
+        ({"budgets": ["30KB", "3%"]}, ("pep", "float32", "original")),
+        ({"budgets": ["3%"]}, ("pep", "float32", "original")),
+        ({}, ("pep", "float32", "original")),
+    ],
+)
+def test_what_budgets_in_bytes_are_cut_by(changes, chosen):
+    config = make_config("tiny", 200, {**OPTIONS, **changes})
+    assert (config.method, config.export_dtype, config.ticket_init) == chosen
+
+
 @pytest.mark.parametrize("method", ["hash", "mde", "mgqe"])
 def test_small_tables_are_trained_exported_and_reported(method, tmp_path):
     budgets = ["95%", "25%bytes"] if method == "hash" else ["95%"]

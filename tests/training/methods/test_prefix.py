@@ -11,6 +11,7 @@ from pep_tf.export.inspect import inspect
 from pep_tf.training.methods.prefix import falling, rotation
 from pep_tf.training.weights import snapshot
 from tests import tiny
+from tests.training.interrupted import Diary
 
 
 def by_definition(row: np.ndarray) -> list[float]:
@@ -42,9 +43,11 @@ def test_a_rotation_puts_what_the_logit_answers_to_into_the_first_columns():
 def test_tickets_keep_prefixes_and_start_from_the_weights_before_rotated(tmp_path):
     model = tiny.model("fm")
     before = snapshot(model)
-    options = {"budgets": [40, "13%bytes"], "method": "prefix", "dtype": "lsq4"}
-    large, small = pep_tf.prune(model, tiny.DATA, settings=tiny.settings(epochs=2), **options)
-    assert large.nnz == 40
+    diary, budgets = Diary(), ["40%bytes", "13%bytes"]  # for which this method is the default
+    options = {"settings": tiny.settings(epochs=2), "reporter": diary}
+    large, small = pep_tf.prune(model, tiny.DATA, budgets=budgets, **options)
+    assert "budgets in bytes: method='prefix', dtype='lsq4'" in diary.notes
+    assert large.nnz > small.nnz
     mask = large.masks()["embedding"]
     assert (np.diff(mask.astype(int), axis=1) <= 0).all()
     assert not (small.masks()["embedding"] & ~mask).any()
@@ -56,7 +59,9 @@ def test_tickets_keep_prefixes_and_start_from_the_weights_before_rotated(tmp_pat
     turned[mask] = start
     rows = before["embedding/table"][whole]
     np.testing.assert_allclose(turned[whole] @ turned[whole].T, rows @ rows.T, atol=1e-6)
-    small.retrain(tiny.DATA, init="trained", settings=tiny.settings(epochs=1))
+    trained = small.model("trained").embedding.effective_table()
+    np.testing.assert_array_equal(small.model().embedding.effective_table(), trained)
+    small.retrain(tiny.DATA, settings=tiny.settings(epochs=1))
     version = small.export(tmp_path / "model")
     answers = saved_model_answer(version, {"ids": tiny.DATA.test.ids})
     logits = small.retrained(tiny.DATA.test.ids, training=False)[:, 0]
