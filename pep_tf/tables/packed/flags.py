@@ -16,6 +16,7 @@ from pep_tf.tables.packed.octets import (
     counts_before,
     number_of_ones,
     pack_bits,
+    quotient,
     to_bit,
     to_byte,
 )
@@ -105,13 +106,14 @@ class Flags:
             [n]; the byte, int32 [n]. Without bytes the latter two say nothing.
         """
         at = tf.expand_dims(places, 1)
-        stored = tf.gather_nd(self._groups, at // self._group)
-        how = tf.gather_nd(tf.constant(self._how, tf.int32), at % self._group)
+        group = quotient(at, self._group)
+        stored = tf.gather_nd(self._groups, group)
+        how = tf.gather_nd(tf.constant(self._how, tf.int32), at - self._group * group)
         within = self._by_kind(stored, how)
-        far = tf.gather_nd(self._far, at // _BLOCK)
+        far = tf.gather_nd(self._far, quotient(at, _BLOCK))
         found = far + tf.cast(within, far.dtype)
         columns = [found[:, i] for i in range(self._kinds.shape[1])]
-        octet = within[:, -1] // OWN_UNIT
+        octet = quotient(within[:, -1], OWN_UNIT)
         start = columns[-1] - tf.cast(octet * OWN_UNIT, far.dtype)
         flags = columns[:-1] if self._has_octets else columns
         return [tf.cast(place, tf.int32) for place in flags], start, octet

@@ -59,6 +59,18 @@ def take(numbers: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
     return tf.gather_nd(numbers, tf.expand_dims(places, -1))
 
 
+def quotient(places: tf.Tensor, size: int) -> tf.Tensor:
+    """`places // size`: by a shift, which is many times as fast, where `size` is a power of two.
+
+    The remainder is `places - size * quotient(places, size)`.
+    """
+    if size == 1:
+        return places
+    if places.dtype != tf.int32 or size & (size - 1):  # LiteRT shifts no int64
+        return places // size
+    return tf.bitwise.right_shift(places, size.bit_length() - 1)
+
+
 def ones(octets: tf.Tensor, integers: tf.DType) -> tf.Tensor:
     """Number of set bits of each byte, shape of `octets`."""
     return take(_constant("ones", _ONES, integers), octets)
@@ -84,9 +96,13 @@ def halves(octets: tf.Tensor) -> tf.Tensor:
 
 
 def half(octets: tf.Tensor, which: tf.Tensor) -> tf.Tensor:
-    """float32, shape of both: of each byte the low half less 8 where `which` is 0, else the high one."""
-    places = tf.cast(octets, tf.int32) + 256 * tf.cast(which, tf.int32)
-    return take(_constant("half", _HALVES.T.ravel(), tf.float32), places)
+    """float32, shape of both: of each byte the low half less 8 where `which` is 0, else the high one.
+
+    Sums over all are faster than a gather for each, and LiteRT has no bitwise and.
+    """
+    shifted = tf.bitwise.right_shift(tf.cast(octets, tf.int32), 4 * tf.cast(which, tf.int32))
+    low = shifted - 16 * tf.bitwise.right_shift(shifted, 4)
+    return tf.cast(low, tf.float32) - 8
 
 
 def _constant(name: str, values: np.ndarray, dtype: tf.DType) -> tf.Tensor:
@@ -162,10 +178,10 @@ class Octets:
         That is 1 + the number of set bits in all bytes before it, of the positions' type.
         """
         at = tf.expand_dims(places, 1)
-        window = at // WINDOW
+        window = quotient(at, WINDOW)
         stored = tf.gather_nd(tf.reshape(self._bytes, [-1, WINDOW]), window)
-        how = tf.gather_nd(tf.constant(to_byte(WINDOW), tf.int32), at % WINDOW)
+        how = tf.gather_nd(tf.constant(to_byte(WINDOW), tf.int32), at - WINDOW * window)
         within = tf.reduce_sum(count(stored, how), axis=1)
         within += tf.cast(tf.gather_nd(self._near, window), tf.int32)
-        far = tf.gather_nd(self._far, at // BLOCK)
+        far = tf.gather_nd(self._far, quotient(at, BLOCK))
         return far + tf.cast(within, far.dtype)

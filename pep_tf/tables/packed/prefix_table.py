@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pep_tf.tables import BLOCK_ENTRIES
 from pep_tf.tables.packed.entries import Entries
-from pep_tf.tables.packed.octets import take
+from pep_tf.tables.packed.octets import quotient, take
 from pep_tf.tables.packed.row_index import RowIndex
 from pep_tf.tables.packed.stored_table import Arrays, StoredTable, facts_of
 from pep_tf.tables.packed.values import ITEM_BYTES, Values
@@ -92,7 +92,8 @@ class PrefixTable(StoredTable):
         """See `StoredTable`; a row that is left out has the width of nothing at any place."""
         places = self._index.find(rows)
         at = tf.maximum(places - 1, 0)
-        block, within = at // _BLOCK, at % _BLOCK
+        block = quotient(at, _BLOCK)
+        within = at - _BLOCK * block
         low, high = np.arange(256) % _LEVELS, np.arange(256) // _LEVELS
         pairs = np.append(self._levels, np.zeros(_LEVELS, np.int32))[np.stack([low, high], axis=1)]
         found = take(
@@ -105,10 +106,8 @@ class PrefixTable(StoredTable):
         own = tf.reduce_sum(widths * take(tf.constant(np.eye(_BLOCK), tf.int32), within), axis=1)
         own *= tf.minimum(places, 1)
         most = int(self._levels[-1])
-        columns = tf.expand_dims(tf.range(most), 0)
-        first = tf.expand_dims(start, 1)
-        numbers = (first + columns) * tf.cast(columns < tf.expand_dims(own, 1), tf.int32)
-        return tf.pad(self._values.at(numbers, first), [[0, 0], [0, self.dim - most]])
+        numbers = self._values.run(tf.expand_dims(start, 1), tf.expand_dims(own, 1), most)
+        return tf.pad(numbers, [[0, 0], [0, self.dim - most]])
 
 
 class _Rows(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.tables.packed.flags import Flags
-from pep_tf.tables.packed.octets import pack_bits
+from pep_tf.tables.packed.octets import pack_bits, quotient
 
 _MOST_LEVELS = 6
 _GROUP = 32  # bits that are read for one answer, see `Flags`
@@ -55,11 +55,13 @@ class RowIndex:
         if not self.levels:
             return rows + 1
         height = len(self.levels) - 1
-        places = _place(self.levels[0], rows // 8**height if height else rows)
+        above = quotient(rows, 8**height)
+        places = _place(self.levels[0], above)
         for level in self.levels[1:]:
             height -= 1
-            bits = (rows // 8**height if height else rows) % 8
-            places = _place(level, places * 8 + bits)
+            own = quotient(rows, 8**height)
+            places = _place(level, 8 * places + own - 8 * above)
+            above = own
         return places
 
 

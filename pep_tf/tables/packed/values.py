@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pep_tf.errors import RunError
-from pep_tf.tables.packed.octets import half, halves, take
+from pep_tf.tables.packed.octets import half, halves, quotient, take
 from pep_tf.tables.packed.stored_table import Arrays
 
 LARGEST = {"int8": 127, "int4": 7}
@@ -113,6 +113,27 @@ class Values:
         """float32 [..., d], the rows at places [..., 1]."""
         return self._read(places, None)
 
+    def run(self, first: tf.Tensor, counts: tf.Tensor, most: int) -> tf.Tensor:
+        """float32 [n, most]: of each row so many numbers, one after the other from its first place.
+
+        Args:
+            first, counts: int32 [n, 1]; no count is above `most`.
+        """
+        columns = tf.expand_dims(tf.range(most), 0)
+        there = columns < counts
+        if tf.as_dtype(self._stored.dtype) != tf.uint8:
+            places = (first + columns) * tf.cast(there, tf.int32)
+            return self._read(tf.expand_dims(places, -1), first)
+        # Half as many bytes are read, from that of the first number to one behind them all.
+        start = quotient(first, 2)
+        octets = tf.expand_dims(tf.range(most // 2 + 1), 0)
+        odd = first - 2 * start
+        places = (start + octets) * tf.cast(2 * octets < counts + odd, tf.int32)
+        both = halves(tf.gather_nd(self._stored, tf.expand_dims(places, -1)))
+        numbers = tf.reshape(both, [-1, 2 * (most // 2 + 1)])
+        found = tf.where(odd > 0, numbers[:, 1 : 1 + most], numbers[:, :most])
+        return self._scaled(tf.where(there, found, 0.0), first)
+
     def _read(self, at: tf.Tensor, first: tf.Tensor | None) -> tf.Tensor:
         if tf.as_dtype(self._stored.dtype) == tf.uint8:
             found = self._nibbles(at)
@@ -120,18 +141,23 @@ class Values:
             found = tf.gather_nd(self._stored, at)
         if found.dtype == tf.int16:
             return self._of_float16(found)
+        return self._scaled(found, at if first is None else first)
+
+    def _scaled(self, found: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
         if self._scales is None:
             return tf.cast(found, tf.float32)
-        first = at if first is None else first
-        scales = take(self._scales, first // _places_of_scale(self._width))
+        scales = take(self._scales, quotient(first, _places_of_scale(self._width)))
         scales = self._of_float16(scales) if scales.dtype == tf.int16 else scales
         return tf.cast(found, tf.float32) * scales
 
     def _nibbles(self, at: tf.Tensor) -> tf.Tensor:
         """float32 from -7 to 7, as `_to_nibbles` stored them."""
         if self._width in (None, 1):
-            odd = at % 2 if self._width else tf.squeeze(at % 2, -1)
-            return half(tf.gather_nd(self._stored, at // 2), odd)
+            octets = quotient(at, 2)
+            odd = at - 2 * octets
+            return half(
+                tf.gather_nd(self._stored, octets), odd if self._width else tf.squeeze(odd, -1)
+            )
         both = halves(tf.gather_nd(self._stored, at))
         rows = tf.reshape(both, tf.concat([tf.shape(at)[:-1], [2 * self._stored.shape[1]]], 0))
         return rows[..., : self._width]
