@@ -159,7 +159,8 @@ class ClickLog:
         """What a function makes of each block of rows, in file order; threads call it.
 
         Raises:
-            DataError: see `RawFile.map`; a file that has changed at the end.
+            DataError: see `read_blocks`; a bad line that is not skipped; no good line at all; a file that
+                has changed at the end.
         """
         seed = self.options.seed
         self.stamps = {RAW_FILE: stamp(self.path)}

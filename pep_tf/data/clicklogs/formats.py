@@ -9,6 +9,7 @@ from pep_tf.errors import DataError
 
 MAX_LINE_BYTES = 65_536
 _FULL_ROWS = 10_000_000
+_LARGE, _MIDDLE, _SMALL = 1 << 17, 1 << 14, 1 << 11  # buckets of a hash
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Format:
         integers: columns of decimal integers (or empty).
         numbered: columns of categories that are written as whole numbers.
         hours: columns YYMMDDHH.
+        large, middle: columns of many different values, for which a hash has more buckets.
         source: where the raw file comes from.
     """
 
@@ -49,6 +51,8 @@ class Format:
     integers: tuple[str, ...]
     numbered: tuple[str, ...]
     hours: tuple[str, ...]
+    large: tuple[str, ...]
+    middle: tuple[str, ...]
     source: str
 
     @property
@@ -72,6 +76,8 @@ CRITEO = Format(
     integers=_CRITEO_INTEGERS,
     numbered=(),
     hours=(),
+    large=("C3", "C4", "C10", "C12", "C16", "C21", "C24", "C26"),
+    middle=("C1", "C2", "C7", "C8", "C11", "C13", "C15", "C18", "C19"),
     source="Criteo Labs, Display Advertising Challenge (Kaggle, 2014): train.txt",
 )
 
@@ -88,21 +94,13 @@ AVAZU = Format(
     integers=(),
     numbered=_AVAZU_NUMBERED,
     hours=("hour",),
+    large=("device_id", "device_ip"),
+    middle=("site_id", "site_domain", "app_id", "app_domain", "device_model", "C14"),
     source="Avazu, Click-Through Rate Prediction (Kaggle, 2014): train.csv",
 )
 
 FORMATS = {f.name: f for f in (CRITEO, AVAZU)}
 HOURS = ("raw", "parts")  # how Avazu's column `hour` is read, see `default_features`
-
-_LARGE, _MIDDLE, _SMALL = 1 << 17, 1 << 14, 1 << 11
-_CRITEO_LARGE = ("C3", "C4", "C10", "C12", "C16", "C21", "C24", "C26")
-_CRITEO_MIDDLE = ("C1", "C2", "C7", "C8", "C11", "C13", "C15", "C18", "C19")
-_AVAZU_LARGE = ("device_id", "device_ip")
-_AVAZU_MIDDLE = ("site_id", "site_domain", "app_id", "app_domain", "device_model", "C14")
-
-
-def _buckets(name: str, large: tuple[str, ...], middle: tuple[str, ...]) -> int:
-    return _LARGE if name in large else _MIDDLE if name in middle else _SMALL
 
 
 def default_features(fmt: Format, hour: str = "raw") -> tuple[Feature, ...]:
@@ -118,8 +116,6 @@ def default_features(fmt: Format, hour: str = "raw") -> tuple[Feature, ...]:
     """
     if hour not in HOURS:
         raise DataError(f"`hour` must be 'raw' or 'parts'. Received: {hour!r}")
-    large = _CRITEO_LARGE if fmt is CRITEO else _AVAZU_LARGE
-    middle = _CRITEO_MIDDLE if fmt is CRITEO else _AVAZU_MIDDLE
     features = []
     for column in fmt.columns:
         if column in (fmt.label, "id"):
@@ -129,7 +125,8 @@ def default_features(fmt: Format, hour: str = "raw") -> tuple[Feature, ...]:
             features.append(Feature("weekday", column, "weekday", 16))
             continue
         kind = "integer" if column in fmt.integers else "category"
-        features.append(Feature(column, column, kind, _buckets(column, large, middle)))
+        many = _LARGE if column in fmt.large else _MIDDLE if column in fmt.middle else _SMALL
+        features.append(Feature(column, column, kind, many))
     return tuple(features)
 
 

@@ -82,6 +82,12 @@ def _load_store(fmt: Format, folder: pathlib.Path, given: dict[str, Any], verify
 
 def _load_raw(fmt: Format, path: pathlib.Path, options: ClickLogOptions) -> CTRData:
     log = ClickLog(path, fmt, options)
+    needed = 2 * log.bytes_needed  # as blocks, then as arrays
+    if needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        raise DataError(
+            f"{path}: its rows take about {needed / 1e9:.1f} GB of memory, more than there is; prepare a "
+            f"store of it with `pep-tf prepare {fmt.name}`."
+        )
     train, validation, test = held(log.read(lambda block: block))
     refuse_empty_split([split.num_rows for split in (train, validation, test)], path)
     counts = log.counts

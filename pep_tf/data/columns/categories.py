@@ -19,7 +19,9 @@ MAX_BYTES = 1024  # of a text: a batch is padded to its longest one
 UNSEEN, FIRST = 1, 2  # ids of a vocabulary: for texts that are not in it, and of its first text
 
 
-class _Category(Encoder):
+class Category(Encoder):
+    """Values that are names."""
+
     must_be = f"text of at most {MAX_BYTES} bytes (5.0 is 5)"
 
     @classmethod
@@ -90,7 +92,7 @@ class Known(Encoder):
         return texts_of(self._values.tolist(), before=self.first)
 
 
-class Vocabulary(Known, _Category):
+class Vocabulary(Known, Category):
     """Texts, within `Limits`."""
 
     @classmethod
@@ -120,7 +122,7 @@ class Vocabulary(Known, _Category):
         return self._values.tolist()
 
 
-class Hash(_Category):
+class Hash(Category):
     """The bucket of a text, 1 to N - 1, by `buckets_of`.
 
     Args:

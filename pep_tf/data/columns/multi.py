@@ -9,13 +9,13 @@ import pandas as pd
 import pyarrow as pa
 import tensorflow as tf
 
-from pep_tf.data.columns.categories import MAX_BYTES, Vocabulary
+from pep_tf.data.columns.categories import MAX_BYTES, Category
 from pep_tf.data.columns.encoder import Encoder, Seen
-from pep_tf.data.columns.texts import Place, Texts, refuse_rounded, row_of_frame, texts_of
+from pep_tf.data.columns.texts import Place, refuse_rounded, row_of_frame, texts_of
 from pep_tf.errors import DataError
 
 
-class Multi(Encoder):
+class Multi(Category):
     """Values with a separator between them, each by an encoder of its own; what is empty is left out.
 
     Args:
@@ -41,14 +41,6 @@ class Multi(Encoder):
         mark = separator.encode()
         width = 1 + max((text.count(mark) for text in seen.everywhere), default=0)
         return cls(kind.fit(seen, of_values), separator, width, combiner)
-
-    @classmethod
-    def refused(cls, texts: tf.Tensor) -> tf.Tensor:
-        return Vocabulary.refused(texts)
-
-    @classmethod
-    def refused_of(cls, texts: Texts) -> np.ndarray:
-        return Vocabulary.refused_of(texts)
 
     def refused_here(self, texts: tf.Tensor) -> tf.Tensor:
         values = self._split(texts).row_lengths()

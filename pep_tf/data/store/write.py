@@ -1,5 +1,7 @@
 """Writes a store: the shards of a source through TFDS, a manifest beside them."""
 
+import contextlib
+import os
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -16,7 +18,6 @@ from pep_tf.data.store.manifest import (
     write_manifest,
 )
 from pep_tf.data.store.place import publish, published, writing_to
-from pep_tf.data.store.quiet import quiet
 
 Shards = dict[str, list[Callable[[], Iterator[Example]]]]
 
@@ -143,3 +144,14 @@ def write(
                 writer.download_and_prepare(download_dir=str(unfinished / "downloads"))
             folder = publish(out / kind.name)
     return {"folder": str(folder), **read_manifest(folder)}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars of TFDS and nothing on standard output while it is open."""
+    tfds.disable_progress_bar()
+    try:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+    finally:
+        tfds.enable_progress_bar()

@@ -58,7 +58,7 @@ def test_every_row_is_in_one_split_with_its_label(store: pathlib.Path):
     assert data.name == "criteo"
 
 
-def test_raw_file_streams_what_preparation_stores(store: pathlib.Path, raw: pathlib.Path):
+def test_raw_file_has_what_preparation_stores(store: pathlib.Path, raw: pathlib.Path):
     prepared, streamed = load_criteo(store), load_criteo(raw)
     assert prepared.schema == streamed.schema
     assert prepared.details["transform_md5"] == streamed.details["transform_md5"]
@@ -66,6 +66,12 @@ def test_raw_file_streams_what_preparation_stores(store: pathlib.Path, raw: path
         np.testing.assert_array_equal(
             rows_of(getattr(prepared, name)), rows_of(getattr(streamed, name))
         )
+
+
+def test_a_raw_file_that_memory_cannot_hold_is_refused(raw, monkeypatch):
+    monkeypatch.setattr(os, "sysconf", lambda _: 300)
+    with pytest.raises(DataError, match=r"train.txt: its rows take .*`pep-tf prepare criteo`"):
+        load_criteo(raw)
 
 
 def test_rows_are_the_same_whatever_workers_bins_and_gzip(tmp_path, store, monkeypatch):
