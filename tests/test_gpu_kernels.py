@@ -116,7 +116,10 @@ def test_inference_as_evaluation_and_the_check_of_an_export_have_it(trained: boo
 
 @pytest.mark.parametrize("tables", ["replicated", "sharded"])
 def test_several_processes(tables: str) -> None:
-    """Collective operations stay on the GPU, NCCL's, one after the other; the host counts bytes."""
+    """Collective operations stay on the GPU, NCCL's, one after the other; the host counts bytes.
+
+    What the tower and the optimizer compute between them is compiled.
+    """
     enter(Group(2, 0, tables, device="GPU:0"))
     try:
         with traced_for(GPU):
@@ -124,6 +127,9 @@ def test_several_processes(tables: str) -> None:
     finally:
         enter(None)
     assert problems(nodes(graph), HOST) + on_the_host(graph) == []
+    arithmetic = [n for n in nodes(graph) if n.op in ("MatMul", "ResourceApplyAdam", "Relu")]
+    assert len(arithmetic) > 8
+    assert all(node.compiled for node in arithmetic)
     sent = [op for op in graph.get_operations() if op.type.startswith("Collective")]
     assert {op.type for op in sent} >= {"CollectiveReduceV2", SENT[tables]}
     for before, op in itertools.pairwise(sent):

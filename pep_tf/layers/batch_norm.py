@@ -51,10 +51,15 @@ class BatchNorm(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         values = ops.cast(inputs, "float32")  # half-precision sums over a batch lose digits
         if training:
-            mean, variance, rows = _moments(values)
-            self._learn(mean, variance, rows)
-        else:
-            mean, variance = self.moving_mean, self.moving_variance
+            return self.normalised(values, *_moments(values))
+        return self._scaled(values, self.moving_mean, self.moving_variance)
+
+    def normalised(self, values: Any, mean: Any, variance: Any, rows: Any) -> Any:
+        """What training gives for values float32 [B, C] of a batch of so many rows with these moments."""
+        self._learn(mean, variance, rows)
+        return self._scaled(values, mean, variance)
+
+    def _scaled(self, values: Any, mean: Any, variance: Any) -> Any:
         scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.gamma, "float32")
         shift = ops.cast(self.beta, "float32") - mean * scale
         return ops.cast(values * scale + shift, self.compute_dtype)

@@ -1,10 +1,12 @@
 """The deep part of DeepFM, DCN and AutoInt."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from pep_tf.distributed.share import Share, between_messages, share, summed
 from pep_tf.layers.batch_norm import BatchNorm
 from pep_tf.layers.dropout import Dropout
 from pep_tf.numbers import real, wholes
@@ -54,13 +56,43 @@ class MLP(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        own = share()
+        if own is not None and training:
+            return self._on_a_share(inputs, own)
         for layer in self.stack:
             takes_training = isinstance(layer, BatchNorm | Dropout)
             inputs = layer(inputs, training=training) if takes_training else layer(inputs)
         return inputs
+
+    def _on_a_share(self, values: Any, own: Share) -> Any:
+        """The same; all that lies between two sums over the workers is one program on a GPU."""
+        before: list[Any] = []
+        moments: tuple[Any, ...] = ()
+        for i in range(0, len(self.stack), 4):
+            dense, *after = self.stack[i : i + 4]
+            part = functools.partial(_part, before, dense, not after, own)
+            values, *total = between_messages(part)(values, *moments)
+            if after:
+                moments = own.moments(values, total=total[0])
+            before = after
+        return values
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (input_shape[0], 1)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "widths": self.widths, "dropout": self.dropout}
+
+
+def _part(
+    before: Sequence[Any], dense: Any, last: bool, own: Share, values: Any, *moments: Any
+) -> list[Any]:
+    """From the moments of what one dense layer gave to the sum of what the next one gives."""
+    if before:
+        norm, relu, dropout = before
+        values = dropout(relu(norm.normalised(values, *moments, own.total)), training=True)
+    values = dense(values)
+    if last:
+        return [values]
+    values = keras.ops.cast(values, "float32")
+    return [values, summed(values)]

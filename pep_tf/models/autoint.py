@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from pep_tf.distributed.share import between_messages
 from pep_tf.layers import MLP, FieldAttention
 from pep_tf.models.base import CTRModel, flatten_fields
 from pep_tf.models.registry import register
@@ -55,9 +56,13 @@ class AutoInt(CTRModel):
         self.deep.build((None, num_fields * dim))
 
     def interact(self, embedded: Any, first_order: Any = None, training: Any = None) -> Any:
+        return between_messages(self._attended)(embedded, training) + self.deep(
+            flatten_fields(embedded), training=training
+        )
+
+    def _attended(self, embedded: Any, training: Any) -> Any:
         attended = self.attention(embedded, training=training)
-        logit = self.attention_logit(flatten_fields(attended))
-        return logit + self.deep(flatten_fields(embedded), training=training)
+        return self.attention_logit(flatten_fields(attended))
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

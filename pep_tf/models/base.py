@@ -1,13 +1,17 @@
 """What all click-through models share: ids in, embeddings and first-order weights looked up, a logit out."""
 
 import contextlib
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from pep_tf.layers import FieldIds, PEPEmbedding, look_up_together, share_rows
+from pep_tf.distributed.share import between_messages
+from pep_tf.layers import BatchNorm, FieldIds, PEPEmbedding, look_up_together, share_rows
+
+_NORMS = (BatchNorm, keras.layers.BatchNormalization)
 
 
 def first_order_weights(
@@ -107,7 +111,13 @@ class CTRModel(keras.Model):
         first_order = (
             None if self.first_order is None else self.field_ids.combined(ids, next(found))
         )
-        return tf.cast(self.interact(embedded, first_order, training=training), tf.float32)
+        interact = functools.partial(self.interact, training=training)
+        logit = (interact if self._sends() else between_messages(interact))(embedded, first_order)
+        return tf.cast(logit, tf.float32)
+
+    def _sends(self) -> bool:
+        """Whether layers sum something over all workers that share a batch."""
+        return any(isinstance(layer, _NORMS) for layer in self._flatten_layers())
 
     def interact(
         self, embedded: Any, first_order: Any = None, training: bool | None = None

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from pep_tf.distributed.share import between_messages
 from pep_tf.layers import MLP, Cross
 from pep_tf.models.base import CTRModel, flatten_fields
 from pep_tf.models.registry import register
@@ -56,7 +57,8 @@ class DCN(CTRModel):
 
     def interact(self, embedded: Any, first_order: Any = None, training: Any = None) -> Any:
         flat = flatten_fields(embedded)
-        return self.cross_logit(self.cross(flat)) + self.deep(flat, training=training)
+        crossed = between_messages(lambda flat: self.cross_logit(self.cross(flat)))
+        return crossed(flat) + self.deep(flat, training=training)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

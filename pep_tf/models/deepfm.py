@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from pep_tf.distributed.share import between_messages
 from pep_tf.layers import MLP
 from pep_tf.models.base import flatten_fields
 from pep_tf.models.fm import FM
@@ -49,7 +50,7 @@ class DeepFM(FM):
         self.deep.build((None, embedded_shape[1] * embedded_shape[2]))
 
     def interact(self, embedded: Any, first_order: Any = None, training: Any = None) -> Any:
-        shallow = super().interact(embedded, first_order, training=training)
+        shallow = between_messages(super().interact)(embedded, first_order)
         return shallow + self.deep(flatten_fields(embedded), training=training)
 
     def get_config(self) -> dict[str, Any]:

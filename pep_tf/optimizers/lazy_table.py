@@ -17,6 +17,7 @@ from pep_tf.optimizers.hyper import Hyper
 from pep_tf.tables import Found, RowTable, RowVariable
 from pep_tf.tables.distinct import Order, summed
 from pep_tf.tables.distinct import distinct as distinct_rows
+from pep_tf.tables.sharded_table import ShardedTable
 
 _WHOLE = (
     "{} is updated whole at each step, which is right but slow: a function that was traced before "
@@ -142,7 +143,9 @@ class LazyTable:
         """The stored rows and state that a step on a GPU starts from."""
         ids, places = (rows, _numbers(rows)) if distinct else distinct_rows(rows)
         most = tf.size(rows, tf.int64)
-        ids, count = filled(tf.reshape(ids, [-1]), power_of_two(most) if distinct else most)
+        if distinct or isinstance(self.table, ShardedTable):  # not the same in each batch
+            most = power_of_two(most)
+        ids, count = filled(tf.reshape(ids, [-1]), most)
         return BatchRows(
             ids,
             count,
@@ -264,10 +267,12 @@ class LazyTable:
         stepped, self._stepped = self._stepped, None
         return stepped
 
-    def write(self, read: BatchRows, p: tf.Tensor, moments: tf.Tensor) -> None:
-        """Stores the rows of a step after it, or nothing if the step fails."""
+    def write(
+        self, read: BatchRows | Pending, now: tf.Tensor, p: tf.Tensor, moments: tf.Tensor
+    ) -> None:
+        """Stores the rows of the step after `now`, or nothing if the step fails."""
         with self._owned(), tf.control_dependencies([p]):
-            self._write(read.ids, read.count, p, moments, read.now + 1)
+            self._write(read.ids, read.count, p, moments, now + 1)
 
     def _write(
         self, ids: tf.Tensor, count: tf.Tensor, p: tf.Tensor, moments: tf.Tensor, step: tf.Tensor

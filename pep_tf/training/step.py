@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -10,7 +10,7 @@ import tensorflow as tf
 from pep_tf import distributed
 from pep_tf.device import on_gpu, op_by_op, uses_xla
 from pep_tf.distributed import Group
-from pep_tf.distributed.share import Share, sharing
+from pep_tf.distributed.share import Share, between_messages, sharing
 from pep_tf.layers import PEPEmbedding, TicketEmbedding
 from pep_tf.models import CTRModel
 from pep_tf.optimizers import CoupledAdam, RowwiseAdam
@@ -43,7 +43,7 @@ def train_step(
         ids: integers [B, F].
         labels: float32 [B], 0 or 1.
         weights: float32 [B], how much each row counts; None: all alike.
-        full: on a GPU, the number of rows for which XLA compiles a step. Those of other sizes, as the
+        full: on a GPU the number of rows for which XLA compiles a step. Those of other sizes, as the
             last of an epoch, are done op by op, the same up to rounding: a program for each would
             take longer to compile than it saves. None: every number of rows is compiled.
 
@@ -53,19 +53,23 @@ def train_step(
     """
     batch = (ids, labels, weights)
     group = distributed.current()
-    if group is not None:
-        return _shared_step(group, model, optimizer, batch)
-    if not (on_gpu() and uses_xla()):
+
+    def step() -> tf.Tensor:
+        if group is not None:
+            return _shared_step(group, model, optimizer, batch)
         return _step(model, optimizer, batch)
-    tables = _Tables.of(model, optimizer)
+
+    if not (on_gpu() and uses_xla()):
+        return step()
+    tables = _Tables.of(model, optimizer) if group is None else None
 
     def compiled() -> tf.Tensor:
         one_program = tables and _compiled_step(model, optimizer, tables, batch)
-        return _step(model, optimizer, batch) if one_program is None else one_program
+        return step() if one_program is None else one_program
 
     def plain() -> tf.Tensor:
         with op_by_op():
-            return _step(model, optimizer, batch)
+            return step()
 
     return compiled() if full is None else tf.cond(tf.shape(ids)[0] == full, compiled, plain)
 
@@ -94,9 +98,53 @@ def _shared_step(
         with tf.GradientTape() as tape:
             loss = tf.math.divide_no_nan(tf.reduce_sum(_losses(model, own)), count)
         gradients = tape.gradient(loss, variables)
-    loss, gradients = summed_gradients(group, loss, gradients, variables)
-    optimizer.apply(gradients, variables)
+        loss, gradients = summed_gradients(group, loss, gradients, variables)
+        _apply(optimizer, gradients, variables)
     return loss
+
+
+def _apply(
+    optimizer: CoupledAdam, gradients: Sequence[Any], variables: Sequence[keras.Variable]
+) -> None:
+    """The optimizer's step, for a GPU as one program; rows are written after it, in place."""
+    if not (on_gpu() and uses_xla()):
+        optimizer.apply(gradients, variables)
+        return
+    lazy = optimizer.tables() if isinstance(optimizer, RowwiseAdam) else []
+    found = [(table, _found(table, gradients, variables)) for table in lazy if table.by_row]
+    known = [(table, own) for table, own in found if own is not None]
+    of_rows = {id(v) for table, _ in found for v in table.table.variables}
+    gradients = [
+        gradient if gradient is None or id(v) in of_rows else tf.convert_to_tensor(gradient)
+        for gradient, v in zip(gradients, variables, strict=True)
+    ]
+    places = {v._value.device for v in variables if id(v) not in of_rows}
+    if len(known) < len(found) or places - {optimizer.iterations._value.device}:
+        optimizer.apply(gradients, variables)
+        return
+
+    def update() -> list[tuple[tf.Tensor, tf.Tensor] | None]:
+        with contextlib.ExitStack() as held:
+            for table, own in known:
+                held.enter_context(table.table.holding(own))
+            optimizer.apply(gradients, variables)
+        return [table.stepped() for table, _ in known]
+
+    now = tf.identity(optimizer.iterations._value)
+    for (table, own), after in zip(known, between_messages(update)(), strict=True):
+        if after is not None:
+            table.write(own.state, now, *after)
+
+
+def _found(
+    table: LazyTable, gradients: Sequence[Any], variables: Sequence[keras.Variable]
+) -> Found | None:
+    """What the lookup found whose gradients these are; None if there was not just one."""
+    own = {id(v) for v in table.table.variables}
+    found = [
+        getattr(g, "found", None) for g, v in zip(gradients, variables, strict=True) if id(v) in own
+    ]
+    return found[0] if found and all(one is found[0] for one in found) else None
 
 
 def mean_loss(model: keras.Model, batch: Batch) -> tf.Tensor:
@@ -110,8 +158,11 @@ def mean_loss(model: keras.Model, batch: Batch) -> tf.Tensor:
 def _losses(model: keras.Model, batch: Batch) -> tf.Tensor:
     """The cross-entropy of each row, times its weight."""
     ids, labels, weights = batch
-    logits = model(ids, training=True)[:, 0]
-    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+    return between_messages(_cross_entropies)(model(ids, training=True), labels, weights)
+
+
+def _cross_entropies(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits[:, 0])
     return losses if weights is None else losses * weights
 
 
@@ -209,5 +260,5 @@ def _compiled_step(
     loss, stepped = program(batch, read, orders, picked, picked_places, order)
     for table, own, after in zip(tables.by_row, read, stepped, strict=True):
         if after is not None:
-            table.write(own, *after)
+            table.write(own, own.now, *after)
     return loss

@@ -1,5 +1,6 @@
 """Commands in a network namespace that has nothing but loopback: TensorFlow's servers ask for no password."""
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -22,11 +23,13 @@ def _works() -> bool:
 
 def run(*command: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess:
     """Runs `python <command>` there, from the project's root; skips the test where there is no such."""
-    return start(*command, **environment)(timeout)
+    with started(*command, **environment) as ended:
+        return ended(timeout)
 
 
-def start(*command: str, **environment: str):
-    """Starts it; returns a function of a timeout that waits for the end. Its `process` is the process."""
+@contextlib.contextmanager
+def started(*command: str, **environment: str):
+    """Starts it; gives a function of a timeout that waits for the end. Its `process` is the process."""
     if not _works():
         pytest.skip("needs `unshare -n` and `ip`, for a network of loopback alone")
     own = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2", **environment}
@@ -40,11 +43,13 @@ def start(*command: str, **environment: str):
     )
 
     def ended(timeout: float) -> subprocess.CompletedProcess:
-        try:
-            told = process.communicate(timeout=timeout)
-        finally:
-            process.kill()
+        told = process.communicate(timeout=timeout)
         return subprocess.CompletedProcess(command, process.returncode, *told)
 
     ended.process = process
-    return ended
+    try:
+        yield ended
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()

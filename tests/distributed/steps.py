@@ -13,10 +13,11 @@ import signal
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import connection
 
-STEPS = 50
+from tests.distributed.devices import two_devices
+
+STEPS, KEPT = 50, 500
 FIELDS = {"a": 50, "b": 300, "c": 20}
 CASES = {
     "fm": {"model": "fm"},
@@ -24,6 +25,15 @@ CASES = {
     "fm, updated whole": {"model": "fm", "dense_below": None},
     "deepfm": {"model": "deepfm"},
     "fm, sharded": {"model": "fm", "tables": "sharded"},
+    # The workers as for a GPU, against one as for a CPU: XLA draws other numbers for dropout.
+    "fm, updated whole, compiled": {"model": "fm", "dense_below": None, "cut": "GPU"},
+    "deepfm, compiled": {"model": "deepfm", "dropout": 0, "cut": "GPU"},
+    "deepfm, compiled, sharded": {
+        "model": "deepfm",
+        "tables": "sharded",
+        "dropout": 0,
+        "cut": "GPU",
+    },
 }
 FIRST = ["fm", "deepfm, sharded"]  # those of the ordinary run
 KILLED, EVERY = (
@@ -60,7 +70,7 @@ def data():
     return from_arrays((ids, rng.random(1500) < 0.2 + 0.2 * (ids[:, 0] % 2)), FIELDS)
 
 
-def loop_of(model, dense_below=1, tables="replicated"):
+def loop_of(model, dense_below=1, tables="replicated", dropout=0.2):
     """A new loop; also the data."""
     import keras
 
@@ -72,7 +82,7 @@ def loop_of(model, dense_below=1, tables="replicated"):
     if (group := distributed.current()) is not None:
         group.tables = tables
     keras.utils.set_random_seed(1)
-    tower = {"dropout": 0.2, "mlp_widths": (16,)} if model == "deepfm" else {}
+    tower = {"dropout": dropout, "mlp_widths": (16,)} if model == "deepfm" else {}
     built = build_model(model, FIELDS, embedding_dim=8, threshold_init=-6.0, **tower)
     # 24 batches of an epoch: the last is of 27 rows, which no number of workers divides.
     settings = Settings(
@@ -83,20 +93,35 @@ def loop_of(model, dense_below=1, tables="replicated"):
 
 
 def go_on(loop, path):
-    """Losses from a checkpoint to the last step."""
+    """The cut at a checkpoint, and losses from there to the last step."""
     from pep_tf.training.weights import snapshot
 
     loop.restore(path, snapshot(loop.model))
-    return [loop.run(1) for _ in range(STEPS - loop.step)]
+    return cut(loop)[0], [loop.run(1) for _ in range(STEPS - loop.step)]
 
 
-def train(path, **case):
+def cut(loop):
+    """The masks of as many entries as a ticket has, by table; also what was cut by."""
+    from pep_tf.training.pruned_tables import EntryScores, pruned_tables
+
+    scores = EntryScores(pruned_tables(loop.model))
+    return as_lists(scores.masks(KEPT)), scores.scores
+
+
+def train(path, cut=None, **case):
     """Losses of all steps and what they end with; a checkpoint half way. Also the loop."""
+    from pep_tf import distributed
+    from pep_tf.device import CPU, traced_for
+
+    with traced_for(cut if cut and distributed.current() else CPU):
+        return trained(path, **case)
+
+
+def trained(path, **case):
     import numpy as np
 
     from pep_tf import distributed
     from pep_tf.training import Evaluator
-    from pep_tf.training.pruned_tables import EntryScores, pruned_tables
     from pep_tf.training.replicas import digest
     from pep_tf.training.stored import stored_values
     from pep_tf.training.weights import snapshot
@@ -109,7 +134,9 @@ def train(path, **case):
     losses = [loop.run(1) for _ in range(STEPS // 2)]
     steps_sent = sent() - before
     loop.save(path, snapshot(loop.model), {})
+    half = cut(loop)[0]
     losses += [loop.run(1) for _ in range(STEPS - STEPS // 2)]
+    masks, scores = cut(loop)
     found = Evaluator(loop.model)(rows.validation)
     told = {
         "losses": losses,
@@ -120,7 +147,9 @@ def train(path, **case):
             if len(v.shape) < 2
         },
         "nnz": loop.model.embedding.nnz(),
-        "masks": as_lists(EntryScores(pruned_tables(loop.model)).masks(500)),
+        "masks_half_way": half,
+        "masks": masks,
+        "scores": as_lists(scores),
         "validation": [found.auc, found.logloss],
         "sent": steps_sent,
         "state_bytes": sum(value.nbytes for value in stored_values(loop._variables()).values()),
@@ -129,14 +158,13 @@ def train(path, **case):
 
 
 def as_lists(masks):
-    """The bits of masks, by table."""
+    """What JSON holds of arrays, by table."""
     return [mask.tolist() for mask in masks.values()]
 
 
 def foreign(tables="sharded"):
     """What becomes of a model of Keras's own, of which one column is left out: its tickets, and how it does."""
     import keras
-    import numpy as np
 
     import pep_tf
     from pep_tf import distributed
@@ -172,7 +200,7 @@ def foreign(tables="sharded"):
                 if hasattr(layer, "table")
             }
         ),
-        "masks": as_lists({key: np.packbits(mask, 1) for key, mask in ticket.masks().items()}),
+        "masks": as_lists(ticket.masks()),
         "forced": ticket.forced,
         "test": [result.test.auc, result.test.logloss],
     }
@@ -246,34 +274,6 @@ def surviving(path, kill):
     with distributed.joined(120) as group:
         found = survive(path, kill)
         path.with_name(f"{path.stem}.{group.rank}.json").write_text(json.dumps(found))
-
-
-def two_devices(path):
-    """What goes from one logical device of a process to the other, as from GPU to GPU."""
-    import tensorflow as tf
-
-    from pep_tf.distributed import Group
-
-    (cpu,) = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    groups = [Group(2, rank, device=f"CPU:{rank}") for rank in range(2)]
-
-    def sent(group):
-        @tf.function(autograph=False)
-        def step(rows):
-            ones, kind = tf.ones([2, 16, 3]), tf.constant(1)
-            swapped = group.swap(ones * float(group.rank + 1), kind)
-            (total,) = group.sum([tf.reduce_sum(rows)])
-            return group.gather_rows(rows), total, swapped[:, 0, 0], group.most(tf.size(rows))
-
-        with tf.device(f"CPU:{group.rank}"):
-            return [
-                (found.numpy().tolist(), found.device[-5:])
-                for found in step(tf.fill([3 + group.rank, 2], float(group.rank)))
-            ]
-
-    with ThreadPoolExecutor(2) as pool:
-        path.write_text(json.dumps(list(pool.map(sent, groups))))
 
 
 def started(workers, work, *arguments):
