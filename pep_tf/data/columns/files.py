@@ -11,9 +11,11 @@ from typing import Any
 
 from pep_tf.data.columns.declaration import Declaration
 from pep_tf.data.columns.from_dataframe import build
-from pep_tf.data.columns.stored_table import read_table_store, write_table_store
+from pep_tf.data.columns.stored_table import StoredTable, read_table_store
 from pep_tf.data.columns.table_files import Files, TableFiles, stem_of
 from pep_tf.data.dataset import CTRData
+from pep_tf.data.store.write import write
+from pep_tf.paths import resolve
 
 
 def from_files(
@@ -55,7 +57,9 @@ def from_files(
     name = name or stem_of(table.paths[0])
     declared = Declaration.of(label, features, split=split, weight=weight, drop=drop, seed=seed)
     if store is not None:
-        manifest = write_table_store(table, declared, store, name=name, overwrite=overwrite)
+        rows = StoredTable(table, declared, name)
+        # Of one name, so that a folder has one store.
+        manifest = write(rows, resolve(store), "table blocks", overwrite=overwrite)
         return dataclasses.replace(read_table_store(manifest["folder"]), name=name)
     frame, place = table.read(declared.columns(table.names))
     return build(frame, declared, name=name, place=place, source=table.source)

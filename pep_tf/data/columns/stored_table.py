@@ -25,7 +25,7 @@ from pep_tf.data.store.manifest import (
     stamp,
 )
 from pep_tf.data.store.place import refuse_other
-from pep_tf.data.store.write import Shards, write
+from pep_tf.data.store.write import Shards
 from pep_tf.errors import DataError, reading
 from pep_tf.paths import resolve
 
@@ -119,32 +119,13 @@ class StoredTable(Table):
         note_stamps(folder, now)
 
 
-def write_table_store(
-    table: TableFiles,
-    declared: Declaration,
-    out: str | os.PathLike[str],
-    *,
-    name: str,
-    overwrite: bool = False,
-    verify: bool = False,
-) -> dict[str, Any]:
-    """Writes the store of files below `out`; see `write`.
-
-    Raises:
-        DataError: as `from_files`.
-    """
-    source = StoredTable(table, declared, name)
-    # Of one name, so that a folder has one store.
-    return write(source, resolve(out), "table blocks", overwrite=overwrite, verify=verify)
-
-
 def read_table_store(
     folder: str | os.PathLike[str],
     *,
     verify: bool = False,
     asked: Identity = Identity(),  # noqa: B008 - nothing changes it
 ) -> CTRData:
-    """Reads what `write_table_store` wrote.
+    """Reads the store of a `StoredTable`.
 
     Raises:
         DataError: no store, damaged, of another version, or not made with what is asked for.
