@@ -34,7 +34,9 @@ def random_split(num_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.n
             f"row in each; 10 rows are. Received: {num_rows}"
         )
     order = np.random.default_rng(seed).permutation(num_rows)
-    train, validation, test = np.split(order.astype(np.int64), [train_end, validation_end])
+    train, validation, test = np.split(
+        order.astype(np.int64, copy=False), [train_end, validation_end]
+    )
     return train, validation, test
 
 
