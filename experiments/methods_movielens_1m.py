@@ -13,318 +13,27 @@ More is in results/methods_movielens_1m/ and docs/methods.md.
 
 Command (about 150 trained tables; continues where it was killed; --methods, --sizes and --seeds take parts of it):
     python -m experiments.methods_movielens_1m --data_dir=<ml-1m folder> --out=runs/methods
+With user and movie ids, or another model, each in a folder of its own: the same with --features=with_ids, or
+--model=deepfm, or --model=autoint --dataset=movielens-small.
 In a minute, on the small set, to see that it works: the same with --cut.
 Kept in OUT: `results.json` (rows, search, sizes that a method cannot have) and `frontier.png`, after each run.
 """
 
-import dataclasses
 import json
-import pathlib
-import statistics
 import sys
-import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-
+from experiments.methods_study import METHODS, TRIALS, Study, check_methods, share
 from pep_tf.command_line import Command
-from pep_tf.data import CTRData
-from pep_tf.data.dataset import Split
 from pep_tf.device import settle_arithmetic
-from pep_tf.errors import NumberError, PepError
-from pep_tf.experiments import text
-from pep_tf.experiments.config import Config, make_config
+from pep_tf.errors import PepError
 from pep_tf.experiments.load_data import load_for_seed
-from pep_tf.experiments.report import drawing
-from pep_tf.experiments.results import Row
-from pep_tf.experiments.run import Run
-from pep_tf.experiments.run_folder import RunFolder
-from pep_tf.export.check import saved_model_answer
-from pep_tf.export.inspect import inspect
-from pep_tf.export.model_card import read_card
-from pep_tf.tables.small import SCHEMES
-from pep_tf.training import Silent
-from pep_tf.training.metrics import metrics_of
-from pep_tf.training.state import save_text
 
 CONFIG = {"dataset": "movielens-1m", "model": "fm", "epochs": 300, "export_dtype": "int8"}
-CUT = {
-    "dataset": "movielens-small",
-    "model": "fm",
-    "epochs": 1,
-    "embedding_dim": 12,
-    "export_dtype": "int8",
-}
+CUT = {**CONFIG, "dataset": "movielens-small", "epochs": 1, "embedding_dim": 12}
 SIZES = ("10%bytes", "5%bytes", "3%bytes", "2%bytes", "1%bytes")
-SEARCHED = ("3%bytes", "1%bytes")
 CUT_SIZES = ("20%bytes", "10%bytes")
-# Of numbers that are rounded in training, and of those of small tables and the full one, which are not.
-TRIALS: tuple[dict[str, Any], ...] = (
-    {"export_dtype": "lsq4"},
-    {"export_dtype": "lsq4", "prune_linear": True},
-    {"export_dtype": "lsq8"},
-)
-ROUNDED_LATER: tuple[dict[str, Any], ...] = ({}, {"export_dtype": "int4"}, {"learning_rate": 3e-3})
-FULL, UNIFORM = CONTROLS = ("full", "uniform")  # whose sizes are those of their widths
-METHODS: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(
-        CONTROLS, {"method": "random", "no_retrain": True}
-    ),  # tickets are not looked at
-    "prefix": {"method": "prefix", "ticket_init": "trained"},
-    "magnitude": {"method": "magnitude"},
-    "pep": {"method": "pep"},
-    "pep_field_dim": {"method": "pep", "granularity": "field_dim"},
-    **{name: {"method": name} for name in ("random", "magnitude_rounds", "darts", *SCHEMES)},
-}
-DIMS = (2, 4, 8, 16, 32)
-
-
-@dataclasses.dataclass(frozen=True)
-class Study:
-    """The study over methods, seeds and sizes.
-
-    Attributes:
-        out: folder of everything.
-        data_dir: of the data set.
-        methods: names of `METHODS`.
-        sizes: budgets, the largest first.
-        seeds: how many, from 0 on.
-        trials: how many of `TRIALS` a method has.
-        cut: whether it is the small one.
-    """
-
-    out: pathlib.Path
-    data_dir: pathlib.Path | None
-    methods: Sequence[str]
-    sizes: Sequence[str]
-    seeds: int
-    trials: int
-    cut: bool = False
-
-    def __call__(self) -> dict[str, Any]:
-        """Does what is not done yet; returns what `results.json` holds."""
-        done: dict[str, Any] = {"search": {}, "cannot": {}, "rows": []}
-        for seed in range(self.seeds):
-            data = load_for_seed(self._common["dataset"], data_dir=self.data_dir, seed=seed)
-            for method in dict.fromkeys((FULL, *self.methods)):
-                for number, sizes in self._chosen(method, data, done["search"]).items():
-                    found = self._cell(method, data, seed, number, sizes)
-                    told = {f"{method} {size}": why for size, why in found["cannot"].items()}
-                    done["cannot"] |= told
-                    done["rows"] += found["rows"]
-                done["summary"] = summary(done["rows"])
-                save_text(self.out / "results.json", json.dumps(done, indent=1) + "\n")
-                draw(done["summary"], self.out)
-        return done
-
-    @property
-    def _common(self) -> dict[str, Any]:
-        return CUT if self.cut else CONFIG
-
-    def _trials(self, method: str) -> Sequence[dict[str, Any]]:
-        return (ROUNDED_LATER if method in (FULL, *SCHEMES) else TRIALS)[: self.trials]
-
-    def _chosen(self, method: str, data: CTRData, search: dict[str, Any]) -> dict[int, list[str]]:
-        """Which sizes are of the settings of which trial: that of the highest validation AUC on seed 0."""
-        searched = [size for size in SEARCHED if size in self.sizes] or self.sizes[-1:]
-        if self.trials == 1 or method == FULL:
-            return {0: list(self.sizes)}
-        if method not in search:
-            tried: dict[str, list[float]] = {size: [] for size in searched}
-            for number in range(self.trials):
-                rows = self._cell(method, data, 0, number, searched)["rows"]
-                aucs = {row["size"]: row["stored_validation_auc"] for row in rows}
-                for size in searched:
-                    tried[size].append(aucs.get(size, aucs.get(None, 0.0)))
-            search[method] = {"trials": self._trials(method), "validation_auc": tried}
-        chosen: dict[int, list[str]] = {}
-        for size in self.sizes:
-            nearest = min(searched, key=lambda own: abs(np.log(_part(own) / _part(size))))
-            best = int(np.argmax(search[method]["validation_auc"][nearest]))
-            chosen.setdefault(best, []).append(size)
-        return chosen
-
-    def _cell(
-        self, method: str, data: CTRData, seed: int, number: int, sizes: Sequence[str]
-    ) -> dict[str, Any]:
-        """The rows of a method on one seed at some sizes, each from its file if it is done."""
-        path = self.out / "cells" / f"{method}_seed_{seed}_trial_{number}"
-        found: dict[str, Any] = {"rows": [], "cannot": {}}
-        left = list(sizes)
-        for file in sorted(path.glob("*/rows.json")):
-            own = json.loads(file.read_text("utf-8"))
-            found["rows"] += [row for row in own["rows"] if row["size"] in (*sizes, None)]
-            found["cannot"] |= {k: v for k, v in own["cannot"].items() if k in sizes}
-            left = [size for size in left if size not in own["sizes"]]
-        if not left or (method in CONTROLS and found["rows"]):
-            return found
-        name = "all" if method in CONTROLS else "_".join(left).replace("%bytes", "")
-        new = self._new(path / name, method, data, seed, number, left)
-        return {
-            "rows": found["rows"] + new["rows"],
-            "cannot": found["cannot"] | new["cannot"],
-        }
-
-    def _new(
-        self,
-        path: pathlib.Path,
-        method: str,
-        data: CTRData,
-        seed: int,
-        number: int,
-        sizes: Sequence[str],
-    ) -> dict[str, Any]:
-        started, cannot = time.time(), dict[str, str]()
-        settings = self._trials(method)[number]
-        changes = {**self._common, **METHODS[method], **settings, "seed": seed}
-        if method in CONTROLS:
-            dims = DIMS[2:3] if self.cut else DIMS
-            changes |= {"budgets": sizes[:1], "baseline_dims": dims if method == UNIFORM else ()}
-        else:
-            cannot = {size: why for size in sizes if (why := _refusal(changes, size, data))}
-            changes["budgets"] = tuple(size for size in sizes if size not in cannot)
-        rows = self._rows(path, method, changes, data)
-        base = 4 * data.schema.num_features * (1 + self._common.get("embedding_dim", 64))
-        for row in rows:
-            row["size"] = None if method in CONTROLS else _size(row, changes["budgets"], base)
-        rows = [{"method": method, "settings": settings} | row for row in rows]
-        found = {"rows": rows, "cannot": cannot, "sizes": list(sizes)}
-        save_text(path / "rows.json", json.dumps(found, indent=1) + "\n")
-        seconds = time.time() - started
-        print(f"{path.parent.name} {path.name}: {len(rows)} rows in {seconds:.0f} s", flush=True)
-        return found
-
-    def _rows(
-        self, path: pathlib.Path, method: str, changes: dict[str, Any], data: CTRData
-    ) -> list[dict[str, Any]]:
-        if not changes["budgets"]:
-            return []
-        config = make_config(data.name, data.train.num_rows, changes)
-        folder = RunFolder(path)
-        folder.open(dataclasses.asdict(config), data, resume=folder.begun)
-        if method != FULL and not folder.has_row("baseline"):
-            folder.finish("baseline", self._baseline(config.seed))  # the same table, trained once
-        Run(config, data, folder, Silent())()
-        exported = [_measured(version, data) for version in sorted((path / "export").glob("*/1"))]
-        return [
-            row
-            for row in exported
-            if (row["stage"] in ("baseline", "uniform")) == (method in CONTROLS)
-        ]
-
-    def _baseline(self, seed: int) -> Row:
-        """The uniform table of full width on a seed, which is done before other methods."""
-        return RunFolder(self.out / "cells" / f"{FULL}_seed_{seed}_trial_0" / "all").row("baseline")
-
-
-def _part(size: str) -> float:
-    """The share of the bytes that a size is."""
-    return float(size.removesuffix("%bytes"))
-
-
-def _size(row: dict[str, Any], sizes: Sequence[str], base: int) -> str:
-    """The smallest of the sizes that a table is within."""
-    fitting = [size for size in sizes if row["table_bytes"] <= _part(size) / 100 * base]
-    return min(fitting, key=_part)
-
-
-def _refusal(changes: dict[str, Any], size: str, data: CTRData) -> str | None:
-    """Why a method cannot have a size; None if it can."""
-    config: Config = make_config(data.name, data.train.num_rows, changes | {"budgets": (size,)})
-    try:
-        config.resolved_budgets(data.schema)
-        config.schemes(data.schema)
-    except NumberError as error:
-        return str(error)
-    return None
-
-
-def _measured(version: pathlib.Path, data: CTRData) -> dict[str, Any]:
-    """A row with the AUC and the bytes of what is stored."""
-    row, sizes = read_card(version)["metrics"], inspect(version)["bytes"]
-    return {
-        **{
-            name: row[name]
-            for name in ("stage", "seed", "embedding_dim", "nnz", "best_epoch", "epochs", "capped")
-        },
-        **{name: row[name] for name in ("validation_auc", "test_auc", "seconds")},
-        "table_bytes": sizes["values"] + sizes["indices"] + sizes["first_order"],
-        "stored_validation_auc": _stored_auc(version, data.validation),
-        "stored_test_auc": _stored_auc(version, data.test),
-    }
-
-
-def _stored_auc(version: pathlib.Path, split: Split) -> float:
-    batches = [(ids.numpy(), labels.numpy()) for ids, labels, *_ in split.batches(1 << 16)]
-    answers = [saved_model_answer(version, {"ids": ids}).astype(np.float64) for ids, _ in batches]
-    answer = np.concatenate(answers)
-    return metrics_of(
-        np.concatenate([own for _, own in batches]), np.log(answer) - np.log1p(-answer)
-    ).auc
-
-
-def summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Means over seeds, and paired differences to the full float32 table, a line a method and size."""
-    rows = list(rows)
-    full = {row["seed"]: row["test_auc"] for row in rows if row["stage"] == "baseline"}
-    lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    places: dict[tuple[str, int], int] = {}
-    for row in sorted(rows, key=lambda row: -row["table_bytes"]):
-        cell = (row["method"], row["seed"])
-        places[cell] = places.get(cell, -1) + 1  # the sizes of a seed by their order
-        lines.setdefault((row["method"], places[cell]), []).append(row)
-    told = []
-    for (method, _), own in sorted(lines.items()):
-        differences = [row["stored_test_auc"] - full[row["seed"]] for row in own]
-        told.append(
-            {
-                "method": method,
-                "table_bytes": statistics.fmean(row["table_bytes"] for row in own),
-                "numbers": statistics.fmean(row["nnz"] for row in own),
-                "seeds": [row["seed"] for row in own],
-                "stored_test_auc": statistics.fmean(row["stored_test_auc"] for row in own),
-                "difference_to_full": statistics.fmean(differences),
-                "deviation": statistics.stdev(differences) if len(own) > 1 else None,
-                "capped": any(row["capped"] for row in own),
-            }
-        )
-    return told
-
-
-def draw(lines: Sequence[dict[str, Any]], folder: pathlib.Path) -> None:
-    """What is lost of the full table's test AUC, by bytes and by entries; hollow where at the cap of epochs.
-
-    Differences are those of the same seeds, since methods may have been trained with more or fewer.
-    """
-    sheet, title = drawing.Sheet(folder, []), "Test AUC against bytes, and against numbers kept"
-    with sheet.picture("frontier", title, 4.2, columns=2) as (picture, axes):
-        picture.alt = title
-        ways = (
-            ("table_bytes", "bytes", text.short_bytes),
-            ("numbers", "numbers", text.short),
-        )
-        for axis, (name, label, form) in zip(np.ravel(axes), ways, strict=True):
-            axis.set_xscale("log")
-            for index, method in enumerate(dict.fromkeys(line["method"] for line in lines)):
-                own = sorted((x for x in lines if x["method"] == method), key=lambda x: x[name])
-                at, auc = [x[name] for x in own], [x["difference_to_full"] for x in own]
-                colour = drawing.series_colour(index)
-                style: Any = {
-                    "color": colour,
-                    "marker": drawing.MARKERS[index % len(drawing.MARKERS)],
-                }
-                axis.plot(at, auc, label=method if name == "numbers" else None, **style)
-                for x, y, line in zip(at, auc, own, strict=True):
-                    face = drawing.colour("paper") if line["capped"] else colour
-                    axis.plot(x, y, markerfacecolor=face, **style)
-            drawing.log_axis(axis.xaxis, form)
-            axis.set_xlabel(
-                f"{label} of table and first-order weights" if label == "bytes" else "numbers kept"
-            )
-        np.ravel(axes)[0].set_ylabel("test AUC, less that of the full table")
-        np.ravel(axes)[0].figure.set_size_inches(9, 4.2)
-        drawing.legend(np.ravel(axes)[0], 5)
+DIMS, CUT_DIMS = (2, 4, 8, 16, 32), (8,)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -332,28 +41,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = Command("experiments.methods_movielens_1m", __doc__)
     command.path("data_dir", None, "folder of MovieLens-1M")
     command.path("out", None, "folder of the study, which a later call goes on with", required=True)
-    command.items("methods", tuple(METHODS), f"some of {', '.join(METHODS)}")
+    names = ", ".join(METHODS)
+    command.items("methods", tuple(METHODS), f"some of {names}; prefix is for fm")
     command.items("sizes", SIZES, "some shares of the bytes, as 3%bytes")
     command.whole("seeds", 3, "how many, from 0 on", least=1)
     command.whole("trials", len(TRIALS), "of settings, a method", least=1, most=len(TRIALS))
+    command.choice("model", "fm", ("fm", "deepfm", "autoint"), "the model")
+    command.choice("dataset", "movielens-1m", ("movielens-1m", "movielens-small"), "the data set")
+    command.choice(
+        "features", "paper", ("paper", "with_ids"), "7 fields, or user and movie as well"
+    )
     command.switch("cut", False, "the small data set, two sizes and an epoch each")
     return command.run(lambda _: _run(command), arguments)
 
 
 def _run(command: Command) -> None:
-    asked = command.values
-    if unknown := sorted(set(asked.methods) - set(METHODS)):
-        raise PepError(
-            f"`methods` must be some of {', '.join(METHODS)}. Received: {', '.join(unknown)}"
-        )
-    settle_arithmetic()
+    asked, given = command.values, command.given()
+    methods = asked.methods
+    if "methods" not in given and asked.model != "fm":
+        methods = [name for name in methods if name != "prefix"]
+    check_methods(methods, asked.model)
     if unknown := sorted(set(asked.sizes) - set(SIZES)):
         raise PepError(
             f"`sizes` must be some of {', '.join(SIZES)}. Received: {', '.join(unknown)}"
         )
-    sizes = CUT_SIZES if asked.cut else sorted(asked.sizes, key=_part, reverse=True)
+    settle_arithmetic()
+    chosen = {name: given[name] for name in ("model", "dataset", "features") if name in given}
+    config = (CUT if asked.cut else CONFIG) | chosen
     study = Study(
-        asked.out, asked.data_dir, asked.methods, sizes, asked.seeds, asked.trials, asked.cut
+        asked.out,
+        config,
+        lambda seed: load_for_seed(
+            config["dataset"], data_dir=asked.data_dir, features=asked.features, seed=seed
+        ),
+        methods,
+        CUT_SIZES if asked.cut else sorted(asked.sizes, key=share, reverse=True),
+        asked.seeds,
+        asked.trials,
+        CUT_DIMS if asked.cut else DIMS,
     )
     print(json.dumps(study()["summary"], indent=1))
 

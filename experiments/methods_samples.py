@@ -1,0 +1,78 @@
+r"""Ways to a small table on three small data sets of clicks, by bytes: an FM, d = 16, one seed.
+
+They are samples, which show that the methods run on such data and in which order they come there; no figure of them is one
+of the full data sets. `criteo` is the first 18,787 lines of Criteo's, `avazu` the first 24,073 rows of Avazu's: most of their
+features occur a few times. `planted` is synthetic-criteo, 40,000 rows drawn from a known FM with N = 10,000.
+
+Command (continues where it was killed):
+    python -m experiments.methods_samples --criteo=<train.txt> --avazu=<train.csv> --out=runs/samples
+In seconds, on planted rows alone, two methods: the same with --cut and without data.
+Kept in OUT, for each data set: `results.json` and `frontier.png` (results/methods_samples/).
+
+Test AUC less that of the full table in float32; tickets are rounded in training to 4 bits, small tables stored in int8:
+RESULT
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.methods_study import Study
+from pep_tf.command_line import Command
+from pep_tf.data import CTRData
+from pep_tf.device import settle_arithmetic
+from pep_tf.experiments.load_data import load_for_seed
+
+CONFIG = {
+    "model": "fm",
+    "embedding_dim": 16,
+    "batch_size": 256,
+    "epochs": 20,
+    "patience": 2,
+    "export_dtype": "int8",
+}
+METHODS = ("prefix", "pep", "magnitude", "random", "hash", "qr")
+SIZES = ("10%bytes", "3%bytes")
+PLANTED: dict[str, Any] = {"rows": 40_000, "num_features": 10_000}
+CUT: dict[str, Any] = {"rows": 2_000, "num_features": 600}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    command = Command("experiments.methods_samples", __doc__)
+    command.path("criteo", None, "a sample of Criteo's train.txt; left out without it")
+    command.path("avazu", None, "a sample of Avazu's train.csv; left out without it")
+    command.path("out", None, "folder of the study, which a later call goes on with", required=True)
+    command.switch("cut", False, "planted rows alone, two methods, one size and an epoch each")
+    return command.run(lambda _: _run(command), arguments)
+
+
+def _run(command: Command) -> None:
+    asked = command.values
+    settle_arithmetic()
+    folders = {"planted": None, "criteo": asked.criteo, "avazu": asked.avazu}
+    for name, folder in folders.items():
+        if name == "planted" or (folder is not None and not asked.cut):
+            study = Study(
+                asked.out / name,
+                CONFIG | ({"epochs": 1} if asked.cut else {}),
+                lambda seed, name=name, folder=folder: _load(name, folder, asked.cut, seed),
+                METHODS[:2] if asked.cut else METHODS,
+                SIZES[:1] if asked.cut else SIZES,
+                seeds=1,
+                trials=1,
+                dims=(),
+            )
+            print(name, json.dumps(study()["summary"], indent=1), flush=True)
+
+
+def _load(name: str, folder: Any, cut: bool, seed: int) -> CTRData:
+    if name == "planted":
+        drawn = CUT if cut else PLANTED
+        return load_for_seed("synthetic-criteo", data_dir=None, seed=seed, **drawn)
+    return load_for_seed(name, data_dir=folder, seed=seed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
