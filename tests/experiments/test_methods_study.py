@@ -20,7 +20,9 @@ def small(monkeypatch):
     monkeypatch.setitem(command.CUT, "embedding_dim", tiny.DIM)
 
 
-def test_a_study_that_was_killed_goes_on_and_keeps_what_it_found(small, tmp_path, monkeypatch, capsys):
+def test_a_study_that_was_killed_goes_on_and_keeps_what_it_found(
+    small, tmp_path, monkeypatch, capsys
+):
     asked = [f"--out={tmp_path}", "--cut", "--seeds=1", "--trials=1", "--methods=hash"]
 
     class Killed(study.Run):
@@ -60,7 +62,9 @@ def test_each_size_goes_by_the_best_trial_of_the_nearest_that_was_searched(tmp_p
             return {"rows": [{"size": s, "stored_validation_auc": auc} for s, auc in own]}
 
     search = {}
-    chosen = Known(tmp_path, {}, None, ["pep"], command.SIZES, 1, 3, ())._chosen("pep", None, search)
+    chosen = Known(tmp_path, {}, None, ["pep"], command.SIZES, 1, 3, ())._chosen(
+        "pep", None, search
+    )
     assert chosen == {1: ["10%bytes", "5%bytes", "3%bytes", "2%bytes"], 2: ["1%bytes"]}
     assert search["pep"]["validation_auc"] == {
         "3%bytes": [0.84, 0.85, 0.7],

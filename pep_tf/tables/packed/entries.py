@@ -1,7 +1,8 @@
 """What the packing keeps of a table's row blocks: nothing that grows with N x d."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +101,20 @@ class Entries:
         octets = np.zeros((len(few), self.octets.shape[1]), np.uint8)
         octets[few] = self.octets
         return dataclasses.replace(self, places=places, whole=whole, octets=octets)
+
+    def mapped(self, change: Callable[[np.ndarray, np.ndarray, np.ndarray], Any]) -> "Entries":
+        """The same with other values: `change` of values, rows and columns, each of one entry [n]."""
+        occupied, few = np.flatnonzero(self.places), ~self.whole
+        row, column = np.nonzero(
+            np.unpackbits(self.octets, axis=1, count=self.dim, bitorder="little")
+        )
+        count, whole = self.rows.size, occupied[self.whole]
+        values = np.concatenate([self.rows.ravel(), self.values])
+        rows = np.concatenate([np.repeat(whole, self.dim), occupied[few][row]])
+        columns = np.concatenate([np.tile(np.arange(self.dim), len(whole)), column])
+        made = change(values, rows, columns).astype(np.float32)
+        own = made[:count].reshape(self.rows.shape)
+        return dataclasses.replace(self, rows=own, values=made[count:])
 
     def masks(self) -> np.ndarray:
         """uint8 [number of places, ceil(d / 8)]: the mask of every place, lowest bit first."""

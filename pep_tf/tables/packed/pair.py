@@ -55,6 +55,11 @@ def pack_pair(
     dtype, own = dtypes
     if first_order is None:
         return pack(table, dtype=dtype, field_sizes=sizes), None
+    if dtype == "int4":  # steps by field have no index to share
+        return tuple(
+            pack(x, dtype=y, field_sizes=sizes)
+            for x, y in zip((table, first_order), dtypes, strict=True)
+        )
     packed, weights = _by_entry(table, first_order, dtypes)
     no_mask = without_mask(table, dtype, sizes, packed.nbytes)
     if no_mask is None:

@@ -11,7 +11,7 @@ from pep_tf.tables.packed.field_columns import survivors
 from pep_tf.tables.packed.octets import take
 from pep_tf.tables.packed.pack import FORMS, pack
 from pep_tf.tables.packed.stored_table import Arrays, StoredTable, facts_of
-from pep_tf.tables.packed.values import Values
+from pep_tf.tables.packed.values import Values, nearest_steps, whole_numbers
 
 
 class SteppedTable(StoredTable):
@@ -70,6 +70,32 @@ class SteppedTable(StoredTable):
             "unit": unit,
         }
         return cls(inner.arrays | arrays, facts)
+
+    @classmethod
+    def nearest(cls, entries: Entries, field_sizes: Sequence[int]) -> Self:
+        """Of numbers that were not rounded in training, in 4 bits.
+
+        Steps are those by which the numbers of a field and column are nearest to the stored ones, by
+        squares; an error counts by the square of how many entries its row has, since the rows that
+        keep most are those looked up most.
+
+        Args:
+            entries: of the table.
+            field_sizes: rows of each field, N in all.
+        """
+        fields, steps = np.repeat(np.arange(len(field_sizes)), field_sizes), np.zeros(0)
+        kept = np.zeros(entries.num_rows)
+        bits = np.unpackbits(entries.masks(), axis=1, count=entries.dim, bitorder="little")
+        kept[entries.places] = bits.sum(axis=1)
+
+        def rounded(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+            nonlocal steps
+            groups, weights = fields[rows] * entries.dim + columns, np.square(kept[rows])
+            steps = nearest_steps(values, groups, weights, len(field_sizes) * entries.dim)
+            return whole_numbers(values, steps[groups])
+
+        codes = entries.mapped(rounded)
+        return cls.of(codes, steps.reshape(len(field_sizes), -1), "lsq4", field_sizes)
 
     def parts(self) -> dict[str, int]:
         found = self._inner.parts()

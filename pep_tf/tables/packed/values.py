@@ -213,6 +213,30 @@ def _nearest(values: np.ndarray, blocks: np.ndarray, scales: np.ndarray, most: i
     return best
 
 
+def nearest_steps(
+    values: np.ndarray, groups: np.ndarray, weights: np.ndarray, count: int
+) -> np.ndarray:
+    """The step of each of `count` groups with the smallest weighted sum of squares, float32, each a float16.
+
+    It is a share of that by which the largest of the group's values [n] is the largest number of 4 bits.
+    """
+    largest = np.zeros(count, np.float32)
+    np.maximum.at(largest, groups, np.abs(values))
+    best, least = np.ones(count, np.float32), np.full(count, np.inf)
+    for share in np.linspace(0.1, 1.0, 37, dtype=np.float32):
+        tried = _from_float16(*_to_float16(largest * share / LARGEST["int4"]))
+        errors = whole_numbers(values, tried[groups]) * tried[groups] - values
+        sums = np.bincount(groups, weights=weights * np.square(errors), minlength=count)
+        better = (sums < least) & (tried > 0)
+        best, least = np.where(better, tried, best), np.where(better, sums, least)
+    return best
+
+
+def whole_numbers(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """The nearest numbers of 4 bits, int8."""
+    return _whole_numbers(values, steps, LARGEST["int4"])
+
+
 def _whole_numbers(values: np.ndarray, scales: np.ndarray, most: int) -> np.ndarray:
     """int8 of the same shape, from `-most` to `most`, by the scale of each place [n]."""
     divisors = np.expand_dims(np.where(scales > 0, scales, 1), tuple(range(1, values.ndim)))

@@ -78,7 +78,7 @@ def test_it_is_taken_where_it_takes_fewer_bytes():
     shuffled = np.random.default_rng(4).permuted(table, axis=1)
     assert isinstance(pack([shuffled]), PackedTable)
     weights = np.ones((900, 1), np.float32)
-    main, alone = pack_pair(Entries.of([table]), Entries.of([weights]), ("int4", "int4"), [900])
+    main, alone = pack_pair(Entries.of([table]), Entries.of([weights]), ("int8", "int4"), [900])
     assert isinstance(main, PrefixTable)
     rows = tf.constant([899, 3], tf.int32)
     np.testing.assert_allclose(alone.lookup(rows), 1, rtol=1e-3)
