@@ -22,7 +22,10 @@ COMMANDS = [
         f"benchmarks.{name}"
         for name in ("input_wait", "memory", "scaling", "serving", "step_time", "sum_rows")
     ),
-    *(f"experiments.{name}" for name in ("methods_movielens_1m", "rowwise_outcome")),
+    *(
+        f"experiments.{name}"
+        for name in ("methods_movielens_1m", "methods_samples", "rowwise_outcome")
+    ),
     *(f"experiments.{name}" for name in ("starts_movielens_small", "synthetic_criteo")),
     "experiments.tuning_report",
 ]
