@@ -80,8 +80,14 @@ def _model(path: pathlib.Path) -> keras.Model:
     if not path.exists():
         raise RunError(f"{path}: there is no such file.")
     if path.suffix == _TICKET:
+        ticket = Ticket.load(path)
+        if ticket.empty_at_cut:
+            raise RunError(
+                f"{path}: all {ticket.nnz:,} entries that it keeps were 0 when it was cut. Retrain the "
+                "ticket, or prune again and count more often (check_every)."
+            )
         print("the ticket as it was cut: it has not been retrained", file=sys.stderr)
-        return Ticket.load(path).model("trained")
+        return ticket.model("trained")
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:  # of a damaged file or a folder, Keras raises of every kind

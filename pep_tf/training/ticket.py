@@ -95,6 +95,11 @@ class Ticket:
         """The mask of the first table, bool [N, d]."""
         return next(iter(self.masks().values()))
 
+    @property
+    def empty_at_cut(self) -> bool:
+        """Whether all that it keeps was 0 when it was cut: thresholds had passed its budget at one go."""
+        return not any(self.trained[table.weight].any() for table in self.tables.values())
+
     def model(
         self,
         init: str | None = None,
@@ -105,8 +110,9 @@ class Ticket:
 
         Args:
             init: `"original"`: weights from before pruning (the lottery ticket); `"trained"`: those
-                at the cut; `"random"`: new ones from Keras's global seed, but for what is not trained.
-                None: `"original"`, unless `pep_tf.prune` chose another for budgets in bytes.
+                at the cut, where what thresholds had passed already is 0; `"random"`: new ones from
+                Keras's global seed, but for what is not trained. None: `"original"`, unless
+                `pep_tf.prune` chose another for budgets in bytes.
             build_fn: the function that the model was made by (see `prunable`), where it was and the
                 ticket comes from a file.
             dtype: how numbers will be stored, by which `"lsq8"` and `"lsq4"` round them in the forward
@@ -267,6 +273,12 @@ class Ticket:
         settings = dataclasses.replace(settings or Settings(), **changes)
         data = as_data(data, self._fields, settings.seed)
         self.check_data(data)
+        if (init or self.facts.get(STARTS_FROM)) == "trained" and self.empty_at_cut:
+            logging.warning(
+                "All %d entries that the ticket keeps were 0 when it was cut, from where a table may "
+                "never leave 0: init='original' starts from the weights before.",
+                self.nnz,
+            )
         # For dropout, and for random weights, which must not be those that were pruned.
         with seeded(settings.seed + (init == "random")):
             model = self.model(init, dtype="float32")

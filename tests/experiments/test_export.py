@@ -1,5 +1,7 @@
 """A saved model and a ticket, written for serving by the command."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
@@ -73,3 +75,11 @@ def test_a_ticket_as_it_was_cut(tmp_path, capsys):
     ids = tiny.DATA.test.ids[:9]
     answer = served(ids=tf.constant(ids, tf.int32))["logit"]
     np.testing.assert_allclose(answer, ticket.model("trained")(ids)[:, 0], atol=1e-6)
+    for table in ticket.tables.values():  # as where thresholds pass a budget between two counts
+        ticket.trained[table.weight][:] = 0
+    ticket.save(path)
+    assert main([str(path), f"--out={tmp_path / 'served'}"]) == 1
+    assert "all 21 entries that it keeps were 0 when it was cut" in capsys.readouterr().err
+    with mock.patch("absl.logging.warning") as warn:
+        ticket.retrain(tiny.DATA, init="trained", settings=tiny.settings(epochs=1))
+    assert "may never leave 0" in warn.call_args[0][0].replace("%d", "")
