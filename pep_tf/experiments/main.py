@@ -161,7 +161,8 @@ class _Main(Call):
         if self.asked.formats():
             seeds = path / "seeds" / "*" / "export"
             where = path / "export" if (path / "export").exists() else seeds
-            print(f"{shown(where)}: a SavedModel of each row, for TF Serving")
+            kinds = {"savedmodel": "SavedModels for TF Serving", "litert": ".tflite files"}
+            print(f"{shown(where)}: {' and '.join(kinds[kind] for kind in self.asked.formats())}")
 
 
 def _split(data: CTRData, seed: int) -> str:

@@ -9,7 +9,7 @@ from pep_tf.errors import RunError
 from pep_tf.experiments import typed
 from pep_tf.extras import missing
 from pep_tf.paths import resolve
-from pep_tf.training.state import save_text
+from pep_tf.training.state import save_text, with_checksum, without_checksum
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,9 +84,10 @@ class Row:
         """A row of a JSON file.
 
         Raises:
-            ValueError: no object, or one with a value that is missing or of another type.
+            ValueError: no object, one with a value that is missing or of another type, or one that has
+                changed since it was written.
         """
-        return typed.read(cls, with_content_md5(found))
+        return typed.read(cls, with_content_md5(without_checksum(found)))
 
 
 def with_content_md5(found: Any) -> Any:
@@ -127,7 +128,7 @@ class Results:
 
     def save(self, run_dir: pathlib.Path | str) -> None:
         """Writes `results.json`, whole or not at all."""
-        rows = [dataclasses.asdict(row) for row in self.rows]
+        rows = [with_checksum(dataclasses.asdict(row)) for row in self.rows]
         save_text(resolve(run_dir) / "results.json", json.dumps(rows, indent=2) + "\n")
 
     def to_pandas(self) -> "pd.DataFrame":

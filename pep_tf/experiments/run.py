@@ -2,10 +2,9 @@
 
 import contextlib
 import dataclasses
-import json
 import pathlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -15,6 +14,7 @@ from pep_tf import api, distributed, training
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
 from pep_tf.data.feature_counts import count_features
+from pep_tf.errors import RunError
 from pep_tf.experiments.config import AUTO, PRECISIONS, Config
 from pep_tf.experiments.environment import versions
 from pep_tf.experiments.feature_counts import save_feature_counts
@@ -22,7 +22,7 @@ from pep_tf.experiments.placement import table_device
 from pep_tf.experiments.results import Results, Row, stored_bytes
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.export.check import check_litert
-from pep_tf.export.inspect import inspect
+from pep_tf.export.inspect import inspect, is_whole
 from pep_tf.export.model_card import read_card
 from pep_tf.layers import SmallEmbedding
 from pep_tf.models import CTRModel, build_model
@@ -33,7 +33,7 @@ from pep_tf.training import FitResult, Reporter
 from pep_tf.training.methods import PEP
 from pep_tf.training.prune import facts_of
 from pep_tf.training.rounded import fit_as_stored
-from pep_tf.training.state import reading_object, save_text
+from pep_tf.training.state import reading_object, save_object
 from pep_tf.training.threshold_start import threshold_schedule
 from pep_tf.training.weights import whole_model
 
@@ -121,6 +121,7 @@ class Run:
         if distributed.agreed(self.folder.has_row(name)):
             row = self.folder.row(name)
             if not (row.capped and row.epochs < self.settings.epochs):
+                self._export_again(name, row, *arguments)
                 return row  # else it goes on from its checkpoint
         row = work(name, *arguments)
         self.folder.finish(name, row)
@@ -224,11 +225,14 @@ class Run:
             self.folder.note_history("prune" if method == PEP else method, result.history)
             kept = sorted({ticket.budget for ticket in result.tickets}, reverse=True)
             facts = {"budgets": kept, "epochs": result.epochs, "seconds": result.seconds}
-            save_text(done, json.dumps(facts) + "\n")
+            save_object(done, facts)
             self._remove(work)
         distributed.wait()  # the files of tickets are there
         with reading_object(done, "delete it, and the tickets are cut anew") as told:
             budgets = list(map(int, told["budgets"]))
+        for path in map(self._ticket_path, budgets):
+            if not path.exists():
+                raise RunError(f"{path} is missing: delete {done}, and the tickets are cut anew.")
         return [training.Ticket.load(self._ticket_path(budget)) for budget in budgets]
 
     def _ticket_path(self, budget: int) -> pathlib.Path:
@@ -256,10 +260,36 @@ class Run:
         row = self._row(kind, init, ticket.budget, ticket.retrained, ticket.result)
         self.folder.keep_model(stage, ticket.retrained)
         if self.config.export_keys and distributed.is_leader():
-            folder = self.folder.path / "keys" / stage
-            shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
-            ticket.export_keys(folder, metadata={"metrics": dataclasses.asdict(row)})
+            self._export_keys(stage, row, ticket)
         return self._export(stage, row, ticket.export)
+
+    def _export_keys(self, stage: str, row: Row, ticket: training.Ticket) -> None:
+        shutil.rmtree(self._keys(stage), ignore_errors=True)  # of an attempt that was cut short
+        ticket.export_keys(self._keys(stage), metadata={"metrics": dataclasses.asdict(row)})
+
+    def _keys(self, stage: str) -> pathlib.Path:
+        return self.folder.path / "keys" / stage
+
+    def _export_again(self, stage: str, row: Row, of: Any) -> None:
+        """Writes what is gone or damaged of the exports of a finished stage, of tickets from their models."""
+        if not distributed.is_leader():
+            return
+        lost = [kind for kind in self.config.formats() if not is_whole(self._exported(stage, kind))]
+        keys = self.config.export_keys and not self._keys(stage).exists()
+        kept = self.folder.models / f"{stage}.keras"
+        if (lost or keys) and isinstance(of, training.Ticket) and kept.exists():
+            of.retrained, of.data = keras.saving.load_model(kept, compile=False), self.data
+            self._export(stage, row, of.export, kinds=lost)
+            if keys:
+                self._export_keys(stage, row, of)
+        elif lost or keys:
+            self.reporter.note(
+                f"The export of {stage} is gone or damaged, and its model was not kept. To train and "
+                f"export it again delete {self.folder.stage(stage)}, then --resume."
+            )
+
+    def _exported(self, stage: str, kind: str) -> pathlib.Path:
+        return self.folder.export / (stage if kind == "savedmodel" else f"{stage}_{kind}")
 
     def _export(
         self,
@@ -267,6 +297,7 @@ class Run:
         row: Row,
         export: Callable[..., pathlib.Path],
         dtype: StoredAs | None = None,
+        kinds: Sequence[str] | None = None,
     ) -> Row:
         """Exports a trained model, in a folder of its own for each format; adds the bytes to the row.
 
@@ -276,8 +307,8 @@ class Run:
         if not distributed.is_leader():
             return row
         dtype, sizes = dtype or self.config.stored_as(), []
-        for kind in self.config.formats():
-            folder = self.folder.export / (stage if kind == "savedmodel" else f"{stage}_{kind}")
+        for kind in self.config.formats() if kinds is None else kinds:
+            folder = self._exported(stage, kind)
             shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
             with distributed.alone():
                 path = export(

@@ -19,7 +19,7 @@ from pep_tf.files import LOCK, lock
 from pep_tf.training import refuse_to_resume
 from pep_tf.training.checkpoint import remove_checkpoint
 from pep_tf.training.rounded import rounded_checkpoint
-from pep_tf.training.state import reading_object, replacing, save_text
+from pep_tf.training.state import reading_object, replacing, save_object
 
 _PLACES = {"data_dir", "source", "fallback", "tool"}  # of a data set's details: not what it holds
 
@@ -76,7 +76,7 @@ class RunFolder:
         # As it will be read back: tuples become lists.
         config = json.loads(json.dumps({**config, "data": origin}))
         if not self.begun:
-            save_text(path, json.dumps(config, indent=2) + "\n")
+            save_object(path, config, indent=2)
             return
         with reading_object(path, "choose another --run_dir") as found:
             before = found.get("epochs")
@@ -89,7 +89,7 @@ class RunFolder:
                 "choose another folder."
             )
         if more:
-            save_text(path, json.dumps(config, indent=2) + "\n")
+            save_object(path, config, indent=2)
 
     def _refuse_place(self, resume: bool) -> None:
         """Refuses to begin where other files are, and to resume where no run is."""
@@ -151,22 +151,23 @@ class RunFolder:
 
     def has_row(self, stage: str) -> bool:
         """Whether a stage has finished."""
-        return self._row(stage).exists()
+        return self.stage(stage).exists()
 
     def row(self, stage: str) -> Row:
         """The row of a finished stage."""
-        path = self._row(stage)
+        path = self.stage(stage)
         with reading_object(path, "delete it, and its stage is done again") as found:
             return Row.read(found)
 
-    def _row(self, stage: str) -> pathlib.Path:
+    def stage(self, stage: str) -> pathlib.Path:
+        """The file of a finished stage's row."""
         return self.path / "stages" / f"{stage}.json"
 
     def note_environment(self, facts: dict[str, Any]) -> None:
         """Keeps where the run was begun; of a run that is taken up again the first start stays."""
         path = self.path / "environment.json"
         if not path.exists():
-            save_text(path, json.dumps(facts, indent=2) + "\n")
+            save_object(path, facts, indent=2)
 
     def note_history(self, stage: str, checks: list[dict[str, float]]) -> None:
         """Keeps what a stage recorded over its steps."""
@@ -175,7 +176,7 @@ class RunFolder:
         if path.exists():
             with reading_object(path, "delete it to go on without what it told") as found:
                 history = found
-        save_text(path, json.dumps({**history, stage: checks}) + "\n")
+        save_object(path, {**history, stage: checks})
 
     def keep_model(self, stage: str, model: keras.Model) -> None:
         """Keeps the model of a retrained ticket, for Keras and for later exports."""
@@ -190,8 +191,7 @@ class RunFolder:
         """Keeps a stage's row; its checkpoint is no longer needed, unless more epochs may be asked for."""
         if not is_leader():
             return
-        text = json.dumps(dataclasses.asdict(row), indent=2) + "\n"
-        save_text(self._row(stage), text)
+        save_object(self.stage(stage), dataclasses.asdict(row), indent=2)
         if not row.capped:
             checkpoint = self.checkpoint(stage)
             parts = self.work.glob(rounded_checkpoint(checkpoint, "*").name)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pep_tf.errors import RunError
@@ -10,7 +11,8 @@ from pep_tf.experiments import typed
 from pep_tf.experiments.results import with_content_md5
 from pep_tf.numbers import is_number
 from pep_tf.paths import resolve
-from pep_tf.training.state import save_text
+from pep_tf.training.methods import METHODS, PEP
+from pep_tf.training.state import save_object, without_checksum
 
 SEARCH = "search.json"
 STUDY = "best.py"  # the best configuration, for `--config`
@@ -132,7 +134,7 @@ class Search:
 
     def save(self, run_dir: pathlib.Path) -> None:
         """Writes `search.json`, whole or not at all."""
-        save_text(run_dir / SEARCH, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        save_object(run_dir / SEARCH, dataclasses.asdict(self), indent=2)
 
     @classmethod
     def read(cls, found: Any, left_out: list[str] | None = None) -> Self:
@@ -168,11 +170,21 @@ class Search:
         """
         path = resolve(run_dir) / SEARCH
         try:
-            return cls.read(json.loads(path.read_text("utf-8")))
+            return cls.read(without_checksum(json.loads(path.read_text("utf-8"))))
         except FileNotFoundError:
             raise RunError(f"{path} is missing: no trial of the search has ended yet.") from None
         except (ValueError, TypeError, RecursionError) as error:
             raise RunError(f"{path} is damaged or of another version: {error}") from error
+
+
+def scored_as_cut(config: Mapping[str, Any]) -> bool:
+    """Whether a search scores tickets as they were cut; what other methods make is trained first.
+
+    Args:
+        config: the settings of the search.
+    """
+    method = config.get("method", PEP)
+    return method == PEP or (method in METHODS and bool(config.get("no_retrain")))
 
 
 def _front_point(found: Any) -> FrontPoint:

@@ -52,6 +52,15 @@ def inspect(path: str | Path) -> dict[str, Any]:
         ) from error
 
 
+def is_whole(path: Path) -> bool:
+    """Whether an exported model is there, with all of its files as they were written."""
+    try:
+        report = inspect(path)
+    except DataError:
+        return False
+    return not any(report[kind] for kind in _OTHERWISE)
+
+
 def _report(version: Path, card: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
     tables = _tables(card)
     main = [facts for name, facts in tables.items() if name != _FIRST_ORDER]

@@ -1,5 +1,6 @@
 """The graph that is served: ids to rows, rows to numbers, numbers to a probability."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -82,14 +83,16 @@ class ServingModule(tf.Module):
         """Ids [B, C] with a column for each number: 0, or -1, which is no id, where it is not finite."""
         if values is None:
             return ids
-        finite = tf.abs(values) <= values.dtype.max
+        with tf.control_dependencies([_refuse_lengths({"ids": ids, "values": values})]):
+            finite = tf.abs(values) <= values.dtype.max
         parts = [tf.where(finite, 0, -1), tf.ensure_shape(ids, self._specs["ids"].shape)]
         order = np.argsort(np.argsort(~self._is_float, kind="stable"))
         return tf.gather(tf.concat(parts, axis=1), order.astype(np.int32), axis=1)
 
     def _from_raw(self, **raw: tf.Tensor) -> dict[str, tf.Tensor]:
         assert self.transform is not None
-        ids, values = self.transform(raw), None
+        with tf.control_dependencies([_refuse_lengths(raw)]):
+            ids, values = self.transform(raw), None
         if self._is_float.any():
             values = tf.bitcast(tf.boolean_mask(ids, self._is_float, axis=1), tf.float32)
             ids = tf.where(self._is_float, 0, ids)
@@ -179,3 +182,20 @@ class ServingModule(tf.Module):
 
         # The message is computed in the branch, so that a good request does not pay for it.
         return tf.cond(tf.reduce_any(outside), refuse, lambda: tf.constant(True))
+
+
+def _refuse_lengths(columns: Mapping[str, tf.Tensor]) -> tf.Operation:
+    """Fails the request, by the name of a column, where columns hold different numbers of rows."""
+    names, lengths = list(columns), tf.stack([tf.shape(column)[0] for column in columns.values()])
+
+    def refuse() -> tf.Tensor:
+        place = tf.where(lengths != lengths[0])[0, 0]
+        message = [
+            "Columns of a request must have as many rows each. Received:",
+            *(tf.gather(names, place), lengths[place], "rows, beside", names[0], lengths[0]),
+        ]
+        with tf.control_dependencies([tf.debugging.Assert(False, message)]):
+            return tf.constant(False)
+
+    differ = tf.reduce_any(lengths != lengths[0])
+    return tf.cond(differ, refuse, lambda: tf.constant(True)).op

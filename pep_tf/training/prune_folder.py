@@ -1,7 +1,6 @@
 """What a pruning in `fit` keeps on disk, so that a restored model is pruned on as if nothing had been."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from pep_tf.numbers import whole
 from pep_tf.paths import resolve
 from pep_tf.training.budgets import ByteBudget, total
 from pep_tf.training.pruned_tables import Budget
-from pep_tf.training.state import load_state, reading_object, save_state, save_text
+from pep_tf.training.state import load_state, reading_object, save_object, save_state
 from pep_tf.training.threshold_plan import ThresholdPlan
 from pep_tf.training.ticket import BYTE_BUDGET, Ticket
 
@@ -117,7 +116,7 @@ class PruneFolder:
             "finished": finished,
             "cut": self._cut,
         }
-        save_text(self._progress, json.dumps(progress) + "\n")
+        save_object(self._progress, progress)
 
     def progress(self, step: int) -> tuple[list[dict[str, float]], bool]:
         """The history up to a step, and whether a warning was given."""

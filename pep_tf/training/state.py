@@ -18,6 +18,7 @@ from pep_tf.files import sync
 
 _NEIGHBOUR = ".{}.{}.tmp"  # of a file, by a process
 _FACTS = ""  # the checksum of the facts, beside those of the arrays
+_CRC = "crc32"  # of an object in a text file, among what it holds
 
 
 def save_state(
@@ -34,7 +35,7 @@ def save_state(
         return
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     told = {"facts": json.dumps(facts)}
-    told["crc32"] = json.dumps(_sums(contiguous, told["facts"]))
+    told[_CRC] = json.dumps(_sums(contiguous, told["facts"]))
     with replacing(path) as neighbour:
         safetensors.numpy.save_file(contiguous, neighbour, told)
 
@@ -47,7 +48,7 @@ def _sums(arrays: Mapping[str, np.ndarray], facts: str) -> dict[str, int]:
 
 def _check_sums(arrays: Mapping[str, np.ndarray], told: Mapping[str, str]) -> None:
     """Raises SafetensorError where a part is not what was written; earlier versions kept no sums."""
-    written = json.loads(told.get("crc32", "{}"))
+    written = json.loads(told.get(_CRC, "{}"))
     found = _sums(arrays, told["facts"]).items() if written else ()
     if changed := [name or "what it tells" for name, own in found if written.get(name) != own]:
         raise safetensors.SafetensorError(f"{changed[0]} has changed since it was written")
@@ -59,6 +60,35 @@ def save_text(path: pathlib.Path, text: str) -> None:
         return
     with replacing(path) as neighbour:
         neighbour.write_text(text, "utf-8")
+
+
+def save_object(path: pathlib.Path, found: Mapping[str, Any], indent: int | None = None) -> None:
+    """Writes a JSON object with the checksum of what it holds; see `save_text`."""
+    save_text(path, json.dumps(with_checksum(found), indent=indent) + "\n")
+
+
+def with_checksum(found: Mapping[str, Any]) -> dict[str, Any]:
+    """An object as JSON has it, and the checksum of what it holds."""
+    told = json.loads(json.dumps(found))
+    return {**told, _CRC: _checksum(told)}
+
+
+def without_checksum(found: Any) -> Any:
+    """What `with_checksum` was given, from a file; earlier versions kept no checksum.
+
+    Raises:
+        ValueError: an object that is not what was written.
+    """
+    if not isinstance(found, dict) or _CRC not in found:
+        return found
+    told = {name: value for name, value in found.items() if name != _CRC}
+    if found[_CRC] != _checksum(told):
+        raise ValueError("it has changed since it was written")
+    return told
+
+
+def _checksum(found: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(found, sort_keys=True).encode())
 
 
 @contextlib.contextmanager
@@ -73,7 +103,7 @@ def reading_object(path: pathlib.Path, advice: str) -> Iterator[dict[str, Any]]:
         RunError: no JSON object, or one that makes the code within fail; see `reading`.
     """
     with reading(path, RunError, advice):
-        yield dict(json.loads(path.read_text("utf-8")).items())
+        yield dict(without_checksum(json.loads(path.read_text("utf-8"))).items())
 
 
 @contextlib.contextmanager

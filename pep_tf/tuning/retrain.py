@@ -10,7 +10,7 @@ from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.report.commands import quoted
 from pep_tf.experiments.search_record import STUDY, Search
 from pep_tf.training import Reporter, Ticket
-from pep_tf.training.state import reading_object, save_text
+from pep_tf.training.state import reading_object, save_object, save_text
 from pep_tf.tuning.space import run_of
 
 
@@ -79,7 +79,7 @@ def note_retrained(
 ) -> dict[str, float]:
     """Keeps what a ticket came to, so that `retrain` does not train it again; returns it."""
     found = {"validation_auc": validation_auc, "test_auc": test_auc}
-    save_text(_file(run_dir, trial, nnz), json.dumps(found) + "\n")
+    save_object(_file(run_dir, trial, nnz), found)
     return found
 
 

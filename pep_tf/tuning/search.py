@@ -16,7 +16,7 @@ from pep_tf.experiments import flags
 from pep_tf.experiments.call import Call, define_how, run_command
 from pep_tf.experiments.placement import devices
 from pep_tf.experiments.report.commands import quoted
-from pep_tf.experiments.search_record import STUDY, Search
+from pep_tf.experiments.search_record import STUDY, Search, scored_as_cut
 from pep_tf.experiments.terminal import TerminalReporter
 from pep_tf.paths import shown
 from pep_tf.training import Silent, use_memory_pool
@@ -91,12 +91,12 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     call.warn_of_fallback(data)
     found = search(given.resume)
     if not is_worker():
-        _show(found, path, search.used_up())
+        _show(found, path, search.used_up(), scored_as_cut(dataclasses.asdict(config)))
         call.warn_of_fallback(data)
     return 0
 
 
-def _show(search: Search, path: pathlib.Path, used_up: str) -> None:
+def _show(search: Search, path: pathlib.Path, used_up: str, cut: bool) -> None:
     front = pd.DataFrame(
         {
             "trial": point.trial,
@@ -108,7 +108,7 @@ def _show(search: Search, path: pathlib.Path, used_up: str) -> None:
         }
         for point in search.pareto
     )
-    print(front.to_string(index=False))
+    print(front.drop(columns=[] if cut else "val AUC as cut").to_string(index=False))
     assert search.best is not None
     best, first = search.trial(search.best), search.trials[0]
     default = "no score" if first.score is None else f"{first.score:.4f}"

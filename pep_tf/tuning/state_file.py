@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from pep_tf.errors import RunError
-from pep_tf.training.state import save_text
+from pep_tf.training.state import save_object, save_text, without_checksum
 
 
 def write(path: pathlib.Path, state: Any) -> None:
@@ -16,12 +16,12 @@ def write(path: pathlib.Path, state: Any) -> None:
     """
     try:
         before = path.read_text("utf-8")
-        json.loads(before)
+        without_checksum(json.loads(before))
     except (FileNotFoundError, ValueError):
         pass  # nothing worth keeping
     else:
         save_text(_previous(path), before)
-    save_text(path, json.dumps(state))
+    save_object(path, state)
 
 
 def read(path: pathlib.Path) -> Any | None:
@@ -33,7 +33,7 @@ def read(path: pathlib.Path) -> Any | None:
     damaged = 0
     for candidate in (path, _previous(path)):
         try:
-            return json.loads(candidate.read_text("utf-8"))
+            return without_checksum(json.loads(candidate.read_text("utf-8")))
         except FileNotFoundError:
             continue
         except ValueError:

@@ -20,7 +20,7 @@ from pep_tf.experiments.search_record import Point
 from pep_tf.experiments.terminal import Reporters
 from pep_tf.training import Reporter, Silent
 from pep_tf.training.methods import PEP
-from pep_tf.training.state import load_state, replacing, save_text
+from pep_tf.training.state import load_state, replacing, save_object, without_checksum
 from pep_tf.tuning.client import LostTrial
 from pep_tf.tuning.hopeless import HALF, is_hopeless
 from pep_tf.tuning.retrain import note_retrained
@@ -59,13 +59,13 @@ class TrialResult:
 
     def save(self, path: pathlib.Path) -> None:
         """Writes it, whole or not at all."""
-        save_text(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        save_object(path, dataclasses.asdict(self), indent=2)
 
     @classmethod
     def load(cls, path: pathlib.Path) -> Self | None:
         """Reads it; None where there is none that can be read."""
         try:
-            fields = json.loads(path.read_text("utf-8"))
+            fields = without_checksum(json.loads(path.read_text("utf-8")))
             curve = [Point(**point) for point in fields.pop("curve")]
             return cls(curve=curve, **fields)
         except (OSError, ValueError, TypeError, KeyError):

@@ -61,11 +61,11 @@ def wait_for(path: pathlib.Path, since: float = 0.0) -> None:
 
 
 def rows_without_times(run_dir: pathlib.Path) -> list[dict]:
-    """The rows of `results.json` but for the seconds and the size of the exports.
+    """The rows of `results.json` but for the seconds, the size of the exports and the checksum.
 
     The model card of an export holds the seconds, and its fingerprint differs from time to time: a
     byte more or less.
     """
     rows = json.loads((run_dir / "results.json").read_text("utf-8"))
-    dropped = ("seconds", "export_bytes")
+    dropped = ("seconds", "export_bytes", "crc32")
     return [{key: value for key, value in row.items() if key not in dropped} for row in rows]

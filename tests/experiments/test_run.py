@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -11,6 +12,7 @@ from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.dry_run import describe
 from pep_tf.experiments.run import Run
 from pep_tf.experiments.run_folder import RunFolder
+from pep_tf.export.inspect import is_whole
 from pep_tf.export.model_card import read_card
 from pep_tf.training import Silent
 from pep_tf.tuning.space import PruningHyperModel, declared
@@ -53,6 +55,12 @@ def test_a_run_in_bfloat16(tmp_path):
     }
     told = [note for note in diary.notes if "a probability of the tower in bfloat16" in note]
     assert len(told) == 2
+    for name in ("ticket_32", "baseline_litert"):
+        shutil.rmtree(tmp_path / "export" / name)
+    (tmp_path / "export" / "ticket_32_litert" / "1" / "model.tflite").write_bytes(b"TFL3")
+    assert run(tmp_path, small(precision="bfloat16", export_format="both"), diary)().rows == rows
+    assert all(is_whole(tmp_path / "export" / name) for name in ("ticket_32", "ticket_32_litert"))
+    assert "The export of baseline is gone or damaged" in diary.notes[-1]
 
 
 def test_tickets_are_cut_anew_where_what_stands_beside_them_is_damaged(tmp_path):

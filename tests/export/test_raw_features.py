@@ -132,8 +132,8 @@ def test_the_card_names_the_columns(exported):
 def test_requests_that_do_not_fit_are_refused(exported):
     columns = exported.columns()
     good = {name: [b"14102900", b"14102901"] for name in columns}
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        exported.served({**good, columns[0]: [b"14102900"]})
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"as many rows.*\[{columns[1]}\]"):
+        exported.served({**good, columns[1]: [b"14102900"]})
     with pytest.raises(TypeError, match="missing required"):
         exported.served({name: good[name] for name in columns[1:]})
     with pytest.raises(TypeError, match="extra"):

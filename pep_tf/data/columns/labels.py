@@ -88,8 +88,8 @@ class Drop:
         self._drop, self._found = drop, set[str]()
         self._named = {}
         for name, values in drop.items():
-            wanted = values if isinstance(values, list | tuple | set) else [values]
-            texts = texts_of(pd.Series(list(wanted), dtype=object), name).distinct
+            wanted = list(values) if pd.api.types.is_list_like(values) else [values]
+            texts = texts_of(pd.Series(wanted, dtype=object), f"drop[{name!r}]").distinct
             self._named[name] = {_number_or_text(text) for text in texts}
 
     def __call__(self, frame: pd.DataFrame, place: Place) -> np.ndarray:

@@ -18,6 +18,7 @@ _KNOWN = (
     "each row"
 )
 _OF_COLUMN = ("hash", "time", "column")
+_LISTS = Sequence | np.ndarray | pd.Series | pd.Index | pd.api.extensions.ExtensionArray
 
 
 def split_values(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> np.ndarray:
@@ -89,8 +90,8 @@ def is_drawn(split: Any) -> bool:
 
 
 def _listed(split: Any, rows: int) -> list[Any]:
-    if not isinstance(split, Sequence | np.ndarray | pd.Series) or len(split) != rows:
-        found = f"{len(split)} of them" if hasattr(split, "__len__") else repr(split)
+    if not isinstance(split, _LISTS) or len(split) != rows:
+        found = f"{len(split)} in a {type(split).__name__}" if hasattr(split, "__len__") else split
         raise DataError(f"`split` must be one of {_KNOWN}, here {rows} names. Received: {found}")
     return list(split)
 

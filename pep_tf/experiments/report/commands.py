@@ -1,11 +1,12 @@
 """The commands of a page: how to repeat a run and how to serve its tickets. Every path is quoted."""
 
-import argparse
 import dataclasses
 import pathlib
 import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from absl import flags
 
 from pep_tf.data.columns import is_own
 from pep_tf.experiments.config import Config
@@ -13,12 +14,6 @@ from pep_tf.experiments.environment import command
 from pep_tf.experiments.report.reading import Record, exports_of
 from pep_tf.experiments.text import clean
 from pep_tf.paths import shown
-
-# The last of several `--dataset` of a command counts, as for the command itself.
-_DATASET = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-_DATASET.add_argument(
-    "--dataset", "-dataset", nargs="?", const=Config.dataset, default=Config.dataset
-)
 
 
 class Command(NamedTuple):
@@ -65,14 +60,20 @@ def as_recorded(
     # As recorded it is already quoted; split and joined again, so that nothing else can be in it.
     try:
         words = shlex.split(_line(recorded))
-    except ValueError:
+        if isinstance(dataset, str) and words[:2] == ["python", "-m"]:
+            words[2:] = _with_data_set(words[2:], _line(dataset))
+    except (ValueError, flags.Error):
         notes.append("environment.json holds a command that no shell can read.")
         return []
-    if isinstance(dataset, str) and words[:2] == ["python", "-m"]:
-        asked, others = _DATASET.parse_known_args(words)
-        if not is_own(asked.dataset) and asked.dataset != (used := _line(dataset)):
-            words = [*others, f"--dataset={used}"]
     return [Command(what, shlex.join(words))]
+
+
+def _with_data_set(words: list[str], used: str) -> list[str]:
+    """A command's words, the last of which names the data set that was used, if it names another."""
+    known = flags.FlagValues()
+    asked = flags.DEFINE_string("dataset", Config.dataset, "", flag_values=known)
+    others = known(words, known_only=True)
+    return words if is_own(asked.value) or asked.value == used else [*others, f"--dataset={used}"]
 
 
 def page_again(*paths: pathlib.Path) -> Command:

@@ -11,6 +11,7 @@ from pep_tf.experiments.report.sizes import Sizes, read_sizes
 from pep_tf.experiments.results import Row
 from pep_tf.experiments.text import clean
 from pep_tf.numbers import is_number
+from pep_tf.training.state import without_checksum
 
 History = dict[str, list[dict[str, float]]]
 
@@ -163,7 +164,7 @@ def _rows(path: pathlib.Path, parts: list[pathlib.Path], record: Record) -> list
 def read_json(path: pathlib.Path) -> Any:
     """A JSON file; raises RunError if it cannot be read."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return without_checksum(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
 
@@ -171,13 +172,14 @@ def read_json(path: pathlib.Path) -> Any:
 def _row(found: Any, path: pathlib.Path, notes: list[str]) -> Row:
     """A row with every value of its type: what is drawn and printed can rely on it."""
     known = {field.name for field in dataclasses.fields(Row)}
-    if isinstance(found, dict) and (unknown := sorted(set(found) - known)):
-        notes.append(
-            f"Results of another version: {', '.join(map(clean, unknown))} are not known here and "
-            "are left out."
-        )
-        found = {name: value for name, value in found.items() if name in known}
     try:
+        found = without_checksum(found)
+        if isinstance(found, dict) and (unknown := sorted(set(found) - known)):
+            notes.append(
+                f"Results of another version: {', '.join(map(clean, unknown))} are not known here and "
+                "are left out."
+            )
+            found = {name: value for name, value in found.items() if name in known}
         return Row.read(found)
     except ValueError as error:
         raise RunError(f"{path} is damaged or of another version: {error}") from error

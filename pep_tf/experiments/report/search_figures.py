@@ -17,10 +17,15 @@ _MOST_PANELS = 8
 _MOST_TICKS = 8
 
 
-def plot_search(sheet: drawing.Sheet, search: Search, ranking: Importance | None) -> None:
-    """Trials and Pareto front, scores in order, importance, and scores by hyper-parameter."""
+def plot_search(
+    sheet: drawing.Sheet, search: Search, ranking: Importance | None, cut: bool
+) -> None:
+    """Trials and Pareto front, scores in order, importance, and scores by hyper-parameter.
+
+    `cut`: tickets were scored as they were cut, see `scored_as_cut`.
+    """
     if any(t.curve for t in search.trials):
-        _pareto(sheet, search)
+        _pareto(sheet, search, cut)
     complete = [t for t in search.trials if t.complete]
     if complete:
         _in_order(sheet, search, complete)
@@ -39,16 +44,17 @@ def as_cut(point: Point | FrontPoint) -> float:
     return point.validation_auc if cut is None else cut
 
 
-def _pareto(sheet: drawing.Sheet, search: Search) -> None:
+def _pareto(sheet: drawing.Sheet, search: Search, cut: bool) -> None:
+    how = "as cut" if cut else "as trained"
     front = sorted(search.pareto, key=lambda p: p.parameters)
     tested = [p for p in front if p.test_auc is not None]
     default, others = search.trials[0].curve, [p for t in search.trials[1:] for p in t.curve]
     hollow = {"markerfacecolor": drawing.colour("paper")}
     series: list[tuple[Sequence[Any], str, int, str, dict[str, Any]]] = [
-        (others, "o", 0, "trials as cut", {"alpha": 0.4, "markersize": 4}),
-        (default, "^:", 3, "the default as cut", {"linewidth": 1}),
-        (front, "D-", 1, "Pareto front as cut", {}),
-        (tested, "s", 2, "front retrained: test AUC", hollow),
+        (others, "o", 0, f"trials {how}", {"alpha": 0.4, "markersize": 4}),
+        (default, "^:", 3, f"the default {how}", {"linewidth": 1}),
+        (front, "D-", 1, f"Pareto front {how}", {}),
+        (tested, "s", 2, "front retrained: test AUC" if cut else "front: test AUC", hollow),
     ]
     with sheet.picture("pareto", "All trials and the Pareto front", 3.9) as (picture, axes):
         axes.set_xscale("log")
@@ -64,10 +70,11 @@ def _pareto(sheet: drawing.Sheet, search: Search) -> None:
         axes.set(xlabel="parameters in all (log scale)", ylabel="AUC")
         drawing.legend(axes, 2)
         picture.caption = (
-            "One point a budget: validation AUC of a ticket as it was cut. No trial has both "
-            "fewer parameters and a higher one than a point of the front. Test AUC was read afterwards."
+            f"One point a budget: validation AUC of a {'ticket as it was cut' if cut else 'table as trained'}. "
+            "No trial has both fewer parameters and a higher one than a point of the front. Test AUC was "
+            "read afterwards."
         )
-        picture.alt = "Validation AUC as cut against parameters. Pareto front: " + "; ".join(
+        picture.alt = f"Validation AUC {how} against parameters. Pareto front: " + "; ".join(
             f"{text.count(p.parameters)} parameters {text.auc(as_cut(p))}" for p in front
         )
 

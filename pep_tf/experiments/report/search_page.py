@@ -11,38 +11,42 @@ from pep_tf.experiments.report.parts import Card, Cell, Table, notices, number, 
 from pep_tf.experiments.report.search import SearchRecord, importance
 from pep_tf.experiments.report.search_figures import as_cut, plot_search
 from pep_tf.experiments.report.tables import origin_tables, splits_table
-from pep_tf.experiments.search_record import STUDY, FrontPoint, Search, Trial
+from pep_tf.experiments.search_record import STUDY, FrontPoint, Search, Trial, scored_as_cut
 
+_AS_CUT = "validation AUC as cut"
 _FRONT: dict[str, Callable[[FrontPoint], Cell | str]] = {
     "trial": lambda p: p.trial,
     "entries kept": lambda p: number(text.count, p.budget),
     "test AUC": lambda p: number(text.auc, p.test_auc),
     "validation AUC": lambda p: number(text.auc, None if p.test_auc is None else p.validation_auc),
-    "validation AUC as cut": lambda p: number(text.auc, as_cut(p)),
+    _AS_CUT: lambda p: number(text.auc, as_cut(p)),
     "parameters in all": lambda p: number(text.count, p.parameters),
 }
-_FRONT_CAPTION = (
-    "No trial is both smaller and, as it was cut, better than one of these. Test and validation AUC "
-    "are those after retraining."
-)
 
 
 def search_page(record: SearchRecord, figures: pathlib.Path) -> dict[str, Any]:
     """Draws the figures of a search, and returns what the template needs."""
-    search, notes = record.search, record.notes
+    search, notes, cut = record.search, record.notes, scored_as_cut(record.config)
     ranking = importance(record)
     if ranking is None:
         notes.append(
             "Which hyper-parameters mattered is not shown: it takes ten completed trials that differ."
         )
-    pictures = Sheet(figures, notes).draw(plot_search, search, ranking)
+    pictures = Sheet(figures, notes).draw(plot_search, search, ranking, cut)
     by_size = sorted(search.pareto, key=lambda p: -p.parameters)
-    front = [[show(point) for show in _FRONT.values()] for point in by_size]
+    columns = {name: show for name, show in _FRONT.items() if cut or name != _AS_CUT}
+    front = [[show(point) for show in columns.values()] for point in by_size]
+    caption = "No trial is both smaller and better on validation than one of these."
+    if cut:
+        caption = (
+            "No trial is both smaller and, as it was cut, better than one of these. Test and validation "
+            "AUC are those after retraining."
+        )
     origin = [_space(search), *origin_tables([record])]
     seed = record.config.get("seed", "-")
     sections = [
         section("search", "What was found", pictures=pictures),
-        section("front", "The Pareto front", tables=[Table(_FRONT_CAPTION, list(_FRONT), front)]),
+        section("front", "The Pareto front", tables=[Table(caption, list(columns), front)]),
         section("trials", "Trials", tables=[_trials(search)]),
         section("commands", "Do it yourself", commands=_commands(record)),
         section(

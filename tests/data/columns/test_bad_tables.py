@@ -168,7 +168,7 @@ BAD = {
     "a split too short": (
         clicks(),
         {"split": ["train"] * 3},
-        "here 200 names. Received: 3 of them",
+        "here 200 names. Received: 3 in a list",
     ),
     "a split of other rows": (
         clicks(),

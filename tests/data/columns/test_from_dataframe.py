@@ -100,7 +100,7 @@ def test_hours_and_weekdays_are_those_of_the_calendar():
 
 def test_rows_are_dropped_and_labelled_by_a_threshold():
     frame = clicks().assign(rating=np.resize([1, 2.5, 3, 4, 5], 200))
-    data = from_dataframe(frame, "rating > 3", {"user": "vocabulary"}, drop={"rating": 3})
+    data = from_dataframe(frame, "rating > 3", {"user": "vocabulary"}, drop={"rating": range(3, 4)})
     assert data.details["rows_dropped"] == 40
     assert data.details["positive_rate"] == 0.5
     for split in data.splits.values():
@@ -133,7 +133,7 @@ def test_splits():
     np.testing.assert_array_equal(numbers["random"][0], pep_tf.data.random_split(200, 4)[0])
     names = np.array(["train", "test", "validation", "train"] * 50)
     by_column = from_dataframe(frame.assign(s=names), "clicked", FEATURES, split="column:s")
-    given = from_dataframe(frame, "clicked", FEATURES, split=names)
+    given = from_dataframe(frame, "clicked", FEATURES, split=pd.Categorical(names))
     assert by_column.test.md5 == given.test.md5
     np.testing.assert_array_equal(
         given.validation.row_numbers, np.flatnonzero(names == "validation")

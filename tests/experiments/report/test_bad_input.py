@@ -17,6 +17,7 @@ from pep_tf.experiments.report import __main__ as command
 from pep_tf.experiments.report import commands, write_report
 from pep_tf.experiments.report.reading import read_run
 from pep_tf.experiments.text import clean
+from pep_tf.training.state import with_checksum
 from tests.browser import chromium, opened  # noqa: F401
 from tests.experiments.report import folders
 
@@ -144,6 +145,10 @@ def test_rows_of_a_newer_version(tmp_path):
         ("[3]", "must be an object"),
         ('[{"stage": "ticket"}]', "`model` must be str"),
         ("[" * 100_000, "damaged"),
+        (
+            json.dumps([with_checksum({"nnz": 5})]).replace("5", "6", 1),
+            "changed since it was written",
+        ),
     ],
 )
 def test_damaged_results_are_one_clear_error(text, message, tmp_path, capsys):
@@ -168,9 +173,12 @@ def test_damaged_parts_cost_only_what_they_hold(tmp_path):
     (folder / "tickets" / "ticket_30.safetensors").write_bytes(b"\0" * 40)
     (folder / "history.json").write_text('{"prune": [{"step": "x"}, 3], "baseline": 4}')
     (folder / "config.json").write_text("nothing")
+    told = json.dumps(with_checksum({"device": "CPU of 2 cores"}))
+    (folder / "environment.json").write_text(told.replace("2 cores", "3 cores"))
     (folder / "feature_counts.safetensors").write_bytes(b"")
     words = words_of(folder)
     assert "A ticket is left out" in words
+    assert "environment.json is damaged: it has changed since it was written" in words
     assert "Sizes by frequency are not shown" in words
     assert "Learned embedding size by field" in words
 

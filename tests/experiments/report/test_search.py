@@ -122,6 +122,13 @@ def test_few_trials_are_said(trials, tmp_path):
     assert ("no trial yet" in words) == (trials == 0)
 
 
+def test_what_is_not_cut_is_not_called_so(tmp_path):
+    (tmp_path / "config.json").write_text('{"method": "hash"}')
+    words = harmless(write_report([write(tmp_path, search(2))]))
+    assert "Pareto front as trained" in words
+    assert "as cut" not in words
+
+
 def test_hostile(tmp_path):
     found = json.loads(json.dumps(search(12)).replace("rate", "RATE"))
     for key in ("algorithm", "objective", "dataset", "best"):
