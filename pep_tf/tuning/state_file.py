@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from pep_tf.errors import RunError
-from pep_tf.training.state import save_object, save_text, without_checksum
+from pep_tf.training.state import save_text, with_checksum, without_checksum
 
 
 def write(path: pathlib.Path, state: Any) -> None:
@@ -21,7 +21,7 @@ def write(path: pathlib.Path, state: Any) -> None:
         pass  # nothing worth keeping
     else:
         save_text(_previous(path), before)
-    save_object(path, state)
+    save_text(path, json.dumps(with_checksum(state)))
 
 
 def read(path: pathlib.Path) -> Any | None:
