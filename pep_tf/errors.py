@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 
 class PepError(ValueError):
-    """A mistake in what was given to the package; the message says what to do about it."""
+    """A mistake in what was given to the package; the message says what to do about it.
+
+    Example:
+        >>> try:
+        ...     pep_tf.Ticket.load("gone.safetensors")
+        ... except PepError as error:
+        ...     print(error)
+        a ticket ...gone.safetensors is missing.
+    """
 
 
 class DataError(PepError):

@@ -55,6 +55,11 @@ def split_arrays(
 
     Raises:
         DataError: ids or labels that `ArraySplit` refuses, or `random_split` refuses.
+
+    Example:
+        >>> ids, labels = np.arange(200).reshape(100, 2) % 9, np.arange(100) % 2
+        >>> [split.num_rows for split in split_arrays(ids, labels, seed=0)]
+        [80, 10, 10]
     """
     ids = checks.whole_ids(ids)  # here, so that an error names the row as the caller counts it
     labels = checks.binary_labels(labels, len(ids))

@@ -115,6 +115,11 @@ class Results:
 
         Raises:
             RunError: no such file, or one that is not a list of rows.
+
+        Example:
+            >>> Results([]).save("runs/example")
+            >>> Results.load("runs/example")
+            Results(rows=[])
         """
         path = resolve(run_dir) / "results.json"
         try:
@@ -136,6 +141,10 @@ class Results:
 
         Raises:
             MissingExtra: pandas is not installed.
+
+        Example:
+            >>> len(Results([]).to_pandas())
+            0
         """
         try:
             import pandas as pd

@@ -123,6 +123,10 @@ class Ticket:
             RunError: an unknown `dtype`.
             TicketError: a model that cannot be made, or that has another architecture: names the
                 layers that differ.
+
+        Example:
+            >>> ticket.model("random").count_params() < ticket.mask().size
+            True
         """
         init = init or self.facts.get(STARTS_FROM, INITS[0])
         if init not in INITS:
@@ -224,7 +228,11 @@ class Ticket:
         return ((self.blueprint.config or {}).get("config") or {}).get("fields")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the ticket to one file, without pickle; raises RunError if it cannot."""
+        """Writes the ticket to one file, without pickle; raises RunError if it cannot.
+
+        Example:
+            >>> ticket.save("ticket.safetensors")
+        """
         write_ticket(resolve(path), self)
 
     @classmethod
@@ -233,6 +241,11 @@ class Ticket:
 
         Raises:
             TicketError: a missing, damaged or foreign file, or one that contradicts itself.
+
+        Example:
+            >>> ticket.save("ticket.safetensors")
+            >>> Ticket.load("ticket.safetensors").nnz == ticket.nnz
+            True
         """
         return cls(**read_ticket(resolve(path)))
 
@@ -268,6 +281,10 @@ class Ticket:
             TicketError: data with other fields, another mapping of features to ids, or another split of
                 the same rows than the ticket was pruned on.
             RunError: a loss that is not finite.
+
+        Example:
+            >>> ticket.retrain(data, epochs=1).epochs
+            1
         """
         refuse_idle(changes, PRUNING_ALONE, "retraining a ticket, which has no thresholds")
         settings = dataclasses.replace(settings or Settings(), **changes)
@@ -311,6 +328,11 @@ class Ticket:
 
         Raises:
             RunError: before `retrain`.
+
+        Example:
+            >>> found = ticket.retrain(data, epochs=1)
+            >>> ticket.export("served/small", dtype="float16")
+            PosixPath('.../served/small/1')
         """
         dtype = dtype or self.facts.get(STORED_DTYPE, "float32")
         model, facts = self._to_export(metadata)

@@ -40,12 +40,7 @@ def retrain_front(
 
 
 def retrain(
-    trial: str,
-    nnz: int,
-    config: Config,
-    data: CTRData,
-    run_dir: pathlib.Path,
-    reporter: Reporter,
+    trial: str, nnz: int, config: Config, data: CTRData, run_dir: pathlib.Path, reporter: Reporter
 ) -> dict[str, float]:
     """Retrains one ticket of a search, unless `retrained/` in the search's folder has its result.
 

@@ -214,11 +214,13 @@ class SearchRun:
     def __call__(self, resume: bool) -> Search:
         """Searches, or goes on with it."""
         settle_arithmetic(self.config.precision == TF32, self.config.deterministic)
+        on = self.options.tensorboard
+        board = [TensorBoardReporter(self.run_dir / "tensorboard")] if on else []
         trials = PruningTrials(
             self.hypermodel,
             self.data,
             self.objective,
-            reporter=self._trial_reporter,
+            reporter=Reporters([self.reporter, *board]),
             stop_hopeless=self.options.stop_hopeless and self.options.algorithm != "hyperband",
             keep_checkpoints=self.options.algorithm == "hyperband",
         )
@@ -276,11 +278,6 @@ class SearchRun:
                 "same --run_dir, on a file system that they share."
             )
         RunFolder(self.run_dir).open(self._asked(), self.data, resume=True)
-
-    def _trial_reporter(self, name: str) -> Reporter:
-        if not self.options.tensorboard:
-            return self.reporter
-        return Reporters([self.reporter, TensorBoardReporter(self.run_dir / "tensorboard")])
 
     def _gather(self) -> Search:
         return gather(

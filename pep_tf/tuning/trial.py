@@ -7,7 +7,7 @@ import math
 import pathlib
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Self
 
 from pep_tf import training
@@ -87,7 +87,7 @@ class PruningTrials:
         hypermodel: gives the configuration and the model of a trial.
         data: the data set.
         objective: budgets, and the score of the tickets cut at them.
-        reporter: makes the reporter of a trial from its name.
+        reporter: receives the progress of all trials.
         stop_hopeless: give up trials half way that are far behind; see `is_hopeless`.
         keep_checkpoints: so that a higher rung can continue a trial.
     """
@@ -98,12 +98,12 @@ class PruningTrials:
         data: CTRData,
         objective: Objective,
         *,
-        reporter: Callable[[str], Reporter] = lambda name: Silent(),
+        reporter: Reporter | None = None,
         stop_hopeless: bool = True,
         keep_checkpoints: bool = False,
     ) -> None:
         self.hypermodel, self.data, self.objective = hypermodel, data, objective
-        self.reporter = reporter
+        self.reporter = reporter or Silent()
         self.stop_hopeless, self.keep_checkpoints = stop_hopeless, keep_checkpoints
 
     def __call__(self, task: Task) -> Outcome:
@@ -146,7 +146,7 @@ class PruningTrials:
             run_of(config, self.data).settings,
             config.budgets,
             folder=task.folder,
-            reporter=_Watched(self.reporter(name), name, task.lost),
+            reporter=_Watched(self.reporter, name, task.lost),
             until=math.ceil(share * config.prune_epochs),
             run_id=identity,
         )
@@ -170,7 +170,7 @@ class PruningTrials:
         config = capped(self.hypermodel.config(task.hp), self.data, self.objective)
         config = dataclasses.replace(config, export_format=NONE)
         name, folder = f"trial_{task.trial_id}", RunFolder(task.folder / identity)
-        reporter = _Watched(self.reporter(name), name, task.lost)
+        reporter = _Watched(self.reporter, name, task.lost)
         rows = Run(config, self.data, folder, reporter).smaller()
         points = [Point(row.budget, row.parameters, row.validation_auc, row.nnz) for row in rows]
         curve = [

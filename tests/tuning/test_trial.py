@@ -44,7 +44,7 @@ def trials(data=tiny.DATA, reporter=None, stop_hopeless=False, **options):
         PruningHyperModel(config, data),
         data,
         Objective.parse("area", config.budgets, tiny.ENTRIES),
-        reporter=lambda name: reporter or training.Silent(),
+        reporter=reporter,
         stop_hopeless=stop_hopeless,
         **options,
     )
