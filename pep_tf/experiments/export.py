@@ -18,6 +18,7 @@ from pep_tf.command_line import Command, UsageError, refuse
 from pep_tf.data import CTRData
 from pep_tf.errors import PepError, RunError
 from pep_tf.experiments.load_data import load_for_seed
+from pep_tf.experiments.run_exports import read_model
 from pep_tf.export.check import FORMATS
 from pep_tf.export.inspect import inspect, render
 from pep_tf.paths import resolve, shown
@@ -88,11 +89,7 @@ def _model(path: pathlib.Path) -> keras.Model:
             )
         print("the ticket as it was cut: it has not been retrained", file=sys.stderr)
         return ticket.model("trained")
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # of a damaged file or a folder, Keras raises of every kind
-        reason = str(error).strip().split("\n")[0]
-        raise RunError(f"{path} cannot be read as a Keras model: {reason}") from error
+    return read_model(path)
 
 
 def _data(run: pathlib.Path, data_dir: pathlib.Path | None) -> CTRData:

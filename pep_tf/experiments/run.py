@@ -4,13 +4,13 @@ import contextlib
 import dataclasses
 import pathlib
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import numpy as np
 
-from pep_tf import api, distributed, training
+from pep_tf import distributed, training
 from pep_tf.data import CTRData
 from pep_tf.data.dataset import check_data
 from pep_tf.data.feature_counts import count_features
@@ -20,10 +20,9 @@ from pep_tf.experiments.environment import versions
 from pep_tf.experiments.feature_counts import save_feature_counts
 from pep_tf.experiments.placement import table_device
 from pep_tf.experiments.results import Results, Row, stored_bytes
+from pep_tf.experiments.run_exports import Exports
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.export.check import check_litert
-from pep_tf.export.inspect import inspect, is_whole
-from pep_tf.export.model_card import read_card
 from pep_tf.layers import SmallEmbedding
 from pep_tf.models import CTRModel, build_model
 from pep_tf.seeding import seeded
@@ -53,6 +52,7 @@ class Run:
     ) -> None:
         check_data(data)
         self.config, self.data, self.folder, self.reporter = config, data, folder, reporter
+        self.exports = Exports(config, data, folder, reporter)
         self.threshold_init, rate = self._threshold_schedule()
         self.settings = dataclasses.replace(config.settings(), threshold_learning_rate=rate)
         self.entries = config.entries(data.schema.num_features)
@@ -121,7 +121,7 @@ class Run:
         if distributed.agreed(self.folder.has_row(name)):
             row = self.folder.row(name)
             if not (row.capped and row.epochs < self.settings.epochs):
-                self._export_again(name, row, *arguments)
+                self.exports.restore(name, row, *arguments)
                 return row  # else it goes on from its checkpoint
         row = work(name, *arguments)
         self.folder.finish(name, row)
@@ -145,7 +145,7 @@ class Run:
         kind = "baseline" if dim == self.config.embedding_dim else "uniform"
         entries = self.config.entries(self.data.schema.num_features, dim)
         row = self._row(kind, "original", entries, model, result)
-        return self._export(stage, row, self._exporter(model), dtype)
+        return self.exports.write(stage, row, self.exports.of_model(model), dtype)
 
     def _small(self, stage: str, scheme: Scheme) -> Row:
         """Trains small tables in place of the embedding table."""
@@ -175,7 +175,7 @@ class Run:
         )
         model, result = self._fit(stage, model)
         row = self._row("small", "original", scheme.numbers, model, result)
-        return self._export(stage, row, self._exporter(model))
+        return self.exports.write(stage, row, self.exports.of_model(model))
 
     def _fit(
         self, stage: str, model: CTRModel, dtype: StoredAs = "float32"
@@ -197,13 +197,6 @@ class Run:
         """Removes a folder that is no longer needed."""
         if distributed.is_leader():
             shutil.rmtree(folder, ignore_errors=True)
-
-    def _exporter(self, model: CTRModel) -> Callable[..., pathlib.Path]:
-        def export(folder: pathlib.Path, metadata: Any, **form: Any) -> pathlib.Path:
-            card = {**facts_of(self.data), **metadata}
-            return api.export(model, folder, data=self.data, metadata=card, **form)
-
-        return export
 
     def _tickets(self) -> list[training.Ticket]:
         """The tickets, from their files if pruning has finished."""
@@ -259,77 +252,8 @@ class Run:
         self.folder.note_history(stage, ticket.result.history)
         row = self._row(kind, init, ticket.budget, ticket.retrained, ticket.result)
         self.folder.keep_model(stage, ticket.retrained)
-        if self.config.export_keys and distributed.is_leader():
-            self._export_keys(stage, row, ticket)
-        return self._export(stage, row, ticket.export)
-
-    def _export_keys(self, stage: str, row: Row, ticket: training.Ticket) -> None:
-        shutil.rmtree(self._keys(stage), ignore_errors=True)  # of an attempt that was cut short
-        ticket.export_keys(self._keys(stage), metadata={"metrics": dataclasses.asdict(row)})
-
-    def _keys(self, stage: str) -> pathlib.Path:
-        return self.folder.path / "keys" / stage
-
-    def _export_again(self, stage: str, row: Row, of: Any) -> None:
-        """Writes what is gone or damaged of the exports of a finished stage, of tickets from their models."""
-        if not distributed.is_leader():
-            return
-        lost = [kind for kind in self.config.formats() if not is_whole(self._exported(stage, kind))]
-        keys = self.config.export_keys and not self._keys(stage).exists()
-        kept = self.folder.models / f"{stage}.keras"
-        if (lost or keys) and isinstance(of, training.Ticket) and kept.exists():
-            of.retrained, of.data = keras.saving.load_model(kept, compile=False), self.data
-            self._export(stage, row, of.export, kinds=lost)
-            if keys:
-                self._export_keys(stage, row, of)
-        elif lost or keys:
-            self.reporter.note(
-                f"The export of {stage} is gone or damaged, and its model was not kept. To train and "
-                f"export it again delete {self.folder.stage(stage)}, then --resume."
-            )
-
-    def _exported(self, stage: str, kind: str) -> pathlib.Path:
-        return self.folder.export / (stage if kind == "savedmodel" else f"{stage}_{kind}")
-
-    def _export(
-        self,
-        stage: str,
-        row: Row,
-        export: Callable[..., pathlib.Path],
-        dtype: StoredAs | None = None,
-        kinds: Sequence[str] | None = None,
-    ) -> Row:
-        """Exports a trained model, in a folder of its own for each format; adds the bytes to the row.
-
-        The export checks that what it wrote answers as the model does. Without a format to export in,
-        the row stays as it is, and so it does on other workers than the first.
-        """
-        if not distributed.is_leader():
-            return row
-        dtype, sizes = dtype or self.config.stored_as(), []
-        for kind in self.config.formats() if kinds is None else kinds:
-            folder = self._exported(stage, kind)
-            shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
-            with distributed.alone():
-                path = export(
-                    folder, dtype=dtype, format=kind, metadata={"metrics": dataclasses.asdict(row)}
-                )
-            sizes.append(inspect(path)["bytes"])
-            card = read_card(path)
-            if dtype != "float32":
-                difference = card["check"]["largest_difference"]
-                self.reporter.note(
-                    f"{path}: {dtype} changes a probability by at most {difference:.1e}."
-                )
-            if trained := card.get("trained_in"):
-                self.reporter.note(
-                    f"{path}: computes in float32, which changes a probability of the tower in "
-                    f"{trained['precision']} by at most {trained['largest_difference']:.1e}."
-                )
-        if not sizes:
-            return row
-        tables = sum(sizes[0][part] for part in ("values", "indices", "first_order"))
-        return dataclasses.replace(row, export_bytes=sizes[0]["total"], table_bytes=tables)
+        self.exports.write_keys(stage, row, ticket)
+        return self.exports.write(stage, row, ticket.export)
 
     def _row(self, stage: str, init: str, budget: int, model: Any, result: FitResult) -> Row:
         covered = [model.embedding, model.first_order][: 1 + self.config.prune_linear]
