@@ -34,7 +34,7 @@ from pep_tf.optimizers.columns import Columns
 _ALL = ("errors", "masks", "never_seen", "speed")
 _COMMAND = Command("benchmarks.catch_up_error", __doc__)
 _ROWS = _COMMAND.whole("rows", 300, "errors, masks: rows of each history", least=1)
-_DIM = _COMMAND.whole("dim", 24, "errors, masks: entries a row", least=1)
+_DIM = _COMMAND.whole("dim", 24, "errors, masks: entries per row", least=1)
 _STEPS = _COMMAND.whole("steps", 20_000, "errors: steps of each history", least=1)
 _REPEATS = _COMMAND.whole("repeats", 30, "speed: timed repeats of ten calls", least=1)
 _SEED = _COMMAND.whole("seed", 0, "of every draw", least=0)

@@ -43,8 +43,8 @@ _COMMAND = Command("benchmarks.input_pipeline", __doc__, least_level=logging.ERR
 _ROWS = _COMMAND.whole("rows", 1_000_000, "synthetic rows", least=1000)
 _ENCODING = _COMMAND.choice("encoding", "hash", ENCODINGS, "how features become ids")
 _NUM_FEATURES = _COMMAND.whole("num_features", 2_000_000, "N of the synthetic rows", least=1)
-_BATCH_SIZE = _COMMAND.whole("batch_size", 1024, "rows a batch", least=1)
-_LOOP_ROWS = _COMMAND.whole("loop_rows", 50_000, "rows a run of the plain loop", least=1)
+_BATCH_SIZE = _COMMAND.whole("batch_size", 1024, "rows per batch", least=1)
+_LOOP_ROWS = _COMMAND.whole("loop_rows", 50_000, "rows per run of the plain loop", least=1)
 _DIR = _COMMAND.path("dir", None, "folder to work in", shown="a temporary one")
 _PREPARE_ONLY = _COMMAND.text(
     "prepare_only", None, "for its own use: prepare and report", value="RAW,OUT"

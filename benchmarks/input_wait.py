@@ -39,7 +39,7 @@ _DATA_DIR = _COMMAND.path("data_dir", None, "a store or a raw file", shown="synt
 _ROWS = _COMMAND.whole("rows", 1_000_000, "synthetic rows, without --data_dir", least=1)
 _STEPS = _COMMAND.whole("steps", 300, "timed steps", least=1)
 _WARMUP = _COMMAND.whole("warmup", 20, "steps before them", least=0)
-_BATCH_SIZE = _COMMAND.whole("batch_size", 1024, "rows a step", least=1)
+_BATCH_SIZE = _COMMAND.whole("batch_size", 1024, "rows per step", least=1)
 _MODEL = _COMMAND.choice("model", "deepfm", models_with("embedding"), "the model")
 
 _BLOCK = 50  # steps in a row on the stream, then as many on kept batches

@@ -99,7 +99,7 @@ def _run(command: Command) -> None:
 def _export(
     ticket: MadeUpTicket, flags: FlagValues, folder: Path
 ) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Every form of the ticket, and the same of a table with two rows a field."""
+    """Every form of the ticket, and the same of a table with two rows per field."""
     # A tower does not depend on N: it is built for a vocabulary of one.
     ones = dict.fromkeys(ticket.schema.names, 1)
     options = options_among(flags.model, {"mlp_widths": (400, 400, 400)})

@@ -51,7 +51,7 @@ _COMMAND.whole("num_features", 2_000_000, "N", least=1)
 _COMMAND.whole("num_fields", 39, "39 (Criteo's fields) or 22 (Avazu's)")
 _COMMAND.whole("dim", 24, "embedding dimension", least=1)
 _COMMAND.choice("granularity", "feature_dim", GRANULARITIES, "of the thresholds")
-_COMMAND.whole("batch_size", 1024, "rows a step", least=1)
+_COMMAND.whole("batch_size", 1024, "rows per step", least=1)
 _COMMAND.whole("seed", 0, "of ids, weights and moments", least=0)
 _COMMAND.heading("Measurement")
 _COMMAND.whole("steps", 50, "timed steps", least=1)
@@ -243,7 +243,7 @@ def _steady_state(
 
 
 def _by_entry(by_row: np.ndarray, embedding: TicketEmbedding) -> np.ndarray:
-    """A number a row, for each entry that the row keeps."""
+    """A number per row, for each entry that the row keeps."""
     return np.repeat(by_row[embedding.rows.numpy()], np.diff(embedding.starts.numpy()))
 
 

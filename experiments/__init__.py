@@ -1,4 +1,4 @@
-"""Studies, one a file; some are commands as well."""
+"""Studies, one per file; some are commands as well."""
 
 import os
 

@@ -7,7 +7,7 @@ the table. Synthetic rows, no real ones.
 
 A factorization machine, because what is planted is one: the embedding alone has to carry it, whereas an MLP
 beside it also reads first-order effects from the embeddings, which would then be useful to rows where none is
-planted. A table of this size is updated rowwise by default. s0 = -25 and 0.0025 a step for the thresholds make
+planted. A table of this size is updated rowwise by default. s0 = -25 and 0.0025 per step for the thresholds make
 one pass of 15,625 steps suffice: a row that has not come yet decays by L2 alone and falls under a threshold of
 -25 at step 300, when a feature of 1 in 100,000 rows has been seen three times in the mean; the thresholds reach
 the size of the weights between steps 8,000 and 10,000.

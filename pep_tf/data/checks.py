@@ -59,7 +59,7 @@ def binary_labels(labels: Any, num_rows: int, first_row: int = 0, of: str = "ids
     labels = array("`labels`", labels)
     if labels.ndim != 1 or labels.dtype.kind not in "biuf":
         raise DataError(
-            "`labels` must be one number a row, 0 or 1. "
+            "`labels` must be one number per row, 0 or 1. "
             f"Received: shape={labels.shape}, dtype={labels.dtype}"
         )
     _same_length(of, num_rows, "labels", labels)
@@ -81,7 +81,7 @@ def row_weights(weights: Any, num_rows: int) -> np.ndarray:
     weights = array("`weights`", weights)
     if weights.ndim != 1 or weights.dtype.kind not in "biuf":
         raise DataError(
-            "`weights` must be one number a row. "
+            "`weights` must be one number per row. "
             f"Received: shape={weights.shape}, dtype={weights.dtype}"
         )
     _same_length("ids", num_rows, "weights", weights)

@@ -14,7 +14,7 @@ FEW_EPOCHS = {"epochs": 10, "prune_epochs": 10, "patience": 2}
 def defaults_by_rows(train_rows: int) -> dict[str, Any]:
     """What differs from `Config`, the main command's, where a data set does not say otherwise.
 
-    With the 62 steps an epoch of the small MovieLens set pruning from the paper's s0 of -15 would take 250
+    With the 62 steps per epoch of the small MovieLens set pruning from the paper's s0 of -15 would take 250
     epochs: thresholds start where the steps available allow. From a million training rows on few epochs do.
     """
     few = FEW_EPOCHS if train_rows >= _MANY_ROWS else {"prune_epochs": 40}

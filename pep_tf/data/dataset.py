@@ -46,7 +46,7 @@ class Split(Protocol):
         stopped by a batch number and needs no iterator state.
 
         Args:
-            batch_size: rows a batch; the last batch of an epoch holds what is left.
+            batch_size: rows per batch; the last batch of an epoch holds what is left.
             seed: shuffles when given; None keeps the stored order.
             epoch: which shuffle of that seed.
             start: number of leading batches to leave out.

@@ -49,7 +49,7 @@ def describe(config: Config, data: CTRData, gigabits: float = GIGABITS) -> str:
     else:
         pace, check = _measured(config, data)
         minutes = (most * pace + most / epoch * check) / 60
-        spent = f"{pace * 1e3:.1f} ms a step, {check:.1f} s a validation: at most {minutes:,.0f} minutes"
+        spent = f"{pace * 1e3:.1f} ms per step, {check:.1f} s per validation: at most {minutes:,.0f} minutes"
     lines = [
         f"data set       {data.name}: {data.train.num_rows:,} training rows, "
         f"{data.schema.num_fields} fields, N = {data.schema.num_features:,}",

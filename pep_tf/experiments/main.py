@@ -55,7 +55,10 @@ def _command() -> Command:
         "dry_run", False, "only say how many steps, how much memory and time; nothing is written"
     )
     command.choice(
-        "log_format", "text", ("text", "json"), "progress and results as text, or one object a line"
+        "log_format",
+        "text",
+        ("text", "json"),
+        "progress and results as text, or one object per line",
     )
     command.real(
         "network",

@@ -1,4 +1,4 @@
-"""Keras layers, one a file."""
+"""Keras layers, one per file."""
 
 from pep_tf.layers.batch_norm import BatchNorm as BatchNorm
 from pep_tf.layers.cross import Cross as Cross

@@ -1,4 +1,4 @@
-"""Click-through models, one a file."""
+"""Click-through models, one per file."""
 
 from pep_tf.models.autoint import AutoInt as AutoInt
 from pep_tf.models.base import CTRModel as CTRModel

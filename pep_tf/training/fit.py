@@ -30,7 +30,7 @@ class FitResult:
         best_epoch: that epoch, counted from 1.
         epochs: epochs trained.
         seconds: time spent, over all resumptions.
-        history: one dict an epoch or checkpoint: step, mean loss since the one before, and at the end
+        history: one dict per epoch or checkpoint: step, mean loss since the one before, and at the end
             of an epoch the validation AUC.
         cut_short: whether the epochs were at an end before the patience was.
     """

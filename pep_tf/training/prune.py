@@ -35,7 +35,7 @@ class PruneResult:
 
     Attributes:
         tickets: one per budget, in falling order of the budget.
-        history: one dict a check: step, nnz, loss, threshold s (mean, `threshold_low` and
+        history: one dict per check: step, nnz, loss, threshold s (mean, `threshold_low` and
             `threshold_high`: 10th and 90th percentile); at the end of an epoch also the validation
             AUC.
         epochs: epochs trained, the last one perhaps in part.

@@ -61,7 +61,7 @@ class PruneCallback(keras.callbacks.Callback):
 
     Attributes:
         tickets: those cut so far, the one that keeps most first.
-        history: one dict a count: step, nnz, and the mean threshold of the largest table.
+        history: one dict per count: step, nnz, and the mean threshold of the largest table.
 
     Raises:
         RunError: budgets that cannot be read or name no table, an unknown number of steps, an

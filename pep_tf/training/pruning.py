@@ -37,7 +37,7 @@ class Pruning:
         budgets: all of them, those that keep most first.
         pending: those not reached so far.
         tickets: those cut so far, the one that keeps most first.
-        history: one dict a count: step, nnz, and the mean threshold of the largest table.
+        history: one dict per count: step, nnz, and the mean threshold of the largest table.
         initial: weights that the tickets start from, by name (see `snapshot`).
 
     Raises:

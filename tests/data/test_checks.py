@@ -99,7 +99,9 @@ def test_a_label_other_than_0_and_1(label):
 
 @pytest.mark.parametrize("labels", [[[0], [1]], ["0", "1"]])
 def test_labels_of_another_shape_or_type(labels):
-    with pytest.raises(DataError, match="`labels` must be one number a row, 0 or 1. Received: sh"):
+    with pytest.raises(
+        DataError, match="`labels` must be one number per row, 0 or 1. Received: sh"
+    ):
         split(labels=labels)
 
 

@@ -111,4 +111,4 @@ def test_a_model_in_a_study_file(tmp_path):
 
 
 def test_what_a_run_would_take():
-    assert "ms a step" in describe(config_of("dcn", cross_layers=1, cross_rank=2), tiny.DATA)
+    assert "ms per step" in describe(config_of("dcn", cross_layers=1, cross_rank=2), tiny.DATA)

@@ -92,7 +92,7 @@ def test_a_dry_run_measures_the_precision(monkeypatch):
     monkeypatch.setattr(
         dry_run, "build_model", lambda *a, **k: made.append(k) or tiny.build_model(*a, **k)
     )
-    assert "ms a step" in describe(small(precision="bfloat16"), tiny.DATA)
+    assert "ms per step" in describe(small(precision="bfloat16"), tiny.DATA)
     assert made[0]["dtype"] == "mixed_bfloat16"
 
 

@@ -180,7 +180,7 @@ def test_weights_side_by_side_do_not_mix() -> None:
     hypers = [Hyper(), Hyper(learning_rate=2e-3, target=5.0)]  # both have the same stages
     last = 4000 - np.exp(np.random.default_rng(6).uniform(0, 8, 600)).astype(np.int64)
     states = [_state(seed, 600, 1e-3, hyper, last) for seed, hyper in enumerate(hypers)]
-    states[1] = tuple(x[:, :1] for x in states[1])  # one number a row
+    states[1] = tuple(x[:, :1] for x in states[1])  # one number per row
     moments = np.concatenate([state[k] for k in (1, 2) for state in states], axis=1)
     columns = Columns(tuple(hypers), (DIM, 1))
     p, moments = catch_up(

@@ -16,7 +16,7 @@ from tests.training.interrupted import Diary, Interrupt, assert_same
 
 BUDGETS = [0.5, "20%", 3]
 COUNTS = [32, 12, 3]
-# Thresholds climb by about 0.25 a step, whatever the loss says: from -4 to 0 in 16 of the 28 steps.
+# Thresholds climb by about 0.25 per step, whatever the loss says: from -4 to 0 in 16 of the 28 steps.
 QUICK = {
     "threshold_learning_rate": 0.25,
     "threshold_l2": 1.0,

@@ -116,7 +116,7 @@ def test_weights_belong_to_the_content():
         ([np.nan] + [1.0] * 59, "Received: nan in row 0"),
         ([1e39] + [1.0] * 59, "Received: 1e\\+39 in row 0"),
         ([1.0] * 59, "`ids` and `weights` must have the same number of rows"),
-        (["a"] * 60, "`weights` must be one number a row"),
+        (["a"] * 60, "`weights` must be one number per row"),
     ],
 )
 def test_bad_weights(weights, message):

@@ -28,7 +28,7 @@ class Feature:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """A text format of click logs: one line a row, single-byte delimiter, no quoting.
+    """A text format of click logs: one line per row, single-byte delimiter, no quoting.
 
     Attributes:
         name: of the data set.

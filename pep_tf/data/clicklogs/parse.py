@@ -1,4 +1,4 @@
-"""Lines of text to labels and tokens, at a million rows a second, with nothing dropped in silence.
+"""Lines of text to labels and tokens, at a million rows per second, with nothing dropped in silence.
 
 `parse_block` first tries the whole block with array operations. These accept exactly what the regular
 expression of `strict.py` accepts line by line (a test fuzzes that); when a block holds anything else, the

@@ -21,7 +21,7 @@ class Multi(Category):
     Args:
         values: encodes each.
         separator: one character.
-        width: values a row at most.
+        width: values per row at most.
         combiner: see `Field`.
     """
 

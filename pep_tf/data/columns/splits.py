@@ -30,7 +30,7 @@ def split_values(frame: pd.DataFrame, split: Any, seed: int, place: Place) -> np
             `hash:COLUMN`: by a hash of the column's value, so that all rows with one value are in one
             split. `time:COLUMN`: the first 80 % of the time, the next 10 %, the last 10 %; rows of one
             time stay in the order of the table. `column:COLUMN`: the column has `train`, `validation`
-            or `test`. Or these names themselves, one a row.
+            or `test`. Or these names themselves, one per row.
         seed: of `random` and `hash`.
         place: tells where a row is.
 
@@ -58,7 +58,7 @@ def split_places(
     """The place in `SPLITS` of each of n rows, uint8 [n], by the `split_values` of all of them.
 
     Raises:
-        DataError: a split without a row, or names that are not one a row.
+        DataError: a split without a row, or names that are not one per row.
     """
     if not isinstance(split, str):
         places = _named(pd.Series(_listed(split, num_rows), dtype=object), "split", place)

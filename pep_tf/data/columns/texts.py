@@ -118,7 +118,7 @@ def _joined(name: str, codes: np.ndarray, values: list[Any], place: Place) -> Te
     if (bad := next((i for i, text in enumerate(texts) if text is None), None)) is not None:
         row, value = int(np.argmax(codes == bad)), values[bad]
         raise DataError(
-            f"`{name}` must hold one value a row: text, a number, a date or nothing. "
+            f"`{name}` must hold one value per row: text, a number, a date or nothing. "
             f"Received: {type(value).__name__} {str(value)[:_SHOWN]!r} in {place(row)}"
         )
     places, distinct = pd.factorize(np.array(texts, object))

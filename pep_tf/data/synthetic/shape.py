@@ -47,7 +47,7 @@ class Shape:
         wide columns and the small ones stay small, as they do when rare values are kept or merged.
 
         Raises:
-            DataError: `num_features` below 2 a column, or above 2**31 - 1.
+            DataError: `num_features` below 2 per column, or above 2**31 - 1.
         """
         lowest = MIN_FIELD_SIZE * len(self.columns)
         num_features = whole("num_features", num_features, most=10**18)

@@ -49,7 +49,7 @@ def synthetic(
     Args:
         shape: "criteo" (39 fields) or "avazu" (22 fields).
         rows: in all three splits together, at least 10.
-        num_features: N, ids over all fields; at least 2 a field.
+        num_features: N, ids over all fields; at least 2 per field.
         seed: of the truth and of the rows.
         rank: width of the planted vectors.
 

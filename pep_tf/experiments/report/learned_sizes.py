@@ -55,7 +55,7 @@ def _by_field(sheet: drawing.Sheet, sizes: Sizes, looks: list[dict[str, Any]]) -
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.grid(axis="y", linewidth=0.5)
         _size_axis(axes, "x", means)
-        axes.set_xlabel("mean numbers kept a feature")
+        axes.set_xlabel("mean numbers kept per feature")
         emptied = [
             f"{names[field]} at {look['label']}"
             for look, mean in zip(looks, means, strict=True)
@@ -110,7 +110,7 @@ def _describe(
                 f"at {label} of the table from {mean[low]:.3g} ({names[low]}) "
                 f"to {mean[high]:.3g} ({names[high]})"
             )
-    picture.alt = f"Mean numbers kept a feature, by {group}: " + "; ".join(words)
+    picture.alt = f"Mean numbers kept per feature, by {group}: " + "; ".join(words)
     shown = zip(names, groups.features, *means, strict=False)
     rows = [[name, number(text.count, int(n)), *map(_mean, own)] for name, n, *own in shown]
     picture.numbers([group, "features", *labels], rows)

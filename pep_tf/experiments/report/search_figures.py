@@ -70,7 +70,7 @@ def _pareto(sheet: drawing.Sheet, search: Search, cut: bool) -> None:
         axes.set(xlabel="parameters in all (log scale)", ylabel="AUC")
         drawing.legend(axes, 2)
         picture.caption = (
-            f"One point a budget: validation AUC of a {'ticket as it was cut' if cut else 'table as trained'}. "
+            f"One point per budget: validation AUC of a {'ticket as it was cut' if cut else 'table as trained'}. "
             "No trial has both fewer parameters and a higher one than a point of the front. Test AUC was "
             "read afterwards."
         )

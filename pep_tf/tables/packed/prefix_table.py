@@ -27,7 +27,7 @@ class PrefixTable(StoredTable):
     them out of all this.
 
     Args:
-        arrays: `widths` uint8 [blocks, 16], two rows a byte; `starts` int16 or int32 [blocks]; `values`, see
+        arrays: `widths` uint8 [blocks, 16], two rows per byte; `starts` int16 or int32 [blocks]; `values`, see
             `Values`; and those of `RowIndex`, if rows are left out.
         facts: `levels`, the widths, and `unit` of the values, besides those of every form.
 

@@ -244,7 +244,7 @@ def _whole_numbers(values: np.ndarray, scales: np.ndarray, most: int) -> np.ndar
 
 
 def _to_nibbles(whole: np.ndarray) -> np.ndarray:
-    """uint8: two numbers from -8 to 7 a byte, plus 8, the first in the low bits.
+    """uint8: two numbers from -8 to 7 per byte, plus 8, the first in the low bits.
 
     A row begins with a byte, unless it has a single number.
     """

@@ -77,14 +77,14 @@ BAD = {
     "a list": (
         cell("item", ["tea", "milk"]),
         {},
-        "`item` must hold one value a row.*list \"\\['tea', 'milk'\\]\" in row 7",
+        "`item` must hold one value per row.*list \"\\['tea', 'milk'\\]\" in row 7",
     ),
-    "an array": (cell("item", np.zeros(2)), {}, "`item` must hold one value a row.*ndarray"),
-    "a dict": (cell("item", {"a": 1}), {}, "`item` must hold one value a row.*dict"),
+    "an array": (cell("item", np.zeros(2)), {}, "`item` must hold one value per row.*ndarray"),
+    "a dict": (cell("item", {"a": 1}), {}, "`item` must hold one value per row.*dict"),
     "text without UTF-8": (
         cell("item", "\ud800"),
         {},
-        "`item` must hold one value a row.*in row 7",
+        "`item` must hold one value per row.*in row 7",
     ),
     "a text too long": (cell("item", "x" * 1025), {}, "`item` must be text of at most 1024 bytes"),
     "a rounded id": (

@@ -131,5 +131,5 @@ def test_one_bad_file_among_many_is_named(tmp_path):
 def test_a_list_in_a_parquet_file_is_named(tmp_path):
     frame = pd.DataFrame({"user": [["a"], ["b", "c"]] * 10, "clicked": [0, 1] * 10})
     frame.to_parquet(tmp_path / "x.parquet")
-    with pytest.raises(DataError, match="`user` must hold one value a row.*row 0 of .*x.parquet"):
+    with pytest.raises(DataError, match="`user` must hold one value per row.*row 0 of .*x.parquet"):
         from_files(tmp_path / "x.parquet", "clicked", USER)

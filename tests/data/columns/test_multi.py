@@ -68,7 +68,7 @@ def test_requests():
     ("genres", "message"),
     [
         ([["Drama"], ["a|b", "c"]], r"no value with its separator '\|' inside.*row 1"),
-        ([["Drama"], [["b"]]], "`genres` must hold one value a row.*the list in row 1"),
+        ([["Drama"], [["b"]]], "`genres` must hold one value per row.*the list in row 1"),
         (["|", "||"] * 3, "`genres` must have two values or more"),
         (["a" * 1025, "b"] * 3, "`genres` must be text of at most"),
     ],
