@@ -74,7 +74,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Of each worker: bytes of state, bytes sent a step; efficiency, None where it is not known."""
+    """Of each worker: bytes of state, bytes sent per step; efficiency, None where it is not known."""
 
     state: float
     sent: float
