@@ -60,7 +60,7 @@ def write_help(app: Any) -> None:
     """Every command's `--help`, as it prints it, for the page on commands."""
     folder = ROOT / "docs" / "commands"
     folder.mkdir(exist_ok=True)
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "86"  # what a page is wide
     for name, module in COMMANDS.items():
         with contextlib.redirect_stdout(io.StringIO()) as told:
             importlib.import_module(module).main(["--help"])

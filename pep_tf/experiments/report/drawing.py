@@ -202,7 +202,11 @@ def log_axis(axis: Any, form: Any = short, narrow: bool = False) -> None:
     """Labels of a log-scaled axis: every decade, with 2 and 5 between where there is room."""
     low, high = sorted(axis.get_view_interval())
     steps = (1.0, 2.0, 5.0) if high / max(low, 1e-12) < (8 if narrow else 1000) else (1.0,)
-    axis.set_major_locator(LogLocator(subs=steps, numticks=4 if narrow else 9))
+    few = (
+        high / max(low, 1e-12) < 3
+    )  # where a `LogLocator` would set as many as fit on a large screen
+    ticks = MaxNLocator(4) if few else LogLocator(subs=steps, numticks=4 if narrow else 9)
+    axis.set_major_locator(ticks)
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(form))
 

@@ -88,7 +88,10 @@ def _plot(
         if several:
             drawing.legend(axes, 1)
         else:
-            axes.legend(loc="lower right")
+            marks = axes.transData + axes.transAxes.inverted()
+            places = [marks.transform(point[1:]) for point in (*tickets, *uniform)]
+            taken = any(x > 0.55 and y < 0.25 for x, y in places)
+            axes.legend(loc="best" if taken else "lower right")
         seeds = max(len(line.rows) for _, lines in runs for line in lines)
         bars = f" Bars: standard deviation over {seeds} seeds; small dots: each seed."
         picture.caption = caption + (bars if seeds > 1 else "")
