@@ -88,10 +88,18 @@ class PruningHyperModel(keras_tuner.HyperModel):
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         """Declares the space; KerasTuner's own hook."""
         for name in self.tune:
-            if name in _FACTORS:
-                _around(hp, name, getattr(self.base, name), _FACTORS[name])
-            else:
-                getattr(self, f"_{name}")(hp)
+            default: Any = getattr(self.base, name)
+            if name == "embedding_dim" and len(dims := self._dims()) > 1:
+                hp.Choice(name, dims, default=default)
+            elif name == "granularity":
+                hp.Choice(name, list(GRANULARITIES), default=default)
+            elif name == "dropout" and self.base.model in models_with(name):
+                hp.Float(name, 0.0, max(0.5, default), default=default)
+            elif name == "threshold_init" and (start := float(default)):
+                hp.Float(name, *sorted((0.5 * start, 1.5 * start)), default=start)
+            elif name in _FACTORS and default > 0:  # on a log scale there is no range around 0
+                bounds = default / _FACTORS[name], default * _FACTORS[name]
+                hp.Float(name, *bounds, sampling="log", default=default)
 
     def config(self, hp: keras_tuner.HyperParameters) -> Config:
         """The configuration of a trial.
@@ -106,31 +114,11 @@ class PruningHyperModel(keras_tuner.HyperModel):
         """The model to prune; KerasTuner's own hook."""
         return run_of(self.config(hp), self.data).model("threshold")
 
-    def _embedding_dim(self, hp: keras_tuner.HyperParameters) -> None:
+    def _dims(self) -> list[int]:
+        """d and its halves, as far as the table holds the largest budget."""
         dim, num_features = self.base.embedding_dim, self.data.schema.num_features
         largest = resolve_budgets(self.base.budgets, num_features * dim)[0]
-        dims = {d for d in (dim // 4, dim // 2, dim) if d and num_features * d >= largest}
-        if len(dims) > 1:
-            hp.Choice("embedding_dim", sorted(dims), default=dim)
-
-    def _granularity(self, hp: keras_tuner.HyperParameters) -> None:
-        hp.Choice("granularity", list(GRANULARITIES), default=self.base.granularity)
-
-    def _dropout(self, hp: keras_tuner.HyperParameters) -> None:
-        if self.base.model in models_with("dropout"):
-            highest = max(0.5, self.base.dropout)
-            hp.Float("dropout", 0.0, highest, default=self.base.dropout)
-
-    def _threshold_init(self, hp: keras_tuner.HyperParameters) -> None:
-        start = float(self.base.threshold_init)
-        if start:
-            bounds = sorted((0.5 * start, 1.5 * start))
-            hp.Float("threshold_init", *bounds, default=start)
-
-
-def _around(hp: keras_tuner.HyperParameters, name: str, default: float, factor: float) -> None:
-    if default > 0:  # on a log scale there is no range around 0
-        hp.Float(name, default / factor, default * factor, sampling="log", default=default)
+        return sorted(d for d in {dim // 4, dim // 2, dim} if d and num_features * d >= largest)
 
 
 def _with_numbers(base: Config, data: CTRData) -> Config:
