@@ -23,6 +23,7 @@ from pep_tf.device import settle_arithmetic
 from pep_tf.errors import PepError
 from pep_tf.experiments.config import Config, make_config
 from pep_tf.experiments.load_data import load_for_seed
+from pep_tf.experiments.results import Results
 from pep_tf.experiments.run import Run
 from pep_tf.experiments.run_folder import RunFolder
 from pep_tf.training import Silent
@@ -59,7 +60,7 @@ class Report:
         path = folder.path / "results.json"
         if not path.exists():
             Run(config, data, folder, Silent())()
-        return json.loads(path.read_text("utf-8"))
+        return [dataclasses.asdict(row) for row in Results.load(folder.path).rows]
 
     def _config(self, trial_id: str, data: CTRData, seed: int) -> Config:
         changes = {
