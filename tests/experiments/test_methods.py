@@ -51,6 +51,8 @@ def test_what_has_no_effect_beside_a_method_is_refused():
         make_config("tiny", 200, {**OPTIONS, "method": "size"})
     with pytest.raises(RunError, match="`prune_linear` has no effect with method=qr"):
         make_config("tiny", 200, {**OPTIONS, "method": "qr", "prune_linear": True})
+    with pytest.raises(RunError, match="`export_dtype` must be one of .* not rounded in training"):
+        make_config("tiny", 200, {**OPTIONS, "method": "hash", "export_dtype": "lsq4"})
     with pytest.raises(RunError, match="'hash' has no tickets"):
         pep_tf.prune(tiny.model("fm"), tiny.DATA, budgets=[12], method="hash")
 

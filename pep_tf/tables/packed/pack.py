@@ -16,6 +16,7 @@ from pep_tf.tables.packed.values import ITEM_BYTES
 # Of `saved_model.pb`: what a table stored entry by entry takes more than a narrow one, by its variables,
 # and what the operations of the lookup take, which tables of one form share.
 _TABLE_BYTES, _LOOKUP_BYTES = 14_000, 42_000
+STEPS = 1.1  # of the bytes that int4 takes with a scale for 64 numbers, what steps may take
 FORMS: dict[str, type[StoredTable]] = {
     form.__name__: form for form in (PackedTable, FieldTable, PrefixTable)
 }
@@ -36,8 +37,8 @@ def pack(
         blocks: row blocks float32 [n_i, d] in order, only one of which is held at a time; or the
             `Entries` of such.
         dtype: how values are stored: `"float32"`, `"float16"`, `"int8"` or `"int4"`, see `Values`. In int4
-            rows of known fields that are not narrow tables have a step for each field and column, with
-            which they lose a sixth of the AUC of a scale for 64 numbers (docs/methods.md).
+            rows of known fields that are not narrow tables have a step for each field and column, which
+            loses less than a scale for 64 numbers (docs/methods.md), where that takes few bytes more.
         field_sizes: rows of each field, N in all; None for a table of one field.
         room: so many bytes more may narrow tables take, whose lookup has a smaller graph.
 
@@ -49,8 +50,9 @@ def pack(
     packed = PackedTable.of(entries, dtype=dtype)
     found = without_mask(entries, dtype, field_sizes, packed.nbytes, room) or packed
     if dtype == "int4" and field_sizes is not None and not isinstance(found, FieldTable):
-        stepped: Any = FORMS["SteppedTable"]  # which stores its whole numbers by this function
-        return stepped.nearest(entries, field_sizes)
+        kind: Any = FORMS["SteppedTable"]  # which stores its whole numbers by this function
+        stepped = kind.nearest(entries, field_sizes)
+        return stepped if stepped.nbytes <= STEPS * found.nbytes else found
     return found
 
 

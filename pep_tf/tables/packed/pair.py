@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from pep_tf.tables.packed.entries import Entries
 from pep_tf.tables.packed.field_table import FieldTable
-from pep_tf.tables.packed.pack import pack, without_mask
+from pep_tf.tables.packed.pack import STEPS, pack, without_mask
 from pep_tf.tables.packed.packed_table import PackedTable
 from pep_tf.tables.packed.prefix_table import PrefixTable
 from pep_tf.tables.packed.stored_table import StoredTable, facts_of
@@ -55,19 +55,19 @@ def pack_pair(
     dtype, own = dtypes
     if first_order is None:
         return pack(table, dtype=dtype, field_sizes=sizes), None
-    if dtype == "int4":  # steps by field have no index to share
-        return tuple(
-            pack(x, dtype=y, field_sizes=sizes)
-            for x, y in zip((table, first_order), dtypes, strict=True)
-        )
     packed, weights = _by_entry(table, first_order, dtypes)
+    most = packed.nbytes + weights.nbytes
+    if dtype == "int4":  # steps by field have no index to share
+        stepped = pack(table, dtype=dtype, field_sizes=sizes)
+        alone = pack(first_order, dtype=own, field_sizes=sizes)
+        return (
+            (stepped, alone) if stepped.nbytes + alone.nbytes <= STEPS * most else (packed, weights)
+        )
     no_mask = without_mask(table, dtype, sizes, packed.nbytes)
     if no_mask is None:
         return packed, weights
     alone = pack(first_order, dtype=own, field_sizes=sizes)
-    if no_mask.nbytes + alone.nbytes <= packed.nbytes + weights.nbytes:
-        return no_mask, alone
-    return packed, weights
+    return (no_mask, alone) if no_mask.nbytes + alone.nbytes <= most else (packed, weights)
 
 
 def _by_entry(
