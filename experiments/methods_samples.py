@@ -9,16 +9,16 @@ Command (continues where it was killed; --methods and --sizes take parts of it):
 In seconds, on planted rows alone, two methods: the same with --cut and without data.
 Kept in OUT, for each data set: `results.json` and `frontier.png` (results/methods_samples/).
 
-By --methods=prefix,pep,hash --sizes=10%bytes, one seed, 12 minutes on two loaded cores (`avazu` was not kept): test AUC
-less that of the full table in float32, which has .6336 and .7437. Tickets are rounded in training to 4 bits, `hash` is
-stored in int8.
+By --methods=prefix,pep,hash --sizes=10%bytes, one seed, 12 minutes on two loaded cores (`avazu` was not kept): test
+AUC less that of the full table in float32, which has .6336 and .7437. Tickets are rounded in training to 4 bits, `hash`
+is stored in int8.
                planted              criteo
     pep     +.0022   33,565 B    +.0024     827,839 B
     prefix  -.0037   33,977 B    -.0028     854,079 B
     hash    -.0051   33,973 B    +.0003   7,277,678 B
 
-Tickets of `criteo` have no more numbers: rows that never occur are 0. Unlike on MovieLens-1M `pep` is ahead of `prefix`,
-and of the full table, which so few rows let overfit.
+Tickets of `criteo` have no more numbers: rows that never occur are 0. Unlike on MovieLens-1M `pep` is ahead of
+`prefix`, and of the full table, which so few rows let overfit.
 """
 
 import json
