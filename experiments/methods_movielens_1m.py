@@ -7,8 +7,9 @@ as many trials of its own settings and of the bits of a number (`TRIALS`), at tw
 other sizes go by the nearest of these. AUC is that of the numbers as they are stored. Bytes are those of table and
 first-order weights, with scales and masks.
 
-Result so far, in 4 bits, not searched, at 3 and 1 % of the bytes: `prefix`, seeds 0, 1 and 2, has -.0012 ± .0008 and
--.0073 ± .0004 against the full table; on seed 0 alone `pep` has -.0038 and -.0137, `magnitude` -.0056 and -.0199.
+Result so far, in 4 bits, not searched, at 3 and 1 % of the bytes, against the full table, three seeds: `prefix` has
+-.0012 ± .0008 and -.0073 ± .0004, `pep` (two seeds) -.0036 and -.0138, `magnitude` -.0062 and -.0191; on seed 0 the
+others have less, but for `mde` at 3 % (-.0035). Width 16 has -.0043 at 3.3 %.
 More is in results/methods_movielens_1m/ and docs/methods.md.
 
 Command (about 150 trained tables; continues where it was killed; --methods, --sizes and --seeds take parts of it):

@@ -244,12 +244,13 @@ def summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Means over seeds, and paired differences to the full float32 table, a line a method and size."""
     rows = list(rows)
     full = {row["seed"]: row["test_auc"] for row in rows if row["stage"] == "baseline"}
-    lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    lines: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     places: dict[tuple[str, int], int] = {}
     for row in sorted(rows, key=lambda row: -row["table_bytes"]):
         cell = (row["method"], row["seed"])
-        places[cell] = places.get(cell, -1) + 1  # the sizes of a seed by their order
-        lines.setdefault((row["method"], places[cell]), []).append(row)
+        places[cell] = places.get(cell, -1) + 1
+        # Controls have no size asked for, and the same widths on each seed, in this order.
+        lines.setdefault((row["method"], row.get("size") or places[cell]), []).append(row)
     told = []
     for (method, _), own in sorted(lines.items()):
         differences = [row["stored_test_auc"] - full[row["seed"]] for row in own]

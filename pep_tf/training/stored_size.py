@@ -29,6 +29,7 @@ from pep_tf.training.layer_state import walk
 from pep_tf.training.swap import keyed
 
 Masks = Mapping[str, np.ndarray]  # by table, uint8 [N, ceil(d / 8)]
+_FILLED = 1.25  # numbers stored without a mask for each entry, at most, where masks are prefixes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,10 +187,14 @@ class StoredSize:
         return self._filled(cut(count))[0]
 
     def _filled(self, masks: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
-        """The masks with all entries that are stored anyway, as rows have few widths; and the bytes."""
+        """The masks with all entries that are stored anyway, as rows have few widths; and the bytes.
+
+        Masks that are no prefixes stay as they are, though without a mask their rows may take fewer bytes.
+        """
         forms, filled = self._forms(masks), dict(masks)
         for key, form in forms.items():
-            if key in masks and (widths := form.stored_widths()) is not None:
+            widths = form.stored_widths() if key in masks else None
+            if widths is not None and widths.sum() <= _FILLED * form.nnz:
                 filled[key] = np.packbits(np.arange(form.dim) < widths[:, None], axis=1)
         if all(filled[key] is masks[key] for key in masks):
             return masks, sum(form.nbytes for form in forms.values())

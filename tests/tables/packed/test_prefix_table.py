@@ -82,3 +82,11 @@ def test_it_is_taken_where_it_takes_fewer_bytes():
     assert isinstance(main, PrefixTable)
     rows = tf.constant([899, 3], tf.int32)
     np.testing.assert_allclose(alone.lookup(rows), 1, rtol=1e-3)
+
+
+def test_numbers_that_became_0_take_no_more_bytes_than_they_had():
+    rng = np.random.default_rng(5)
+    table = prefixes(rng.integers(30, 65, 700), 64)
+    most = pack([table], dtype="int4").nbytes
+    table[rng.random(table.shape) < 0.3] = 0
+    assert pack([table], dtype="int4").nbytes <= most
