@@ -158,11 +158,10 @@ class ServingModule(tf.Module):
         self, rows: tf.Tensor, check: tf.Operation, known: tf.Tensor | None
     ) -> KeptNumbers | None:
         """See `Tables.kept_numbers`; None where the tower picks them from the embeddings."""
-        kept = self.tables.kept
-        if not kept.stored:
-            return None
         numbers = self.tables.kept_numbers(rows, check)
-        return numbers if known is None else kept.where(known, numbers)
+        if numbers is None or known is None:
+            return numbers
+        return self.tables.kept.where(known, numbers)
 
     def _refuse_any(self, outside: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         def refuse() -> tf.Tensor:

@@ -36,8 +36,8 @@ class Tables(Protocol):
         """float32 [B F, d] and [B F, 1] (or None) of `rows` int32 [B, F] that `check` has passed."""
         ...
 
-    def kept_numbers(self, rows: tf.Tensor, check: tf.Operation) -> KeptNumbers:
-        """Those of `kept`, where the table stores them so."""
+    def kept_numbers(self, rows: tf.Tensor, check: tf.Operation) -> KeptNumbers | None:
+        """Those of `kept` in `rows`; None where the table does not store them apart."""
         ...
 
 
@@ -63,8 +63,8 @@ class SeparateTables(tf.Module):
         linear = None if self._first_order is None else self._first_order.read().lookup(rows)
         return self._table.read().lookup(rows), linear
 
-    def kept_numbers(self, rows: tf.Tensor, check: tf.Operation) -> KeptNumbers:
-        raise NotImplementedError("rows are stored whole")
+    def kept_numbers(self, rows: tf.Tensor, check: tf.Operation) -> None:
+        return None
 
 
 class PackedTables(tf.Module):
@@ -80,7 +80,7 @@ class PackedTables(tf.Module):
         weights: of the first-order weights, or None.
         schema: the fields.
         occupied: bool [N], False where a row adds nothing; None: unknown.
-        survivors: bool [F, d], False where a column is zero in all rows of a field; None: unknown.
+        entries: those of the embedding; None: which columns a field keeps is unknown.
     """
 
     def __init__(
@@ -89,16 +89,18 @@ class PackedTables(tf.Module):
         weights: StoredTable | None,
         schema: FeatureSchema,
         occupied: np.ndarray | None = None,
-        survivors: np.ndarray | None = None,
+        entries: Entries | None = None,
     ) -> None:
         super().__init__(name="tables")
         columns = schema.column_fields
         self._middle = int(np.searchsorted(columns, _middle(schema.sizes)))
         self.occupied = np.ones(packed.num_rows, bool) if occupied is None else occupied
-        if survivors is None:
-            survivors = np.ones((schema.num_fields, packed.dim), bool)
         stored = None if schema.combines else KeptColumns.of_stored(packed)
-        self.kept = stored or KeptColumns.of(survivors)
+        self.kept = stored or KeptColumns.of(
+            np.ones((schema.num_fields, packed.dim), bool)
+            if entries is None
+            else survivors(entries, schema.sizes)
+        )
         self._table = TableVariables(packed, "table")
         self._first_order = None if weights is None else TableVariables(weights, "first_order")
         self.table = self._table.table
@@ -117,7 +119,7 @@ class PackedTables(tf.Module):
         if first_order is not None:
             occupied = table.places | first_order.places
         packed, weights = pack_pair(table, first_order, dtypes, schema.sizes)
-        return cls(packed, weights, schema, occupied, survivors(table, schema.sizes))
+        return cls(packed, weights, schema, occupied, table)
 
     def look_up(self, rows: tf.Tensor, check: tf.Operation) -> tuple[tf.Tensor, tf.Tensor | None]:
         batch = _Batch(rows, self._middle, check)
@@ -131,11 +133,12 @@ class PackedTables(tf.Module):
             return numbers, take(weights.at(found.weights), batch.different[1])
         return numbers, batch.look_up(weights)[0]
 
-    def kept_numbers(self, rows: tf.Tensor, check: tf.Operation) -> KeptNumbers:
+    def kept_numbers(self, rows: tf.Tensor, check: tf.Operation) -> KeptNumbers | None:
+        if not self.kept.stored:
+            return None
         table = self._table.read()
-        assert isinstance(table, FieldTable), "it stores them so"
-        with tf.control_dependencies([check]):
-            return KeptNumbers(*table.kept_numbers(tf.identity(rows)))
+        assert isinstance(table, FieldTable), "it stores them apart"
+        return KeptNumbers(*table.kept_numbers(_Batch(rows, self._middle, check).checked))
 
 
 class _Batch:

@@ -128,7 +128,7 @@ class Ticket:
             >>> ticket.model("random").count_params() < ticket.mask().size
             True
         """
-        init = init or self.facts.get(STARTS_FROM, INITS[0])
+        init = init or self._init
         if init not in INITS:
             raise ValueError(f"`init` must be one of {list(INITS)}. Received: {init!r}")
         layers = {key: table.layer() for key, table in self.tables.items()}
@@ -227,6 +227,11 @@ class Ticket:
         """The fields of its model, if it has any."""
         return ((self.blueprint.config or {}).get("config") or {}).get("fields")
 
+    @property
+    def _init(self) -> str:
+        """Where its weights start from if nothing else is asked for."""
+        return self.facts.get(STARTS_FROM, INITS[0])
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the ticket to one file, without pickle; raises RunError if it cannot.
 
@@ -290,7 +295,8 @@ class Ticket:
         settings = dataclasses.replace(settings or Settings(), **changes)
         data = as_data(data, self._fields, settings.seed)
         self.check_data(data)
-        if (init or self.facts.get(STARTS_FROM)) == "trained" and self.empty_at_cut:
+        init = init or self._init
+        if init == "trained" and self.empty_at_cut:
             logging.warning(
                 "All %d entries that the ticket keeps were 0 when it was cut, from where a table may "
                 "never leave 0: init='original' starts from the weights before.",
